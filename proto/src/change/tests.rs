@@ -1,0 +1,77 @@
+use super::*;
+
+fn set(changes: Vec<Change>) -> ChangeSet {
+    let unit: UnitCode = "17065".parse().expect("code");
+    ChangeSet {
+        log: LogId::new(NodeId::new(&unit, &[1; 32]), Stream::Records),
+        sequence: 3,
+        previous: Some([9; 32]),
+        recorded_at_ms: 1_700_000_000_000,
+        units_version: "vn-2024".into(),
+        first_id: ChangeId::first(1_700_000_000_000, [5; 6]),
+        changes,
+    }
+}
+
+fn change(body: Body) -> Change {
+    Change {
+        unit: "17065".parse().expect("code"),
+        hamlet: "Bản Bắc".into(),
+        event_date: Some(EventDate { solar: 20210103, lunar: Some((20201120, false)) }),
+        reported_on: Some(20210105),
+        identity_commitment: Some([7; 32]),
+        body,
+    }
+}
+
+#[test]
+fn a_set_reads_back_what_was_written() {
+    let person = ChangeId::first(1, [2; 6]);
+    let mut plain = change(Body::Death(Death { person }));
+    plain.identity_commitment = None;
+    let set = set(vec![
+        plain,
+        change(Body::MovedOut(MovedOut { person, other_unit: Some("17035".parse().expect("code")) })),
+        change(Body::PersonUpdated(PersonUpdated {
+            person,
+            refers_to: Some(person),
+            sex: None,
+            birth_month: Some(198601),
+            marital_status: Some(MaritalStatus::Widowed),
+            method: None,
+            household: Some(NewHousehold::Begun),
+            birth_order: None,
+            mother_birth_month: None,
+            other_unit: Some(None),
+            reason: "nhầm".into(),
+        })),
+    ]);
+    assert_eq!(ChangeSet::decode(&set.encode()), Ok(set));
+}
+
+#[test]
+fn an_unknown_kind_is_carried_as_unknown() {
+    // Field 99, a kind of the future, in an otherwise known change.
+    let mut future = change(Body::Unknown).to_pb().encode_to_vec();
+    future.extend_from_slice(&[0x9a, 0x06, 0x02, 0x08, 0x01]);
+    let known = pb::Change::decode(&future[..]).expect("protobuf skips unknown fields");
+    assert_eq!(Body::from_pb(known.body), Ok(Body::Unknown));
+}
+
+#[test]
+fn wrong_shapes_are_refused_with_their_reason() {
+    let person = ChangeId::first(1, [2; 6]);
+    let reason = |set: &ChangeSet| ChangeSet::decode(&set.encode()).map(|_| ()).map_err(|r| r.reason);
+    assert_eq!(reason(&set(vec![])), Err(Reason::TooLarge));
+    assert_eq!(reason(&set(vec![change(Body::Death(Death { person })); 1001])), Err(Reason::TooLarge));
+    let mut first = set(vec![change(Body::Death(Death { person }))]);
+    first.sequence = 0;
+    assert_eq!(reason(&first), Err(Reason::PreviousHashWrong));
+    let mut stream = set(vec![change(Body::Death(Death { person }))]);
+    stream.log = LogId::new(stream.log.node().clone(), Stream::Directory);
+    assert_eq!(reason(&stream), Err(Reason::WrongStream));
+    let mut date = set(vec![change(Body::Death(Death { person }))]);
+    date.changes[0].event_date = Some(EventDate::solar(20211301));
+    assert_eq!(reason(&date), Err(Reason::Malformed));
+    assert_eq!(ChangeSet::decode(&[0xff; 40]).map_err(|r| r.reason).err(), Some(Reason::Malformed));
+}

@@ -1,0 +1,43 @@
+//! Danso's outward promise: what nodes sign, send and answer, and how anybody can check it.
+//!
+//! Layers, each importing only those before it: `ids`, `limits`, `refusal`; `envelope`, `merkle`; `checkpoint`; `change`,
+//! `package`, `proof`. No I/O, no clock, no randomness: what needs them gets them as parameters.
+
+pub mod change;
+pub mod checkpoint;
+pub mod envelope;
+pub mod identity;
+pub mod ids;
+pub mod limits;
+pub mod merkle;
+pub mod package;
+pub mod proof;
+pub mod refusal;
+
+/// Generated from the `.proto` files. These types stay at the edge: rooms further in use the types of this crate.
+#[allow(missing_docs, clippy::all, reason = "generated code")]
+pub mod pb {
+    macro_rules! package {
+        ($name:literal) => {
+            include!(concat!(env!("OUT_DIR"), "/danso.", $name, ".v1.rs"));
+        };
+    }
+    pub mod exchange {
+        pub mod v1 {
+            package!("exchange");
+        }
+    }
+    pub mod query {
+        pub mod v1 {
+            package!("query");
+        }
+    }
+    pub mod admin {
+        pub mod v1 {
+            package!("admin");
+        }
+    }
+}
+
+/// The descriptors of all `.proto` files, for reflection and lint.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/danso.bin"));

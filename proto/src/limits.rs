@@ -1,0 +1,56 @@
+//! Every bound, with its reason. A bound is checked before the work is done.
+
+/// Changes in a change set: one signature and one proof stay cheap to check, one bad set costs little.
+pub const CHANGES_PER_SET_MAX: usize = 1_000;
+/// Bytes of a change set's payload: it fits a package frame with room to spare.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one envelope: payload, type and at most [`SIGNATURES_MAX`] signatures.
+pub const ENVELOPE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 1024;
+/// Signatures on an envelope: the author's key, and its next one when it changes keys.
+pub const SIGNATURES_MAX: usize = 2;
+/// Entries in a package: a cut costs at most one package.
+pub const PACKAGE_ENTRIES_MAX: usize = 256;
+/// Bytes of a package before compression, envelopes and parts together. One entry that is larger travels alone.
+pub const PACKAGE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes that a package may have after inflation: one largest entry with its parts.
+pub const PACKAGE_INFLATED_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a gRPC message, both ways, set explicitly on every client and server.
+pub const GRPC_MESSAGE_MAX: usize = 1024 * 1024;
+/// Bytes of a text field after NFC.
+pub const TEXT_MAX: usize = 256;
+/// Bytes of a hamlet's name after NFC.
+pub const HAMLET_MAX: usize = 128;
+/// Bytes of a note or reason after NFC.
+pub const NOTE_MAX: usize = 1024;
+/// Bytes of an encoded identity part.
+pub const IDENTITY_PART_MAX: usize = 4 * 1024;
+/// Heads in one frame.
+pub const HEADS_PER_FRAME: usize = 1_000;
+/// Heads in one hello: logs of every commune in the country, with a wide margin.
+pub const HEADS_MAX: usize = 100_000;
+/// Bytes of a checkpoint or receipt: a note and some cosignature lines.
+pub const NOTE_BYTES_MAX: usize = 8 * 1024;
+/// Units in one `UnitsPublished` part.
+pub const UNITS_PER_PART: usize = 1_000;
+/// Life of an invite in seconds, by default and at most.
+pub const INVITE_LIFE_S: u64 = 7 * 24 * 3600;
+/// See [`INVITE_LIFE_S`].
+pub const INVITE_LIFE_MAX_S: u64 = 30 * 24 * 3600;
+/// Buffers of one link at a parent, bytes: packages in flight times their size.
+pub const LINK_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Packages in flight at most: [`LINK_BUFFER_BYTES`] of packages.
+pub const WINDOW_MAX: u32 = (LINK_BUFFER_BYTES / PACKAGE_BYTES_MAX) as u32;
+/// Back-off between connection attempts, milliseconds: first and last.
+pub const BACKOFF_MIN_MS: u64 = 1_000;
+/// See [`BACKOFF_MIN_MS`].
+pub const BACKOFF_MAX_MS: u64 = 15 * 60 * 1_000;
+/// Rows of an import file.
+pub const IMPORT_ROWS_MAX: u64 = 10_000_000;
+/// Bytes of an XLSX file: its reader needs the whole file.
+pub const XLSX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rows with their fields that an import reports one by one; further ones are only counted by reason.
+pub const IMPORT_PROBLEMS_MAX: u64 = 10_000;
+/// Bytes of one answer to an aggregate question.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one chunk of a file or an answer.
+pub const CHUNK_BYTES: usize = 256 * 1024;
