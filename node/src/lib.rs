@@ -1,0 +1,8 @@
+//! Danso's node. Rooms and who may import whom (each arrow points down; `tests` keeps it so):
+//!
+//! ```text
+//! 5  main -> app -> everything
+//! 4  wire -> link, pipeline::Handle, answer     link -> pipeline::Handle, core::sync, store (read only)
+//! 3  pipeline -> core, store, intake, keys, clock    answer -> core, store (read only)
+//! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki
+//! ```
