@@ -1,7 +1,7 @@
 //! Danso's outward promise: what nodes sign, send and answer, and how anybody can check it.
 //!
-//! Layers, each importing only those before it: `ids`, `limits`, `refusal`; `envelope`, `merkle`; `checkpoint`; `change`,
-//! `package`, `proof`. No I/O, no clock, no randomness: what needs them gets them as parameters.
+//! Layers, each importing only those before it: `ids`, `limits`, `refusal`, `wire`; `change`, `identity`, `merkle`; `envelope`;
+//! `checkpoint`, `package`; `proof`. No I/O, no clock, no randomness: what needs them gets them as parameters.
 
 pub mod change;
 pub mod checkpoint;
@@ -13,6 +13,7 @@ pub mod merkle;
 pub mod package;
 pub mod proof;
 pub mod refusal;
+mod wire;
 
 /// Generated from the `.proto` files. These types stay at the edge: rooms further in use the types of this crate.
 #[allow(missing_docs, clippy::all, reason = "generated code")]

@@ -24,6 +24,17 @@ pub const HAMLET_MAX: usize = 128;
 pub const NOTE_MAX: usize = 1024;
 /// Bytes of an encoded identity part.
 pub const IDENTITY_PART_MAX: usize = 4 * 1024;
+/// Bytes of the identity parts of one change set, as they travel. An entry of largest envelope and parts still fits one gRPC message
+/// when nothing in it can be compressed, so that no entry that was accepted is stuck here.
+pub const PARTS_BYTES_MAX: usize = 640 * 1024;
+/// Bytes of a compressed package: a gRPC message less its frame.
+pub const PACKAGE_ZSTD_MAX: usize = GRPC_MESSAGE_MAX - 1024;
+/// Hashes of an inclusion or consistency proof: one for each bit of a log's size, and one.
+pub const PROOF_HASHES_MAX: usize = 65;
+/// Entries in the chain of a proof file: one for each tier, key changes, and a wide margin.
+pub const PROOF_CHAIN_MAX: usize = 16;
+/// Bytes of a proof file: the largest chain and its entry.
+pub const PROOF_BYTES_MAX: usize = (PROOF_CHAIN_MAX + 1) * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX + 3 * 1024);
 /// Heads in one frame.
 pub const HEADS_PER_FRAME: usize = 1_000;
 /// Heads in one hello: logs of every commune in the country, with a wide margin.
