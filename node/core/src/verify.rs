@@ -1,1 +1,154 @@
-//! (being written)
+//! Strict: who may write what, and whether an entry fits where it claims to stand.
+//!
+//! Trust begins at one fingerprint, the anchor. The [`Directory`] grows only from entries that were verified against it, so that every
+//! key in it hangs on a chain of signed enrolments. An entry that does not pass is refused with a reason; whether a verified
+//! change makes sense is not asked here (that is the register's business).
+
+use danso_proto::change::{Body, Change, ChangeSet};
+use danso_proto::envelope::Opened;
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::merkle::Hash;
+use danso_proto::refusal::{Reason, Refusal};
+
+mod directory;
+
+pub use directory::{Directory, Node};
+
+/// Where the next entry of a log belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Entries so far: the sequence of the next one.
+    pub size: u64,
+    /// Leaf hash of the last entry; `None` while there is none.
+    pub last_leaf: Option<Hash>,
+}
+
+/// An entry whose signature, author, scope and place were found right. Made by [`verify`] only.
+#[derive(Debug)]
+pub struct Verified {
+    opened: Opened,
+}
+
+impl Verified {
+    /// What was signed.
+    pub fn change_set(&self) -> &ChangeSet {
+        self.opened.change_set()
+    }
+
+    pub(crate) fn into_opened(self) -> Opened {
+        self.opened
+    }
+}
+
+/// Checks an opened entry against the directory and the place in its log where it shall go.
+///
+/// # Errors
+/// `key_not_enrolled`, `key_revoked`, `sequence_gap`, `replay_differs` (a position that is taken), `previous_hash_wrong`,
+/// `units_version_unknown`, `unit_unknown`, `out_of_scope`, `wrong_stream`.
+pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
+    let set = opened.change_set();
+    let author = directory.author(set.log.node(), opened.signers())?;
+    if let Some(bound) = author.valid_size(&set.log)
+        && set.sequence >= bound
+    {
+        return Err(Refusal::new(Reason::KeyRevoked, format!("{} counts up to size {bound}", set.log)));
+    }
+    check_position(set, position)?;
+    match set.log.stream() {
+        Stream::Directory => check_directory(set, author, directory)?,
+        Stream::Mail(to) => check_mail(&set.log, author.id(), to, directory)?,
+        Stream::Records => check_scope(set, author, directory)?,
+    }
+    Ok(Verified { opened })
+}
+
+fn check_position(set: &ChangeSet, position: &Position) -> Result<(), Refusal> {
+    let at = || format!("{} entry {}, size here {}", set.log, set.sequence, position.size);
+    if set.sequence > position.size {
+        return Err(Refusal::new(Reason::SequenceGap, at()));
+    }
+    if set.sequence < position.size {
+        return Err(Refusal::new(Reason::ReplayDiffers, at()));
+    }
+    if set.previous != position.last_leaf {
+        return Err(Refusal::new(Reason::PreviousHashWrong, at()));
+    }
+    Ok(())
+}
+
+/// An author writes about its own unit and the units below it, in the list version that the set names.
+fn check_scope(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    let Some(list) = directory.units().get(&set.units_version) else {
+        return Err(Refusal::new(Reason::UnitsVersionUnknown, set.units_version.clone()));
+    };
+    // Most sets are about one unit: ask the tree once a run, not once a change.
+    let mut last = None;
+    for change in &set.changes {
+        if last == Some(&change.unit) {
+            continue;
+        }
+        if !list.contains(&change.unit) {
+            return Err(Refusal::new(Reason::UnitUnknown, format!("{} in {}", change.unit, set.units_version)));
+        }
+        if !list.is_within(&change.unit, author.unit()) {
+            return Err(Refusal::new(Reason::OutOfScope, format!("{} writes about {}", author.id(), change.unit)));
+        }
+        last = Some(&change.unit);
+    }
+    Ok(())
+}
+
+fn check_mail(log: &LogId, author: &NodeId, to: &NodeId, directory: &Directory) -> Result<(), Refusal> {
+    if directory.lineage(to).any(|above| above == author) && to != author {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::OutOfScope, format!("{log}: mail goes down")))
+}
+
+fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    let denied = |why: &str| Err(Refusal::new(Reason::OutOfScope, format!("{} entry {}: {why}", set.log, set.sequence)));
+    for change in &set.changes {
+        match &change.body {
+            Body::Genesis(_) if set.sequence == 0 && author.id() == directory.root() => {}
+            Body::Genesis(_) => return denied("a genesis stands first in the anchor's log"),
+            Body::UnitsPublished(_) | Body::UnitsReorganised(_) | Body::PolicyPublished(_) => {
+                if author.id() != directory.root() {
+                    return denied("only the anchor's node publishes");
+                }
+            }
+            Body::NodeEnrolled(child) => {
+                check_enrolment(change, set, author, directory)?;
+                if child.node != NodeId::new(&child.unit, &child.log_public_key) {
+                    return denied("the node id does not fit its unit and key");
+                }
+            }
+            Body::NodeRevoked(revoked) => {
+                if !directory.lineage(&revoked.node).skip(1).any(|above| above == author.id()) {
+                    return denied("only a node above revokes");
+                }
+            }
+            Body::NodeRekeyed(rekeyed) if rekeyed.node != *author.id() => return denied("a node changes its own key only"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    let Body::NodeEnrolled(child) = &change.body else { return Ok(()) };
+    let Some(list) = directory.units().get(&set.units_version) else {
+        return Err(Refusal::new(Reason::UnitsVersionUnknown, set.units_version.clone()));
+    };
+    if !list.contains(&child.unit) {
+        return Err(Refusal::new(Reason::UnitUnknown, format!("{} in {}", child.unit, set.units_version)));
+    }
+    if !list.is_within(&child.unit, author.unit()) || child.unit == *author.unit() {
+        return Err(Refusal::new(Reason::OutOfScope, format!("{} enrols a node for {}", author.id(), child.unit)));
+    }
+    match directory.node(&child.node) {
+        Some(known) if known.parent() != Some(author.id()) => {
+            Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node)))
+        }
+        _ => Ok(()),
+    }
+}

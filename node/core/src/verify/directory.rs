@@ -1,0 +1,230 @@
+//! The directory: which nodes there are, for which unit, below whom, with which key; and the unit lists.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danso_proto::change::{Body, ForwardingPolicy, UnitsPublished};
+use danso_proto::envelope::{self, Envelope, Keys, Opened, PublicKey};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::Verified;
+use crate::units::{UnitListAssembler, UnitLists, UnitsError};
+
+/// An enrolled node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    id: NodeId,
+    unit: UnitCode,
+    parent: Option<NodeId>,
+    key: PublicKey,
+    policy: ForwardingPolicy,
+    /// What still counts once the node was revoked: a log that is not named counts not at all.
+    bounds: Option<BTreeMap<LogId, u64>>,
+}
+
+impl Node {
+    /// The node's id.
+    pub fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// The unit that it serves.
+    pub fn unit(&self) -> &UnitCode {
+        &self.unit
+    }
+
+    /// Who enrolled it; `None` for the root of the federation.
+    pub fn parent(&self) -> Option<&NodeId> {
+        self.parent.as_ref()
+    }
+
+    /// Its log key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// What its link carries.
+    pub fn policy(&self) -> ForwardingPolicy {
+        self.policy
+    }
+
+    /// Whether it was revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.bounds.is_some()
+    }
+
+    /// The size up to which a log of the node counts; `None`: without bound.
+    pub fn valid_size(&self, log: &LogId) -> Option<u64> {
+        self.bounds.as_ref().map(|bounds| bounds.get(log).copied().unwrap_or(0))
+    }
+}
+
+/// All that the verified directory logs say. Cloning is cheap enough for one clone a batch that has directory entries.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    anchor: Fingerprint,
+    root: NodeId,
+    trust_domain: String,
+    nodes: Arc<BTreeMap<NodeId, Node>>,
+    keys: Arc<HashMap<Fingerprint, (NodeId, PublicKey)>>,
+    assembler: UnitListAssembler,
+    units: Arc<UnitLists>,
+}
+
+impl Directory {
+    /// The directory that the genesis entry alone makes.
+    ///
+    /// # Errors
+    /// `anchor_mismatch` when the entry is not signed by the key whose fingerprint is the anchor, `malformed` when it is no genesis.
+    pub fn found(genesis: Envelope, anchor: Fingerprint) -> Result<Self, Refusal> {
+        let opened = envelope::open_genesis(genesis, anchor)?;
+        let set = opened.change_set();
+        let Some(Body::Genesis(genesis)) = set.changes.first().map(|change| &change.body) else {
+            return Err(Refusal::new(Reason::AnchorMismatch, "the log does not begin with a genesis"));
+        };
+        if genesis.node != NodeId::new(&genesis.unit, &genesis.log_public_key)
+            || set.log != LogId::new(genesis.node.clone(), Stream::Directory)
+            || set.sequence != 0
+        {
+            return Err(Refusal::new(Reason::AnchorMismatch, "the genesis is not about its own log"));
+        }
+        let mut directory = Self {
+            anchor,
+            root: genesis.node.clone(),
+            trust_domain: genesis.trust_domain.clone(),
+            nodes: Arc::default(),
+            keys: Arc::default(),
+            assembler: UnitListAssembler::default(),
+            units: Arc::default(),
+        };
+        let key = PublicKey::new(genesis.log_public_key)?;
+        directory.enrol(Node {
+            id: genesis.node.clone(),
+            unit: genesis.unit.clone(),
+            parent: None,
+            key,
+            policy: ForwardingPolicy::Full,
+            bounds: None,
+        });
+        Ok(directory)
+    }
+
+    /// The fingerprint that everything hangs on.
+    pub fn anchor(&self) -> Fingerprint {
+        self.anchor
+    }
+
+    /// The node whose first key is the anchor.
+    pub fn root(&self) -> &NodeId {
+        &self.root
+    }
+
+    /// Trust domain of the link certificates.
+    pub fn trust_domain(&self) -> &str {
+        &self.trust_domain
+    }
+
+    /// The unit lists that are complete.
+    pub fn units(&self) -> &UnitLists {
+        &self.units
+    }
+
+    /// A node, if it is enrolled.
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// All nodes, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The nodes that `parent` enrolled and that are not revoked.
+    pub fn children<'a>(&'a self, parent: &'a NodeId) -> impl Iterator<Item = &'a Node> {
+        self.nodes.values().filter(move |node| node.parent() == Some(parent) && !node.is_revoked())
+    }
+
+    /// The node itself, its parent, and so on up to the root; empty when it is not enrolled.
+    pub fn lineage<'a>(&'a self, id: &NodeId) -> impl Iterator<Item = &'a NodeId> {
+        // A parent is enrolled before its child and never changes, so that there is no cycle.
+        std::iter::successors(self.nodes.get(id), |node| node.parent().and_then(|parent| self.nodes.get(parent)))
+            .map(Node::id)
+    }
+
+    /// Opens an envelope with the keys of this directory.
+    ///
+    /// # Errors
+    /// As [`envelope::open`].
+    pub fn open(&self, envelope: Bytes, parts: Option<danso_proto::identity::PartSet>) -> Result<Opened, Refusal> {
+        envelope::open(Envelope::decode(envelope)?, parts, self)
+    }
+
+    /// The author of an entry, if one of the keys that signed it is its own.
+    pub(super) fn author(&self, id: &NodeId, signers: &[Fingerprint]) -> Result<&Node, Refusal> {
+        let Some(node) = self.nodes.get(id) else {
+            return Err(Refusal::new(Reason::KeyNotEnrolled, format!("{id} is not enrolled")));
+        };
+        if !signers.contains(&node.key.fingerprint()) {
+            return Err(Refusal::new(Reason::KeyNotEnrolled, format!("the entry is not signed by the key of {id}")));
+        }
+        Ok(node)
+    }
+
+    /// Takes in what a verified entry of a directory log says. Other streams change nothing.
+    ///
+    /// # Errors
+    /// `units_version_unknown` and others of the unit list, when a published list contradicts itself; then nothing was changed.
+    pub fn apply(&mut self, entry: &Verified) -> Result<(), Refusal> {
+        let set = entry.change_set();
+        if *set.log.stream() != Stream::Directory {
+            return Ok(());
+        }
+        for change in &set.changes {
+            match &change.body {
+                Body::NodeEnrolled(child) => {
+                    let key = PublicKey::new(child.log_public_key)?;
+                    if !self.nodes.contains_key(&child.node) {
+                        self.enrol(Node {
+                            id: child.node.clone(),
+                            unit: child.unit.clone(),
+                            parent: Some(set.log.node().clone()),
+                            key,
+                            policy: child.policy,
+                            bounds: None,
+                        });
+                    }
+                }
+                Body::NodeRevoked(revoked) => {
+                    if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&revoked.node) {
+                        node.bounds = Some(revoked.bounds.iter().cloned().collect());
+                    }
+                }
+                Body::UnitsPublished(part) => self.publish(part)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn enrol(&mut self, node: Node) {
+        Arc::make_mut(&mut self.keys).insert(node.key.fingerprint(), (node.id.clone(), node.key.clone()));
+        Arc::make_mut(&mut self.nodes).insert(node.id.clone(), node);
+    }
+
+    fn publish(&mut self, part: &UnitsPublished) -> Result<(), Refusal> {
+        let refused =
+            |e: UnitsError| Refusal::new(Reason::Malformed, format!("unit list {}: {e}", part.version));
+        if let Some(list) = self.assembler.take(part).map_err(refused)? {
+            Arc::make_mut(&mut self.units).insert(list).map_err(refused)?;
+        }
+        Ok(())
+    }
+}
+
+impl Keys for Directory {
+    fn public_key(&self, keyid: &Fingerprint) -> Option<PublicKey> {
+        self.keys.get(keyid).map(|(_, key)| key.clone())
+    }
+}
