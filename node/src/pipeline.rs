@@ -1,0 +1,388 @@
+//! The only room that writes the ledger, the register and the cube.
+//!
+//! One thread takes what others want written, as much as has come together, and does all of it in one transaction: verify, append,
+//! apply, count, commit, and only then answers everybody (group commit). What is refused writes nothing and disturbs nobody else in
+//! the batch. Knows nothing of gRPC, files or links.
+
+use std::sync::Arc;
+
+use danso_core::ledger::Draft;
+use danso_proto::change::ForwardingPolicy;
+use danso_proto::envelope::{Envelope, Signer};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::merkle::Hash;
+use danso_proto::package::Package;
+use danso_proto::refusal::{Reason, Refusal};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::store::{self, InviteRow, ReceiptRow, Store};
+
+mod apply;
+mod batch;
+mod import;
+mod state;
+
+pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows};
+pub use state::{Snapshot, found};
+
+use state::Shared;
+
+/// Why the pipeline did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It may not be done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed; nothing was kept.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    /// The key did not sign; nothing was kept.
+    #[error("the log key did not sign")]
+    Signer(#[from] danso_proto::envelope::SignerError),
+    /// The store failed for the whole batch; somebody else's answer has the details.
+    #[error("{0}")]
+    Batch(Arc<str>),
+    /// The node ends.
+    #[error("the node is shutting down")]
+    Ended,
+}
+
+impl Error {
+    /// As a refusal with a reason code, for those who asked.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal.clone(),
+            Self::Store(store::Error::DiskFull { .. }) => Refusal::new(Reason::DiskFull, self.to_string()),
+            Self::Store(_) | Self::Signer(_) | Self::Batch(_) => Refusal::new(Reason::Internal, self.to_string()),
+            Self::Ended => Refusal::new(Reason::ShuttingDown, self.to_string()),
+        }
+    }
+}
+
+/// What became of a package.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The log.
+    pub log: LogId,
+    /// Entries that are durable here now.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
+    /// The author's checkpoint for this size with our cosignature, when the author's checkpoint is here.
+    pub receipt: Option<String>,
+    /// The first entry that was not taken, and why. Those before it were.
+    pub refused: Option<(u64, Refusal)>,
+}
+
+/// A log that has grown here, or whose trouble began or ended.
+#[derive(Debug, Clone)]
+pub struct Grown {
+    /// The log.
+    pub log: LogId,
+    /// Entries that are durable here now.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
+}
+
+/// What changed with a commit.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// Logs grew.
+    Grown(Arc<[Grown]>),
+    /// Receipts came.
+    Receipts(Arc<[ReceiptRow]>),
+}
+
+/// A node that wants to be enrolled.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// Hash of the invite's secret.
+    pub secret_hash: [u8; 32],
+    /// The unit that it takes the invite to be for.
+    pub unit: UnitCode,
+    /// Its log key.
+    pub log_public_key: [u8; 32],
+    /// What its link carries.
+    pub policy: ForwardingPolicy,
+}
+
+enum Job {
+    Receive { package: Package, reply: oneshot::Sender<Result<Received, Error>> },
+    Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
+    Import { batch: ImportBatch, reply: oneshot::Sender<Result<ImportedRows, Error>> },
+    Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
+    Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
+    Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
+    Trouble { log: LogId, trouble: Option<Refusal>, reply: oneshot::Sender<Result<(), Error>> },
+}
+
+/// What the pipeline needs of the world.
+pub struct Outfit {
+    /// The store.
+    pub store: Store,
+    /// This node's log key.
+    pub signer: Arc<dyn Signer>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The trust anchor.
+    pub anchor: Fingerprint,
+}
+
+/// A way to the pipeline. Cloning gives another way to the same one.
+#[derive(Clone)]
+pub struct Handle {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    committed: broadcast::Sender<Committed>,
+}
+
+/// Jobs that wait; who finds it full waits too.
+const QUEUE: usize = 256;
+/// Jobs in one transaction: enough that the commit's cost is shared by all children of a province.
+const BATCH_JOBS: usize = 128;
+/// Commits that a slow listener may be behind; past it the listener is told and reads the heads afresh.
+const COMMITTED: usize = 1024;
+
+impl Handle {
+    /// Reads the store and starts the pipeline's thread. The thread ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or does not hold the anchor's log.
+    pub async fn start(outfit: Outfit) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::load(&outfit).await?);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (committed, _) = broadcast::channel(COMMITTED);
+        let worker = Worker { outfit, shared: shared.clone(), committed: committed.clone() };
+        let runtime = tokio::runtime::Handle::current();
+        // Its own thread: verifying and folding keep a core busy, and must not hold up links.
+        std::thread::Builder::new()
+            .name("pipeline".into())
+            .spawn(move || runtime.block_on(worker.run(queue)))
+            .map_err(|e| Error::Batch(format!("no thread for the pipeline: {e}").into()))?;
+        Ok(Self { jobs, shared, committed })
+    }
+
+    /// The node's id.
+    pub fn me(&self) -> &NodeId {
+        self.shared.me()
+    }
+
+    /// What is committed, as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// News of every commit from now on.
+    pub fn committed(&self) -> broadcast::Receiver<Committed> {
+        self.committed.subscribe()
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| Error::Ended)?;
+        answer.await.map_err(|_| Error::Ended)?
+    }
+
+    /// Takes in a package from a peer, or from a bundle.
+    ///
+    /// # Errors
+    /// When the store fails. A package that is refused is no error of the pipeline: see [`Received::refused`].
+    pub async fn receive(&self, package: Package) -> Result<Received, Error> {
+        self.ask(|reply| Job::Receive { package, reply }).await
+    }
+
+    /// Writes drafts to one of this node's own logs.
+    ///
+    /// # Errors
+    /// When a draft breaks a rule (nothing is written then), or the store or the key fails.
+    pub async fn write(&self, stream: Stream, drafts: Vec<Draft>) -> Result<Received, Error> {
+        self.ask(|reply| Job::Write { stream, drafts, reply }).await
+    }
+
+    /// Takes in rows of a form.
+    ///
+    /// # Errors
+    /// When the store or the key fails. Rows that are refused are in the answer.
+    pub async fn import(&self, batch: ImportBatch) -> Result<ImportedRows, Error> {
+        self.ask(|reply| Job::Import { batch, reply }).await
+    }
+
+    /// Enrols a child that shows an invite's secret.
+    ///
+    /// # Errors
+    /// `token_unknown`, `token_used`, `token_expired`, `token_wrong_unit`, and what the directory's rules refuse.
+    pub async fn enrol(&self, enrolment: Enrolment) -> Result<NodeId, Error> {
+        self.ask(|reply| Job::Enrol { enrolment, reply }).await
+    }
+
+    /// Keeps a new invite.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn invite(&self, invite: InviteRow) -> Result<(), Error> {
+        self.ask(|reply| Job::Invite { invite, reply }).await
+    }
+
+    /// Keeps receipts; their cosignatures have been checked by the caller with [`Snapshot::check_receipt`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn receipts(&self, receipts: Vec<ReceiptRow>) -> Result<(), Error> {
+        self.ask(|reply| Job::Receipts { receipts, reply }).await
+    }
+
+    /// Notes that a log is in trouble, or no longer.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn trouble(&self, log: LogId, trouble: Option<Refusal>) -> Result<(), Error> {
+        self.ask(|reply| Job::Trouble { log, trouble, reply }).await
+    }
+}
+
+struct Worker {
+    outfit: Outfit,
+    shared: Arc<Shared>,
+    committed: broadcast::Sender<Committed>,
+}
+
+impl Worker {
+    async fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_JOBS);
+        while queue.recv_many(&mut jobs, BATCH_JOBS).await > 0 {
+            // A dry run is undone, so it cannot share a transaction.
+            while !jobs.is_empty() {
+                let dry = jobs.iter().position(|job| matches!(job, Job::Import { batch, .. } if batch.is_dry_run()));
+                let take = match dry {
+                    Some(0) => 1,
+                    Some(n) => n,
+                    None => jobs.len(),
+                };
+                self.batch(jobs.drain(..take).collect()).await;
+            }
+        }
+    }
+
+    async fn batch(&self, jobs: Vec<Job>) {
+        let start = self.outfit.clock.now_ms();
+        let run = self.outfit.store.run_tx("pipeline", async |tx| {
+            let mut batch = batch::Batch::new(&self.outfit, &self.shared, tx);
+            let mut answers = Vec::with_capacity(jobs.len());
+            for job in &jobs {
+                answers.push(batch.job(job).await?);
+            }
+            let done = batch.finish().await?;
+            match done.undo {
+                false => Ok((answers, done)),
+                true => Err(Undone::Undo(Box::new((answers, done)))),
+            }
+        });
+        match run.await {
+            Ok((answers, done)) => {
+                metrics::counter!("danso_changes_total").increment(done.changes);
+                metrics::counter!("danso_commits_total").increment(1);
+                metrics::histogram!("danso_commit_seconds")
+                    .record((self.outfit.clock.now_ms() - start).max(0) as f64 / 1000.0);
+                let news = self.shared.commit(done);
+                for news in news {
+                    // Nobody listens while no link is up: that is fine.
+                    let _ = self.committed.send(news);
+                }
+                for (job, answer) in jobs.into_iter().zip(answers) {
+                    job.answer(answer, &self.outfit);
+                }
+            }
+            Err(Undone::Undo(undone)) => {
+                for (job, answer) in jobs.into_iter().zip(undone.0) {
+                    job.answer(answer, &self.outfit);
+                }
+            }
+            Err(Undone::Failed(error)) => {
+                let refusal = error.refusal();
+                tracing::error!(error = %chain(&error), jobs = jobs.len(), "a batch was not kept");
+                for job in jobs {
+                    job.fail(&refusal);
+                }
+            }
+        }
+    }
+}
+
+/// Why a transaction was not committed.
+enum Undone {
+    /// As wanted: a dry run.
+    Undo(Box<(Vec<batch::Answer>, batch::Done)>),
+    Failed(Error),
+}
+
+impl From<store::Error> for Undone {
+    fn from(error: store::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Job {
+    /// Tells who asked. That it has gone meanwhile is no fault of ours.
+    fn answer(self, answer: batch::Answer, outfit: &Outfit) {
+        use batch::Answer;
+        match (self, answer) {
+            (Self::Receive { reply, .. }, Answer::Received(received)) => {
+                let _ = reply.send(received.map(|received| received.cosigned(outfit)));
+            }
+            (Self::Write { reply, .. }, Answer::Received(received)) => {
+                let _ = reply.send(received.map(|received| received.received));
+            }
+            (Self::Import { reply, .. }, Answer::Imported(rows)) => {
+                let _ = reply.send(rows);
+            }
+            (Self::Enrol { reply, .. }, Answer::Enrolled(node)) => {
+                let _ = reply.send(node);
+            }
+            (Self::Invite { reply, .. } | Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
+                let _ = reply.send(Ok(()));
+            }
+            // `Batch::job` gives each job the answer of its kind.
+            (job, _) => job.fail(&Refusal::new(Reason::Internal, "the answer is of another kind")),
+        }
+    }
+
+    fn fail(self, refusal: &Refusal) {
+        let error = || match refusal.reason {
+            Reason::Internal => Error::Batch(refusal.detail.as_str().into()),
+            _ => Error::Refused(refusal.clone()),
+        };
+        match self {
+            Self::Receive { reply, .. } | Self::Write { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Import { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Enrol { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Invite { reply, .. } | Self::Receipts { reply, .. } | Self::Trouble { reply, .. } => {
+                drop(reply.send(Err(error())));
+            }
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The genesis envelope, for whoever founds a store.
+pub type Genesis = Envelope;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! From entries to register and cube, in a handful of statements a batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use danso_core::cube::Batch;
+use danso_core::ledger::Entry;
+use danso_core::register::Intake;
+use danso_proto::ids::{LogId, PersonId};
+use danso_proto::refusal::Reason;
+
+use super::Error;
+use crate::store::{FindingRow, LogRow, Tx, set_id};
+
+/// Where the store keeps the number of changes taken in.
+pub const META_CHANGES: &str = "changes";
+
+/// Counts what verified entries say. The entries' logs have their rows already.
+pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: &[Entry]) -> Result<(), Error> {
+    let mut intake = Intake::default();
+    let mut changes = 0u64;
+    for entry in entries {
+        intake.take(entry);
+        changes += entry.change_set().changes.len() as u64;
+    }
+    count(tx, changes).await?;
+    // A finding says where its change stands; most are about changes of this batch.
+    let mut places: HashMap<[u8; 12], (i64, u64)> = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let pk = logs.get(entry.log()).map_or(0, |row| row.pk);
+        places.insert(set_id(entry.change_set().first_id), (pk, entry.sequence()));
+    }
+    if !intake.unknown.is_empty() {
+        let rows: Vec<FindingRow> = intake
+            .unknown
+            .iter()
+            .filter_map(|unknown| {
+                let (log, sequence) = *places.get(&set_id(unknown.change))?;
+                Some(FindingRow {
+                    change: unknown.change,
+                    person: None,
+                    log,
+                    sequence,
+                    unit: unknown.unit.clone(),
+                    reason: Reason::KindUnknown,
+                })
+            })
+            .collect();
+        tx.finding_add(&rows).await?;
+    }
+    tx.period_put(&intake.closed).await?;
+    if intake.changes.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::new(intake.changes);
+    let persons = tx.person_read(batch.person_ids()).await?;
+    let known: Vec<PersonId> = persons.iter().map(danso_core::register::Person::id).collect();
+    let batch = batch.with_persons(persons);
+    let households = tx.household_read(batch.household_keys()).await?;
+    let outcome = batch.with_households(households);
+    tx.person_put(&outcome.persons).await?;
+    tx.household_put(&outcome.households).await?;
+    tx.cube_add(&outcome.delta).await?;
+    // Only a person that was here before can have old findings.
+    tx.finding_remove(&known).await?;
+    let far: Vec<[u8; 12]> =
+        outcome.findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
+    places.extend(tx.entry_find(&far).await?);
+    let findings: Vec<FindingRow> = outcome
+        .findings
+        .into_iter()
+        .filter_map(|finding| {
+            let (log, sequence) = *places.get(&set_id(finding.change))?;
+            let (change, person, unit, reason) = (finding.change, Some(finding.person), finding.unit, finding.reason);
+            Some(FindingRow { change, person, log, sequence, unit, reason })
+        })
+        .collect();
+    tx.finding_add(&findings).await?;
+    Ok(())
+}
+
+async fn count(tx: &mut Tx, changes: u64) -> Result<(), Error> {
+    let kept = changes_taken(tx).await?;
+    tx.meta_put(META_CHANGES, (kept + changes).to_string().as_bytes()).await?;
+    Ok(())
+}
+
+/// How many changes this node has taken in.
+///
+/// # Errors
+/// When the store fails.
+pub async fn changes_taken(tx: &mut Tx) -> Result<u64, crate::store::Error> {
+    let kept = tx.meta_get(META_CHANGES).await?;
+    Ok(kept.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).unwrap_or(0))
+}

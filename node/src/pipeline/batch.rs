@@ -1,0 +1,438 @@
+//! One batch: jobs in, rows out, all in one transaction. Works on copies of the committed state, which are thrown away when the
+//! transaction is not kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use danso_core::ledger::{Draft, Entry, LogHead, Sealing, append, seal};
+use danso_core::verify::{Directory, verify};
+use danso_proto::change::{Body, Change, NodeEnrolled};
+use danso_proto::checkpoint;
+use danso_proto::identity::PartSet;
+use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
+use danso_proto::merkle::leaf_hash;
+use danso_proto::package::Package;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::import::ImportedRows;
+use super::state::Shared;
+use super::{Enrolment, Error, Job, Outfit, Received, Snapshot};
+use crate::keys;
+use crate::store::{LogRow, ReceiptRow, Tx};
+
+/// What a job gets back once the transaction is kept.
+pub(super) enum Answer {
+    Received(Result<Taken, Error>),
+    Imported(Result<ImportedRows, Error>),
+    Enrolled(Result<NodeId, Error>),
+    Done,
+}
+
+/// A package that was taken, and what is needed to give a receipt for it after the commit.
+pub(super) struct Taken {
+    pub(super) received: Received,
+    note: Option<String>,
+    me: NodeId,
+}
+
+impl Taken {
+    /// With our cosignature: "these entries are durable here". Called after the commit, never before.
+    pub(super) fn cosigned(mut self, outfit: &Outfit) -> Received {
+        if let Some(note) = self.note {
+            let time_s = u64::try_from(outfit.clock.now_ms() / 1000).unwrap_or_default();
+            match checkpoint::cosign(&note, &self.me, &*outfit.signer, time_s) {
+                Ok(receipt) => self.received.receipt = Some(receipt),
+                // Without a receipt the entries are still durable, and the child asks again with its next package.
+                Err(error) => tracing::error!(log = %self.received.log, %error, "no receipt could be signed"),
+            }
+        }
+        self.received
+    }
+}
+
+/// What a batch leaves behind when it is kept.
+pub(super) struct Done {
+    pub(super) directory: Option<Arc<Directory>>,
+    pub(super) logs: Vec<LogRow>,
+    pub(super) receipts: Vec<ReceiptRow>,
+    pub(super) changes: u64,
+    /// A dry run: nothing of it is kept.
+    pub(super) undo: bool,
+}
+
+/// A batch under way.
+pub(super) struct Batch<'a> {
+    pub(super) outfit: &'a Outfit,
+    pub(super) tx: &'a mut Tx,
+    me: NodeId,
+    base: Snapshot,
+    directory: Arc<Directory>,
+    directory_changed: bool,
+    /// Logs that this batch touched.
+    logs: BTreeMap<LogId, LogRow>,
+    /// Entries that are verified and not yet written.
+    pending: Vec<Entry>,
+    receipts: Vec<ReceiptRow>,
+    changes: u64,
+    undo: bool,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(outfit: &'a Outfit, shared: &Shared, tx: &'a mut Tx) -> Self {
+        let base = shared.snapshot();
+        Self {
+            outfit,
+            tx,
+            me: base.me().clone(),
+            directory: base.directory_arc(),
+            base,
+            directory_changed: false,
+            logs: BTreeMap::new(),
+            pending: Vec::new(),
+            receipts: Vec::new(),
+            changes: 0,
+            undo: false,
+        }
+    }
+
+    /// Does one job. An error is a fault of the store or the key and undoes the batch; what is refused is in the answer.
+    pub(super) async fn job(&mut self, job: &Job) -> Result<Answer, Error> {
+        Ok(match job {
+            Job::Receive { package, .. } => Answer::Received(Ok(self.receive(package).await?)),
+            Job::Write { stream, drafts, .. } => {
+                Answer::Received(refused_or(self.write(stream, drafts.clone()).await)?)
+            }
+            Job::Import { batch, .. } => {
+                self.undo |= batch.is_dry_run();
+                Answer::Imported(refused_or(self.import(batch).await)?)
+            }
+            Job::Enrol { enrolment, .. } => Answer::Enrolled(refused_or(self.enrol(enrolment).await)?),
+            Job::Invite { invite, .. } => {
+                self.tx.invite_add(invite).await?;
+                Answer::Done
+            }
+            Job::Receipts { receipts, .. } => {
+                self.tx.receipt_put(receipts).await?;
+                self.receipts.extend_from_slice(receipts);
+                Answer::Done
+            }
+            Job::Trouble { log, trouble, .. } => {
+                if let Some(mut row) = self.log(log) {
+                    row.trouble = trouble.as_ref().map(|t| (t.reason.code().to_owned(), t.detail.clone()));
+                    self.logs.insert(log.clone(), row);
+                }
+                Answer::Done
+            }
+        })
+    }
+
+    /// Writes what is still pending, and where the logs stand.
+    pub(super) async fn finish(mut self) -> Result<Done, Error> {
+        self.flush().await?;
+        let now_ms = self.outfit.clock.now_ms();
+        for row in self.logs.values_mut() {
+            row.committed_at_ms = now_ms;
+        }
+        let rows: Vec<&LogRow> = self.logs.values().collect();
+        let pks = self.tx.log_put(&rows).await?;
+        for (row, pk) in self.logs.values_mut().zip(pks) {
+            row.pk = pk;
+        }
+        Ok(Done {
+            directory: self.directory_changed.then_some(self.directory),
+            logs: self.logs.into_values().collect(),
+            receipts: self.receipts,
+            changes: self.changes,
+            undo: self.undo,
+        })
+    }
+
+    /// Writes the pending entries to the ledger and counts them.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.pending);
+        // Entries point at their log's row, so a log that is new gets its row first; `finish` brings the heads up to date.
+        let new: Vec<&LogRow> = self.logs.values().filter(|row| row.pk == 0).collect();
+        let names: Vec<LogId> = new.iter().map(|row| row.log.clone()).collect();
+        let pks = self.tx.log_put(&new).await?;
+        for (log, pk) in names.iter().zip(pks) {
+            if let Some(row) = self.logs.get_mut(log) {
+                row.pk = pk;
+            }
+        }
+        self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
+        super::apply::apply(self.tx, &self.logs, &entries).await?;
+        let keyed: Vec<(i64, Entry)> = entries
+            .into_iter()
+            .map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry))
+            .collect();
+        self.tx.entry_append(&keyed).await?;
+        Ok(())
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn me(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// The unit that this node serves.
+    pub(super) fn own_unit(&self) -> Result<UnitCode, Refusal> {
+        let me = self.directory.node(&self.me);
+        Ok(me.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, "this node is not in the directory"))?.unit().clone())
+    }
+
+    fn log(&self, log: &LogId) -> Option<LogRow> {
+        self.logs.get(log).or_else(|| self.base.log(log)).cloned()
+    }
+
+    fn log_or_new(&self, log: &LogId) -> LogRow {
+        self.log(log).unwrap_or_else(|| LogRow {
+            pk: 0,
+            log: log.clone(),
+            head: LogHead::default(),
+            checkpoint: None,
+            recorded_at_ms: 0,
+            committed_at_ms: 0,
+            trouble: None,
+        })
+    }
+
+    fn answer(&self, row: &LogRow, refused: Option<(u64, Refusal)>) -> Taken {
+        Taken {
+            received: Received {
+                log: row.log.clone(),
+                size: row.head.size(),
+                root: row.head.root(),
+                receipt: None,
+                refused,
+            },
+            note: row.checkpoint.clone(),
+            me: self.me.clone(),
+        }
+    }
+
+    // --- entries of others
+
+    async fn receive(&mut self, package: &Package) -> Result<Taken, Error> {
+        let row = self.log_or_new(&package.log);
+        if let Some((code, detail)) = &row.trouble {
+            let detail = format!("{} is stopped here: {code}: {detail}", row.log);
+            return Ok(self.answer(&row, Some((package.first, Refusal::new(Reason::LogQuarantined, detail)))));
+        }
+        let known = match self.replayed(&row, package).await? {
+            Ok(known) => known,
+            Err((sequence, refusal)) => return Ok(self.answer(&row, Some((sequence, refusal)))),
+        };
+        // Everything on trial first: a checkpoint that contradicts the entries takes them all back.
+        let mut trial = Trial { directory: self.directory.clone(), head: row.head.clone(), entries: Vec::new() };
+        let mut refused = None;
+        for (sequence, sealed) in (package.first..).zip(&package.entries).skip(known) {
+            if let Err(refusal) = trial.take(&package.log, sealed.envelope.bytes(), sealed.parts.as_ref()) {
+                refused = Some((sequence, refusal));
+                break;
+            }
+        }
+        let mut kept_note = None;
+        if let (None, Some(note)) = (&refused, &package.checkpoint) {
+            match trial.check_checkpoint(&package.log, note) {
+                Ok(note) => kept_note = note,
+                Err(refusal) => {
+                    let first_new = package.first + known as u64;
+                    return Ok(self.answer(&row, Some((first_new, refusal))));
+                }
+            }
+        }
+        let row = self.keep(row, trial, kept_note);
+        Ok(self.answer(&row, refused))
+    }
+
+    /// How many of the package's entries are here already; other bytes at a taken position are refused.
+    async fn replayed(&mut self, row: &LogRow, package: &Package) -> Result<Result<usize, (u64, Refusal)>, Error> {
+        let size = row.head.size();
+        if package.first > size {
+            let detail = format!("{}: entry {} came, {size} is next", row.log, package.first);
+            return Ok(Err((size, Refusal::new(Reason::SequenceGap, detail))));
+        }
+        let known = usize::try_from(size - package.first).unwrap_or(usize::MAX).min(package.entries.len());
+        if known == 0 {
+            return Ok(Ok(0));
+        }
+        self.flush().await?;
+        let pk = self.log(&row.log).map_or(row.pk, |row| row.pk);
+        let leaves = self.tx.leaf_read(pk, package.first..package.first + known as u64).await?;
+        for ((sequence, sealed), kept) in (package.first..).zip(&package.entries).zip(&leaves) {
+            if leaf_hash(sealed.envelope.bytes()) != *kept {
+                let detail = format!("{} entry {sequence} is here with other bytes", row.log);
+                return Ok(Err((sequence, Refusal::new(Reason::ReplayDiffers, detail))));
+            }
+        }
+        Ok(Ok(known))
+    }
+
+    fn keep(&mut self, mut row: LogRow, trial: Trial, note: Option<String>) -> LogRow {
+        if trial.head.size() > row.head.size() {
+            row.checkpoint = note;
+        } else if note.is_some() {
+            row.checkpoint = note;
+        } else {
+            return row;
+        }
+        row.head = trial.head;
+        if let Some(last) = trial.entries.last() {
+            row.recorded_at_ms = last.change_set().recorded_at_ms;
+            if *row.log.stream() == Stream::Directory {
+                self.directory = trial.directory;
+                self.directory_changed = true;
+            }
+        }
+        self.pending.extend(trial.entries);
+        self.logs.insert(row.log.clone(), row.clone());
+        row
+    }
+
+    // --- own entries
+
+    /// Seals drafts one after the other at the end of an own log. They go through the same door as everybody's entries.
+    pub(super) async fn write(&mut self, stream: &Stream, drafts: Vec<Draft>) -> Result<Taken, Error> {
+        let log = LogId::new(self.me.clone(), stream.clone());
+        let row = self.log_or_new(&log);
+        if let Some((code, detail)) = &row.trouble {
+            return Err(Refusal::new(Reason::ReadOnly, format!("{log} is stopped: {code}: {detail}")).into());
+        }
+        let own_unit = self.own_unit()?;
+        let mut trial = Trial { directory: self.directory.clone(), head: row.head.clone(), entries: Vec::new() };
+        for draft in drafts {
+            // Units are published in the list that they make; everything else is in the list in force.
+            let version = match draft.changes.first().map(|change| &change.body) {
+                Some(Body::UnitsPublished(part)) => part.version.clone(),
+                _ => units_version(&trial.directory, &own_unit, self.outfit.clock.now_ms())?,
+            };
+            let sealing = Sealing {
+                log: &log,
+                position: trial.head.position(),
+                recorded_at_ms: self.outfit.clock.now_ms(),
+                units_version: &version,
+                salt_seed: keys::random_bytes(),
+                signer: &*self.outfit.signer,
+            };
+            let (envelope, parts) = seal(draft, &sealing).map_err(|error| match error {
+                danso_core::ledger::SealError::Refused(refusal) => Error::Refused(refusal),
+                danso_core::ledger::SealError::Signer(error) => Error::Signer(error),
+            })?;
+            trial.take(&log, envelope.bytes(), parts.as_ref())?;
+        }
+        let note = checkpoint::sign(&trial.head.checkpoint(&log), &*self.outfit.signer)?;
+        let row = self.keep(row, trial, Some(note));
+        Ok(self.answer(&row, None))
+    }
+
+    async fn enrol(&mut self, enrolment: &Enrolment) -> Result<NodeId, Error> {
+        let node = NodeId::new(&enrolment.unit, &enrolment.log_public_key);
+        let invite = self.tx.invite_get(&enrolment.secret_hash).await?;
+        let invite = invite.ok_or_else(|| Refusal::new(Reason::TokenUnknown, "no such invite was given out here"))?;
+        if invite.unit != enrolment.unit {
+            let detail = format!("the invite is for {}, not for {}", invite.unit, enrolment.unit);
+            return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
+        }
+        match &invite.used_by {
+            // The answer to the first use was lost on the way: the same node with the same key gets it again.
+            Some((_, key)) if *key == enrolment.log_public_key => return Ok(node),
+            Some((by, _)) => return Err(Refusal::new(Reason::TokenUsed, format!("{by} used it")).into()),
+            None => {}
+        }
+        let now_ms = self.outfit.clock.now_ms();
+        if now_ms >= invite.expires_at_ms {
+            let ago = (now_ms - invite.expires_at_ms) / 1000;
+            return Err(Refusal::new(Reason::TokenExpired, format!("it ended {ago} s ago")).into());
+        }
+        let body = Body::NodeEnrolled(NodeEnrolled {
+            node: node.clone(),
+            unit: enrolment.unit.clone(),
+            log_public_key: enrolment.log_public_key,
+            policy: enrolment.policy,
+        });
+        let draft = directory_draft(enrolment.unit.clone(), body, now_ms);
+        self.write(&Stream::Directory, vec![draft]).await?;
+        self.tx.invite_use(&enrolment.secret_hash, &node, &enrolment.log_public_key).await?;
+        Ok(node)
+    }
+}
+
+/// Entries on trial at the end of a log.
+struct Trial {
+    directory: Arc<Directory>,
+    head: LogHead,
+    entries: Vec<Entry>,
+}
+
+impl Trial {
+    fn take(&mut self, log: &LogId, envelope: &bytes::Bytes, parts: Option<&PartSet>) -> Result<(), Refusal> {
+        let opened = self.directory.open(envelope.clone(), parts.cloned())?;
+        if opened.change_set().log != *log {
+            let detail = format!("an entry of {} in a package of {log}", opened.change_set().log);
+            return Err(Refusal::new(Reason::Malformed, detail));
+        }
+        let verified = verify(opened, &self.directory, &self.head.position())?;
+        if *log.stream() == Stream::Directory {
+            Arc::make_mut(&mut self.directory).apply(&verified)?;
+        }
+        self.entries.push(append(&mut self.head, verified));
+        Ok(())
+    }
+
+    /// The author's checkpoint, if it is for where the log stands now.
+    fn check_checkpoint(&self, log: &LogId, note: &str) -> Result<Option<String>, Refusal> {
+        let author = self.directory.node(log.node());
+        let author = author.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, format!("{} is not enrolled", log.node())))?;
+        let checkpoint = checkpoint::parse(note)?.verify(author.id(), author.key())?;
+        if checkpoint.log != *log {
+            return Err(Refusal::new(Reason::CheckpointInvalid, format!("a checkpoint of {} for {log}", checkpoint.log)));
+        }
+        if checkpoint.size != self.head.size() {
+            return Ok(None);
+        }
+        if checkpoint.root != self.head.root() {
+            let detail = format!("{log}: the author signed another root for size {}", checkpoint.size);
+            return Err(Refusal::new(Reason::RootDiffers, detail));
+        }
+        Ok(Some(note.to_owned()))
+    }
+}
+
+/// A draft of one change of a directory log.
+pub(super) fn directory_draft(unit: UnitCode, body: Body, now_ms: i64) -> Draft {
+    let change = Change {
+        unit,
+        hamlet: String::new(),
+        event_date: None,
+        reported_on: None,
+        identity_commitment: None,
+        body,
+    };
+    let first_id = ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes());
+    Draft { first_id, changes: vec![change], parts: vec![None] }
+}
+
+/// The version of the unit list in force.
+pub(super) fn units_version(directory: &Directory, own_unit: &UnitCode, now_ms: i64) -> Result<String, Refusal> {
+    use danso_core::calendar::{VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
+    let today = civil_from_unix_ms(now_ms, VIET_NAM_OFFSET_MINUTES);
+    match directory.units().in_force(today) {
+        Some(list) if list.contains(own_unit) => Ok(list.version().to_owned()),
+        _ => Err(Refusal::new(Reason::UnitsVersionUnknown, "the unit list has not arrived yet; wait for the link")),
+    }
+}
+
+/// A refusal is an answer; anything else undoes the batch.
+fn refused_or<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
+    match result {
+        Err(Error::Refused(refusal)) => Ok(Err(Error::Refused(refusal))),
+        Err(error) => Err(error),
+        Ok(value) => Ok(Ok(value)),
+    }
+}

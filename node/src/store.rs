@@ -1,0 +1,233 @@
+//! What is kept: logs, register, cube, peers. SQLite through sqlx; every write goes through one door, [`Store::run_tx`].
+//!
+//! Knows types of `danso-core`, and nothing of gRPC, links or files. Many rows a statement: a statement costs 16 to 55 microseconds
+//! whatever it does, so nothing in here runs one a row.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+mod intake;
+mod ledger;
+mod peers;
+mod register;
+
+pub use intake::{SourceRow, WaitingSlip};
+pub use ledger::{LogRow, StoredEntry, set_id};
+pub use peers::{InviteRow, ReceiptRow};
+pub use register::{CubeFilter, FindingRow};
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database could not be opened or brought to this version.
+    #[error("the database {path} cannot be opened")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The migrations did not run.
+    #[error("the database cannot be brought to this version")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("the database failed in {during}")]
+    Database {
+        /// The name of the transaction.
+        during: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// No room on the disk.
+    #[error("no room on the disk for {during}")]
+    DiskFull {
+        /// The name of the transaction.
+        during: &'static str,
+    },
+    /// A row is there but does not read: the database was damaged or changed by hand.
+    #[error("{table}.{column} does not read: {why}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Error {
+    fn inconsistent(table: &'static str, column: &'static str, why: impl std::fmt::Display) -> Self {
+        Self::Inconsistent { table, column, why: why.to_string() }
+    }
+
+    fn database(during: &'static str, source: sqlx::Error) -> Self {
+        /// SQLITE_FULL
+        const FULL: &str = "13";
+        match &source {
+            sqlx::Error::Database(e) if e.code().as_deref() == Some(FULL) => Self::DiskFull { during },
+            _ => Self::Database { during, source },
+        }
+    }
+}
+
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A node's database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// An open transaction; what is read in it is one state of the store. Dropping it undoes what was written.
+pub struct Tx {
+    inner: Transaction<'static, Sqlite>,
+    name: &'static str,
+}
+
+impl Store {
+    /// Opens the database, makes it when it is not there, and brings it to this version.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or holds a database of a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let failed = |source| Error::Open { path: path.display().to_string(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A receipt promises durability: a commit is on the disk before anybody is told.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("cache_size", "-8192")
+            .pragma("temp_store", "memory")
+            .pragma("journal_size_limit", "67108864")
+            .statement_cache_capacity(64);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(failed)?;
+        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
+            .await
+            .map_err(failed)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Runs `f` in one write transaction and commits when it succeeds. `f` may run again when the database asks for it, so it must
+    /// not have effects of its own: effects come after this returns.
+    ///
+    /// # Errors
+    /// What `f` returns; nothing is kept then.
+    pub async fn run_tx<T, E: From<Error>>(
+        &self,
+        name: &'static str,
+        mut f: impl AsyncFnMut(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|e| Error::database(name, e))?;
+        let mut tx = Tx { inner, name };
+        match f(&mut tx).await {
+            Ok(value) => {
+                tx.inner.commit().await.map_err(|e| Error::database(name, e))?;
+                Ok(value)
+            }
+            Err(error) => {
+                if let Err(undo) = tx.inner.rollback().await {
+                    tracing::warn!(tx = name, error = %undo, "the transaction could not be undone; it is dropped");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A view of the store as it is now, for reading.
+    ///
+    /// # Errors
+    /// When no connection can be had.
+    pub async fn read(&self, name: &'static str) -> Result<Tx> {
+        let inner = self.readers.begin().await.map_err(|e| Error::database(name, e))?;
+        Ok(Tx { inner, name })
+    }
+
+    /// Ends all connections; the write-ahead log is folded into the database.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl Tx {
+    fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
+
+    fn failed(&self) -> impl Fn(sqlx::Error) -> Error + 'static {
+        let name = self.name;
+        move |e| Error::database(name, e)
+    }
+
+    /// Undoes everything; for a dry run.
+    pub async fn undo(self) -> Result<()> {
+        let name = self.name;
+        self.inner.rollback().await.map_err(|e| Error::database(name, e))
+    }
+
+    /// A value that was kept under `key`.
+    pub async fn meta_get(&mut self, key: &str) -> Result<Option<Vec<u8>>> {
+        let failed = self.failed();
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = $1")
+            .bind(key)
+            .fetch_optional(self.conn())
+            .await
+            .map_err(failed)
+    }
+
+    /// Keeps a value under `key`.
+    pub async fn meta_put(&mut self, key: &str, value: &[u8]) -> Result<()> {
+        let failed = self.failed();
+        sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(self.conn())
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Rows a statement: where the measured rate of multi-row inserts is flat, and well below SQLite's 32,766 variables.
+const ROWS: usize = 400;
+
+fn hash(bytes: &[u8], table: &'static str, column: &'static str) -> Result<[u8; 32]> {
+    bytes.try_into().map_err(|_| Error::inconsistent(table, column, format!("{} bytes, not 32", bytes.len())))
+}
+
+fn unsigned(value: i64, table: &'static str, column: &'static str) -> Result<u64> {
+    value.try_into().map_err(|_| Error::inconsistent(table, column, value))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+    table: &'static str,
+    column: &'static str,
+) -> Result<T> {
+    text.parse().map_err(|e| Error::inconsistent(table, column, e))
+}
+
+fn change_id(bytes: &[u8], table: &'static str, column: &'static str) -> Result<danso_proto::ids::ChangeId> {
+    danso_proto::ids::ChangeId::try_from(bytes).map_err(|e| Error::inconsistent(table, column, e))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! What was typed here: which rows came before, and which slips wait.
+
+use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::{Error, ROWS, Result, Tx, change_id, parsed};
+
+/// A row of a form that became a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// The commune.
+    pub unit: UnitCode,
+    /// The form's number.
+    pub form: u8,
+    /// Slip number, or person reference for the household book.
+    pub key: String,
+    /// Digest of the row's content; `None` when it is not known any more.
+    pub digest: Option<[u8; 16]>,
+    /// The change that it became.
+    pub change: ChangeId,
+    /// The person that it is about.
+    pub person: PersonId,
+}
+
+/// A slip that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingSlip {
+    /// The commune of the slip.
+    pub unit: UnitCode,
+    /// Its number.
+    pub slip_no: String,
+    /// What is missing: the unit and the reference of a person, or the number of a slip.
+    pub missing: (UnitCode, String),
+    /// Kind of change, for people.
+    pub kind: String,
+    /// The slip, as the forms room encodes it.
+    pub slip: Vec<u8>,
+    /// Since when, Unix milliseconds.
+    pub since_ms: i64,
+}
+
+type UnitKey = (UnitCode, String);
+
+/// Pushes `((c1, c2) IN (VALUES ...))`.
+fn push_pairs(sql: &mut QueryBuilder<'_, Sqlite>, columns: &str, pairs: &[UnitKey]) {
+    sql.push("(").push(columns).push(") IN (VALUES ");
+    let mut list = sql.separated(", ");
+    for (unit, key) in pairs {
+        list.push("(").push_bind_unseparated(unit.to_string()).push_unseparated(", ");
+        list.push_bind_unseparated(key.clone()).push_unseparated(")");
+    }
+    sql.push(")");
+}
+
+impl Tx {
+    /// The rows of a form that came before.
+    pub async fn source_read(&mut self, form: u8, keys: &[UnitKey]) -> Result<Vec<SourceRow>> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, key, digest, change, person FROM source WHERE form = ");
+            sql.push_bind(i64::from(form)).push(" AND ");
+            push_pairs(&mut sql, "unit, key", chunk);
+            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+                let digest: Option<&[u8]> = row.get("digest");
+                found.push(SourceRow {
+                    unit: parsed(row.get("unit"), "source", "unit")?,
+                    form,
+                    key: row.get("key"),
+                    digest: digest
+                        .map(|digest| digest.try_into().map_err(|_| Error::inconsistent("source", "digest", "not 16 bytes")))
+                        .transpose()?,
+                    change: change_id(row.get("change"), "source", "change")?,
+                    person: change_id(row.get("person"), "source", "person")?,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps which rows became changes.
+    pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
+        for chunk in rows.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO source (unit, form, key, digest, change, person) ");
+            sql.push_values(chunk, |mut out, row| {
+                out.push_bind(row.unit.to_string())
+                    .push_bind(i64::from(row.form))
+                    .push_bind(row.key.clone())
+                    .push_bind(row.digest.map(|digest| digest.to_vec()))
+                    .push_bind(row.change.as_bytes().to_vec())
+                    .push_bind(row.person.as_bytes().to_vec());
+            });
+            sql.build().execute(self.conn()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Persons by the collaborator's reference, with the bytes of their facts.
+    pub async fn person_by_reference(&mut self, keys: &[UnitKey]) -> Result<Vec<(PersonId, Vec<u8>)>> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, data FROM person WHERE reference IS NOT NULL AND ");
+            push_pairs(&mut sql, "unit, reference", chunk);
+            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+                found.push((change_id(row.get("id"), "person", "id")?, row.get("data")));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Households by their number in the household book.
+    pub async fn household_by_number(&mut self, keys: &[UnitKey]) -> Result<Vec<(UnitKey, HouseholdId)>> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql =
+                QueryBuilder::<Sqlite>::new("SELECT id, unit, number FROM household WHERE number IS NOT NULL AND ");
+            push_pairs(&mut sql, "unit, number", chunk);
+            // The oldest first, should two nodes have begun the same household: whoever reads keeps the first.
+            sql.push(" ORDER BY id");
+            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+                let key = (parsed(row.get("unit"), "household", "unit")?, row.get("number"));
+                found.push((key, change_id(row.get("id"), "household", "id")?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Slips that wait for one of these persons or slips.
+    pub async fn waiting_for(&mut self, keys: &[UnitKey]) -> Result<Vec<WaitingSlip>> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting WHERE ",
+            );
+            push_pairs(&mut sql, "missing_unit, missing", chunk);
+            sql.push(" ORDER BY unit, slip_no");
+            let rows = sql.build().fetch_all(self.conn()).await.map_err(failed)?;
+            found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(found)
+    }
+
+    /// The waiting slips with these numbers.
+    pub async fn waiting_read(&mut self, keys: &[UnitKey]) -> Result<Vec<WaitingSlip>> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting WHERE ",
+            );
+            push_pairs(&mut sql, "unit, slip_no", chunk);
+            let rows = sql.build().fetch_all(self.conn()).await.map_err(failed)?;
+            found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(found)
+    }
+
+    /// All slips that wait.
+    pub async fn waiting_list(&mut self) -> Result<Vec<WaitingSlip>> {
+        let failed = self.failed();
+        let rows = sqlx::query(
+            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting ORDER BY unit, slip_no",
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
+        rows.iter().map(waiting).collect()
+    }
+
+    /// Keeps slips that wait; one that waits already stays as it is, but for what it waits for.
+    pub async fn waiting_put(&mut self, slips: &[WaitingSlip]) -> Result<()> {
+        for chunk in slips.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO waiting (unit, slip_no, missing_unit, missing, kind, slip, since_ms) ",
+            );
+            sql.push_values(chunk, |mut row, slip| {
+                row.push_bind(slip.unit.to_string())
+                    .push_bind(slip.slip_no.clone())
+                    .push_bind(slip.missing.0.to_string())
+                    .push_bind(slip.missing.1.clone())
+                    .push_bind(slip.kind.clone())
+                    .push_bind(slip.slip.clone())
+                    .push_bind(slip.since_ms);
+            });
+            sql.push(
+                " ON CONFLICT (unit, slip_no) DO UPDATE SET missing_unit = excluded.missing_unit, missing = excluded.missing,
+                  slip = excluded.slip",
+            );
+            sql.build().execute(self.conn()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets slips that do not wait any longer.
+    pub async fn waiting_remove(&mut self, keys: &[UnitKey]) -> Result<()> {
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM waiting WHERE ");
+            push_pairs(&mut sql, "unit, slip_no", chunk);
+            sql.build().execute(self.conn()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn waiting(row: &sqlx::sqlite::SqliteRow) -> Result<WaitingSlip> {
+    Ok(WaitingSlip {
+        unit: parsed(row.get("unit"), "waiting", "unit")?,
+        slip_no: row.get("slip_no"),
+        missing: (parsed(row.get("missing_unit"), "waiting", "missing_unit")?, row.get("missing")),
+        kind: row.get("kind"),
+        slip: row.get("slip"),
+        since_ms: row.get("since_ms"),
+    })
+}
