@@ -1,0 +1,62 @@
+//! Which logs go over which link, and in which direction. It knows the tree of nodes only as "who is whose parent".
+
+use danso_proto::ids::{LogId, NodeId, Stream};
+
+/// Steps from a node to the root at most: a tree that is deeper is a circle.
+const DEPTH_MAX: usize = 32;
+
+/// The tree of nodes, as the directory logs tell it.
+pub trait Kin {
+    /// Who enrolled `node`; `None` for the root and for a node that is not known here.
+    fn parent_of(&self, node: &NodeId) -> Option<NodeId>;
+}
+
+/// A link, by its two ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The end that dials.
+    pub child: NodeId,
+    /// The end that is dialled.
+    pub parent: NodeId,
+}
+
+/// A direction over a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the child to the parent.
+    Up,
+    /// From the parent to the child.
+    Down,
+}
+
+/// The way of `log` over `link`, `None` when it may not come over it:
+///
+/// - up: `directory` and `records` of the child and of all nodes below it;
+/// - down: `directory` of the parent and of all nodes above it; `mail/X` of those authors when X is the child or below it.
+///
+/// A log whose author `kin` does not know yet goes nowhere; its author's enrolment, in a directory log, comes first.
+pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
+    let author = log.node();
+    match log.stream() {
+        Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
+        Stream::Directory if at_or_below(&link.parent, author, kin) => Some(Way::Down),
+        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => Some(Way::Down),
+        _ => None,
+    }
+}
+
+/// Whether `node` is `top` or below it.
+pub fn at_or_below(node: &NodeId, top: &NodeId, kin: &dyn Kin) -> bool {
+    if node == top {
+        return true;
+    }
+    let mut at = kin.parent_of(node);
+    for _ in 0..DEPTH_MAX {
+        match at {
+            Some(parent) if parent == *top => return true,
+            Some(parent) => at = kin.parent_of(&parent),
+            None => return false,
+        }
+    }
+    false
+}
