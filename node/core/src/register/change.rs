@@ -1,0 +1,133 @@
+//! The door of the register: what entries say about persons, and what they say that no person is touched by.
+
+use danso_proto::change::{Body, Change};
+use danso_proto::identity::IdentityPart;
+use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
+
+use super::stored::Label;
+use super::{Fact, HouseholdKey};
+use crate::calendar::Month;
+use crate::ledger::Entry;
+
+/// One fact on its way into the register: about whom, what, and the labels that came with it. Made by [`Intake::take`] only.
+#[derive(Debug, Clone)]
+pub struct RegisterChange {
+    person: PersonId,
+    fact: Fact,
+    person_ref: Option<Label>,
+    household_no: Option<Label>,
+}
+
+impl RegisterChange {
+    fn new(id: ChangeId, change: &Change, recorded_at_ms: i64, part: Option<IdentityPart>) -> Option<Self> {
+        let (person, fact) = Fact::of(id, change, recorded_at_ms)?;
+        let label = |text: String| (!text.is_empty()).then(|| Label { from: id, text: text.into() });
+        let (person_ref, household_no) =
+            part.map_or((None, None), |part| (label(part.person_ref), label(part.household_no)));
+        Some(Self { person, fact, person_ref, household_no })
+    }
+
+    /// The person that it is about.
+    pub fn person(&self) -> PersonId {
+        self.person
+    }
+
+    /// What it says.
+    pub fn fact(&self) -> &Fact {
+        &self.fact
+    }
+
+    /// Id of the change.
+    pub fn id(&self) -> ChangeId {
+        self.fact.id()
+    }
+
+    /// The household that it names, if any.
+    pub fn household(&self) -> Option<HouseholdId> {
+        self.fact.household()
+    }
+
+    pub(crate) fn person_ref(&self) -> Option<&Label> {
+        self.person_ref.as_ref()
+    }
+
+    /// The number of the household that it names.
+    pub(crate) fn take_household_label(&mut self) -> Option<(HouseholdKey, Label)> {
+        let label = self.household_no.take()?;
+        let id = self.fact.household()?;
+        Some((HouseholdKey { unit: self.fact.unit().clone(), id }, label))
+    }
+
+    pub(crate) fn into_fact(self) -> Fact {
+        self.fact
+    }
+}
+
+/// A unit's month was declared complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeriodEnd {
+    /// Id of the change that says so.
+    pub change: ChangeId,
+    /// The unit.
+    pub unit: UnitCode,
+    /// The month.
+    pub month: Month,
+}
+
+/// A change of a kind that this version does not know: to be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKind {
+    /// Its id.
+    pub change: ChangeId,
+    /// The unit that it is about.
+    pub unit: UnitCode,
+}
+
+/// What entries hold for the register.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// Facts about persons.
+    pub changes: Vec<RegisterChange>,
+    /// Months declared complete. One whose month does not exist is left out.
+    pub closed: Vec<PeriodEnd>,
+    /// Changes of unknown kinds.
+    pub unknown: Vec<UnknownKind>,
+}
+
+impl Intake {
+    /// Takes what one entry says. Changes of other streams than `records` say nothing about persons and are passed over.
+    pub fn take(&mut self, entry: &Entry) {
+        let set = entry.change_set();
+        let mut parts = entry.parts().map(|set| set.parts.iter());
+        for (id, change) in set.ids() {
+            // Parts stand in the order of the commitments. One that is withheld, erased or unreadable gives no label.
+            let part = change.identity_commitment.and_then(|_| parts.as_mut()?.next());
+            let part = part.and_then(|bytes| IdentityPart::decode(bytes).ok());
+            self.take_change(id, change, set.recorded_at_ms, part);
+        }
+    }
+
+    fn take_change(&mut self, id: ChangeId, change: &Change, recorded_at_ms: i64, part: Option<IdentityPart>) {
+        match &change.body {
+            Body::PeriodClosed(m) => {
+                let end =
+                    Month::from_ymm(m.month).map(|month| PeriodEnd { change: id, unit: change.unit.clone(), month });
+                self.closed.extend(end);
+            }
+            Body::Unknown => self.unknown.push(UnknownKind { change: id, unit: change.unit.clone() }),
+            _ => self.changes.extend(RegisterChange::new(id, change, recorded_at_ms, part)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Facts for the tests of this and of the next rooms, which have no entries.
+    pub(crate) fn taken(id: ChangeId, change: &Change, part: Option<IdentityPart>) -> Intake {
+        let mut intake = Intake::default();
+        intake.take_change(id, change, 1_609_459_200_000, part);
+        intake
+    }
+}

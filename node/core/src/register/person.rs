@@ -1,0 +1,76 @@
+//! A person: the facts about it, and its stored form. What the facts mean together is `timeline`'s business.
+
+use danso_proto::ids::{PersonId, UnitCode};
+use serde::{Deserialize, Serialize};
+
+use super::stored::{self, Label, StoredError};
+use super::{Fact, RegisterChange};
+
+/// A person as the register holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    id: PersonId,
+    reference: Option<Label>,
+    // Sorted and without repetition, so that the bytes do not depend on the order of arrival.
+    facts: Vec<Fact>,
+}
+
+impl Person {
+    /// A person of whom nothing is known yet.
+    pub(crate) fn new(id: PersonId) -> Self {
+        Self { id, reference: None, facts: Vec::with_capacity(1) }
+    }
+
+    /// Id: that of the change which made the person known.
+    pub fn id(&self) -> PersonId {
+        self.id
+    }
+
+    /// The unit that made the person known; while that fact is not here, that of the fact with the lowest id.
+    pub fn unit(&self) -> Option<&UnitCode> {
+        let origin = self.facts.iter().find(|fact| fact.id() == self.id);
+        origin.or(self.facts.first()).map(Fact::unit)
+    }
+
+    /// The collaborator's own reference (`person_ref`), when an identity part told it.
+    pub fn reference(&self) -> Option<&str> {
+        self.reference.as_ref().map(|label| &*label.text)
+    }
+
+    /// The facts, by id.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// Takes a label; says whether anything changed.
+    pub(crate) fn label(&mut self, change: &RegisterChange) -> bool {
+        change.person_ref().is_some_and(|label| Label::offer(&mut self.reference, label, self.id))
+    }
+
+    /// Whether the fact is here. The whole fact is compared: the same id with another content is another author's.
+    pub(crate) fn has(&self, fact: &Fact) -> bool {
+        self.facts.binary_search(fact).is_ok()
+    }
+
+    /// Adds a fact; one that is here already changes nothing.
+    pub(crate) fn add(&mut self, fact: Fact) {
+        if let Err(place) = self.facts.binary_search(&fact) {
+            self.facts.insert(place, fact);
+        }
+    }
+
+    /// The stored form: a version byte, then postcard.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        stored::to_bytes(self)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// When another version wrote it or it is broken: the register is derived, and is then rebuilt.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoredError> {
+        let person: Self = stored::from_bytes(bytes)?;
+        let sorted = person.facts.windows(2).all(|pair| pair[0] < pair[1]);
+        if sorted { Ok(person) } else { Err(StoredError::Broken) }
+    }
+}

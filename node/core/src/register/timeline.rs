@@ -1,0 +1,63 @@
+//! What the facts about one person say together: corrections first, then a walk through time. A pure function of the set of facts.
+
+mod correct;
+mod walk;
+
+use danso_proto::change::{MaritalStatus, Method, Sex};
+use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
+use danso_proto::refusal::Reason;
+
+use crate::calendar::Month;
+
+pub(crate) use walk::walk;
+
+/// A fact that does not count, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Finding {
+    /// The person.
+    pub person: PersonId,
+    /// The change that does not count.
+    pub change: ChangeId,
+    /// The unit that the change is about.
+    pub unit: UnitCode,
+    /// `person_unknown`, `not_resident`, `already_resident`, `corrects_nothing`, `date_invalid`, `event_after_report` or
+    /// `event_before_birth`.
+    pub reason: Reason,
+}
+
+/// What a resident's record says and time changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    /// `None`: unknown.
+    pub(crate) marital: Option<MaritalStatus>,
+    /// `None`: unknown.
+    pub(crate) method: Option<Method>,
+}
+
+/// Something that a timeline adds to what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step<'a> {
+    /// Residents of this kind, from `month` on.
+    Resident { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, state: State, delta: i64 },
+    /// Members of the household, from `month` on.
+    Member { unit: &'a UnitCode, household: HouseholdId, month: Month, delta: i32 },
+    /// Something that happened to a resident in `month`.
+    Event { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, event: Event<'a> },
+    /// A fact that does not count.
+    Finding { change: ChangeId, unit: &'a UnitCode, reason: Reason },
+}
+
+/// What is counted by period. The other unit of a move is `None` when it is abroad or unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    Birth { order: u32, mother: Option<Month> },
+    Death,
+    Marriage,
+    Divorce,
+    Arrival { other: Option<&'a UnitCode> },
+    Departure { other: Option<&'a UnitCode> },
+    ContraceptionStart { method: Method },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The walk through a person's life, from the first fact to the last.
+
+use std::cmp::max;
+
+use danso_proto::change::{MaritalStatus, Method, Sex};
+use danso_proto::ids::{HouseholdId, PersonId, UnitCode};
+use danso_proto::refusal::Reason;
+
+use super::correct::{Amended, Particulars, correct};
+use super::{Event, State, Step};
+use crate::calendar::{Month, PartialDate};
+use crate::register::fact::{Fact, Kind, Start, Update};
+
+/// A fact at its place in time.
+struct Placed<'a> {
+    month: Month,
+    /// 1 to 31 where the day is known; else a place that fits the kind: starts first, changes in the middle, ends last.
+    day: u8,
+    day_known: bool,
+    rank: u8,
+    item: Amended<'a>,
+}
+
+impl Placed<'_> {
+    fn is_start(&self) -> bool {
+        self.item.fact.start().is_some()
+    }
+
+    /// Whether `later`, which is placed behind this, may have happened before it.
+    fn may_follow(&self, later: &Self) -> bool {
+        self.month == later.month && (self.day == later.day || !self.day_known || !later.day_known)
+    }
+}
+
+/// Tells `out` what the facts about `person` add to what is counted, and which of them do not count. `facts` are sorted by id;
+/// the result depends on nothing else.
+pub(crate) fn walk<'a>(person: PersonId, facts: impl Iterator<Item = &'a Fact>, out: &mut impl FnMut(Step<'a>)) {
+    let (amended, particulars) = correct(facts, out);
+    let starts = || amended.iter().filter_map(|item| Some((item.fact, item.fact.start()?)));
+    let origin = starts().find(|(fact, _)| fact.id == person);
+    let Some((origin_fact, said)) = origin.or_else(|| starts().next()) else {
+        for item in &amended {
+            let reason = if item.fact.kind == Kind::Unreadable { Reason::DateInvalid } else { Reason::PersonUnknown };
+            out(Step::Finding { change: item.fact.id, unit: &item.fact.unit, reason });
+        }
+        return;
+    };
+    let (birth, birth_recorded) = particulars.birth_month.unwrap_or((said.birth_month, origin_fact.recorded));
+    let mut life = Life {
+        sex: particulars.sex.unwrap_or(said.sex),
+        birth_month: month_in(birth, birth_recorded),
+        known_by: origin.map(|(fact, _)| fact),
+        stay: None,
+        dead: false,
+        out,
+    };
+    let mut placed = life.place(amended, &particulars);
+    placed.sort_unstable_by(|a, b| (a.month, a.day, a.rank, a.item.fact).cmp(&(b.month, b.day, b.rank, b.item.fact)));
+    for at in 0..placed.len() {
+        life.settle(&mut placed[at..]);
+        life.step(&placed[at]);
+    }
+}
+
+/// The month in which a date is counted. Where the month is not known it is the middle of the year, but not after it was recorded.
+fn month_in(date: PartialDate, recorded: Month) -> Month {
+    if date.known_month().is_none() && date.year() == recorded.year() {
+        date.month().min(recorded)
+    } else {
+        date.month()
+    }
+}
+
+/// Where a resident lives.
+struct Stay<'a> {
+    unit: &'a UnitCode,
+    household: HouseholdId,
+    state: State,
+}
+
+struct Life<'a, 'o, F> {
+    sex: Sex,
+    birth_month: Month,
+    /// The fact that made the person known, as long as the walk has not come to it.
+    known_by: Option<&'a Fact>,
+    stay: Option<Stay<'a>>,
+    dead: bool,
+    out: &'o mut F,
+}
+
+impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
+    /// Puts each fact at its place in time; those that have none are findings.
+    fn place(&mut self, amended: Vec<Amended<'a>>, particulars: &Particulars) -> Vec<Placed<'a>> {
+        let mut placed = Vec::with_capacity(amended.len());
+        for item in amended {
+            let fact = item.fact;
+            let (rank, unknown_day) = match &fact.kind {
+                Kind::Enrolled { .. } => (0, 0),
+                Kind::Birth { .. } => (1, 0),
+                Kind::MovedIn { .. } => (2, 0),
+                Kind::Updated(_) => (3, 16),
+                Kind::Marriage => (4, 16),
+                Kind::Divorce => (5, 16),
+                Kind::Contraception { .. } => (6, 16),
+                Kind::MovedOut { .. } => (7, 32),
+                Kind::Death => (8, 32),
+                Kind::Unreadable => {
+                    self.finding(fact, Reason::DateInvalid);
+                    continue;
+                }
+                // Has been applied.
+                Kind::Retraction { .. } => continue,
+            };
+            let date = item.amendment.date.or(fact.date.map(|date| (date, fact.recorded)));
+            let (mut month, day, mut known_in) = match (&fact.kind, date) {
+                (Kind::Birth { .. }, _) => {
+                    (self.birth_month, None, particulars.birth_month.map_or(fact.recorded, |(_, known)| known))
+                }
+                (_, Some((date, known))) => (month_in(date, known), date.day(), known),
+                (Kind::Enrolled { .. }, None) => (self.birth_month, None, fact.recorded),
+                // A fact without a date counts in the month in which it became known.
+                (_, None) => (fact.recorded, None, fact.recorded),
+            };
+            if matches!(fact.kind, Kind::Enrolled { .. }) && month < self.birth_month {
+                month = self.birth_month;
+            }
+            known_in = max(known_in, fact.recorded);
+            if month > known_in {
+                self.finding(fact, Reason::EventAfterReport);
+            } else if month < self.birth_month && fact.start().is_some() {
+                self.finding(fact, Reason::EventBeforeBirth);
+            } else {
+                placed.push(Placed { month, day: day.unwrap_or(unknown_day), day_known: day.is_some(), rank, item });
+            }
+        }
+        placed
+    }
+
+    /// The first of `rest` waits for a later one of the same month when it makes sense only behind it and may well have happened there:
+    /// an arrival of one who still lives elsewhere for the departure, a change of one who is not here for the arrival.
+    fn settle(&self, rest: &mut [Placed<'a>]) {
+        while let Some((first, later)) = rest.split_first() {
+            let makes_sense_behind = |then: &Placed<'_>| match &self.stay {
+                Some(stay) => {
+                    first.is_start()
+                        && matches!(then.item.fact.kind, Kind::MovedOut { .. })
+                        && then.item.fact.unit == *stay.unit
+                }
+                None => !first.is_start() && then.is_start(),
+            };
+            let later = later.iter().take_while(|then| then.month == first.month);
+            let Some(at) = later.enumerate().find(|(_, then)| first.may_follow(then) && makes_sense_behind(then))
+            else {
+                break;
+            };
+            let behind = at.0 + 2;
+            rest[..behind].rotate_left(1);
+        }
+    }
+
+    fn step(&mut self, at: &Placed<'a>) {
+        let fact = at.item.fact;
+        let known = self.known_by.is_none_or(|origin| std::ptr::eq(origin, fact));
+        match (fact.start(), &fact.kind) {
+            (Some(_), _) if !known => self.finding(fact, Reason::PersonUnknown),
+            (Some(_), _) if self.dead => self.finding(fact, Reason::NotResident),
+            (Some(start), _) => {
+                self.known_by = None;
+                if self.stay.is_some() {
+                    self.finding(fact, Reason::AlreadyResident);
+                } else {
+                    self.begin(at, start);
+                }
+            }
+            // Holds for all time and is in force already.
+            (None, Kind::Updated(update)) if holds_always(update, at) => {}
+            (None, kind) => match self.stay.take() {
+                Some(stay) if stay.unit == &fact.unit => self.change(at, kind, stay),
+                stay => {
+                    self.stay = stay;
+                    self.finding(fact, Reason::NotResident);
+                }
+            },
+        }
+    }
+
+    fn begin(&mut self, at: &Placed<'a>, start: &Start) {
+        let Amended { fact, amendment, .. } = &at.item;
+        let (mut state, event) = match &fact.kind {
+            Kind::Enrolled { marital, method, .. } => (State { marital: *marital, method: *method }, None),
+            Kind::Birth { order, mother, .. } => {
+                let mother = amendment.mother.or(mother.map(|date| (date, fact.recorded)));
+                let mother = mother.map(|(date, known)| month_in(date, known));
+                let event = Event::Birth { order: amendment.order.unwrap_or(*order), mother };
+                (State { marital: Some(MaritalStatus::Single), method: None }, Some(event))
+            }
+            Kind::MovedIn { other, .. } => {
+                (State::default(), Some(Event::Arrival { other: amendment.other.unwrap_or(other.as_ref()) }))
+            }
+            _ => return,
+        };
+        state.marital = amendment.marital.or(state.marital);
+        state.method = amendment.method.or(state.method);
+        if let Some(event) = event {
+            self.event(&fact.unit, at.month, event);
+        }
+        let stay = Stay { unit: &fact.unit, household: amendment.household.unwrap_or(start.household), state };
+        self.resident(&stay, at.month, 1);
+        self.member(&stay, at.month, 1);
+        self.stay = Some(stay);
+    }
+
+    fn change(&mut self, at: &Placed<'a>, kind: &'a Kind, stay: Stay<'a>) {
+        let amendment = &at.item.amendment;
+        let (mut state, mut household) = (stay.state, stay.household);
+        let event = match kind {
+            Kind::Marriage => {
+                state.marital = Some(MaritalStatus::Married);
+                Some(Event::Marriage)
+            }
+            Kind::Divorce => {
+                state.marital = Some(MaritalStatus::Divorced);
+                Some(Event::Divorce)
+            }
+            Kind::Contraception { method } => {
+                let method = amendment.method.unwrap_or(*method);
+                state.method = Some(method);
+                (method != Method::None).then_some(Event::ContraceptionStart { method })
+            }
+            Kind::Updated(update) => {
+                state.marital = update.marital.or(state.marital);
+                state.method = update.method.or(state.method);
+                household = update.household.unwrap_or(household);
+                None
+            }
+            Kind::Death => Some(Event::Death),
+            Kind::MovedOut { other } => Some(Event::Departure { other: amendment.other.unwrap_or(other.as_ref()) }),
+            _ => None,
+        };
+        if let Some(event) = event {
+            self.event(stay.unit, at.month, event);
+        }
+        if matches!(kind, Kind::Death | Kind::MovedOut { .. }) {
+            self.dead = matches!(kind, Kind::Death);
+            self.resident(&stay, at.month, -1);
+            self.member(&stay, at.month, -1);
+            return;
+        }
+        state.marital = amendment.marital.or(state.marital);
+        state.method = amendment.method.or(state.method);
+        household = amendment.household.unwrap_or(household);
+        let now = Stay { unit: stay.unit, household, state };
+        if now.state != stay.state {
+            self.resident(&stay, at.month, -1);
+            self.resident(&now, at.month, 1);
+        }
+        if now.household != stay.household {
+            self.member(&stay, at.month, -1);
+            self.member(&now, at.month, 1);
+        }
+        self.stay = Some(now);
+    }
+
+    fn finding(&mut self, fact: &'a Fact, reason: Reason) {
+        (self.out)(Step::Finding { change: fact.id, unit: &fact.unit, reason });
+    }
+
+    fn event(&mut self, unit: &'a UnitCode, month: Month, event: Event<'a>) {
+        let (sex, birth_month) = (self.sex, self.birth_month);
+        (self.out)(Step::Event { unit, month, sex, birth_month, event });
+    }
+
+    fn resident(&mut self, stay: &Stay<'a>, month: Month, delta: i64) {
+        let (sex, birth_month) = (self.sex, self.birth_month);
+        (self.out)(Step::Resident { unit: stay.unit, month, sex, birth_month, state: stay.state, delta });
+    }
+
+    fn member(&mut self, stay: &Stay<'a>, month: Month, delta: i32) {
+        (self.out)(Step::Member { unit: stay.unit, household: stay.household, month, delta });
+    }
+}
+
+/// Whether an update sets nothing but what holds for all time.
+fn holds_always(update: &Update, at: &Placed<'_>) -> bool {
+    let amendment = &at.item.amendment;
+    update.marital.or(amendment.marital).is_none()
+        && update.method.or(amendment.method).is_none()
+        && update.household.or(amendment.household).is_none()
+}
