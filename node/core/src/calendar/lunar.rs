@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::sky::{last_new_moon, new_moon_day, solar_sector};
 use super::{CalendarError, PartialDate, number};
 
-/// First day that is converted: the lunar new year 1968, the first one that Viet Nam counted at UTC+7. Before it the North
-/// had counted at UTC+8, and the tables follow that. (The South went on at UTC+8 until 1975; its dates then may differ by a day.)
+/// First day that is converted: the lunar new year 1968, the first one counted at UTC+7. Before it Viet Nam counted at UTC+8,
+/// and the tables follow that. (The North decreed the change in 1967, the South followed after 1975: southern dates until then
+/// may differ from what is computed here.)
 pub const LUNAR_FIRST: &str = "1968-01-29";
 /// Last day that is converted: until then published tables and independent computations agree on every day. In May 2054 a new
 /// moon falls within seconds of midnight, and they no longer do.

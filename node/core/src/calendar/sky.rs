@@ -49,7 +49,7 @@ fn new_moon(k: i32) -> f64 {
 
     let terms = NEW_MOON_TERMS.iter().map(|&(amplitude, of_sun, of_moon, of_latitude)| {
         let damped = amplitude * e.powi(i32::from(of_sun.abs()).min(2));
-        // The table's two small terms with 2M and 3M carry no E in the book; it would change them by less than a millisecond.
+        // In the book the last terms, of 0.000 07 days and less, carry no E: it changes them by hundredths of a second.
         damped * sin(f64::from(of_sun) * sun + f64::from(of_moon) * moon + f64::from(of_latitude) * latitude)
     });
     let planets = PLANET_TERMS.iter().map(|&(amplitude, start, step)| amplitude * sin(start + step * k));
