@@ -171,6 +171,8 @@ reasons! {
     ValueUnknown = "value_unknown", Invalid;
     /// A number cannot be read or is out of its range.
     NumberInvalid = "number_invalid", Invalid;
+    /// The date of birth and the date of the birth event differ.
+    BirthDateDiffers = "birth_date_differs", Invalid;
     /// A date cannot be read or does not exist.
     DateInvalid = "date_invalid", Invalid;
     /// The event is later than today.
