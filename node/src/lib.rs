@@ -6,3 +6,11 @@
 //! 3  pipeline -> core, store, intake, keys, clock    answer -> core, store (read only)
 //! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki
 //! ```
+
+pub mod clock;
+pub mod config;
+mod files;
+pub mod keys;
+pub mod pki;
+pub mod telemetry;
+pub mod token;

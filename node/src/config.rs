@@ -1,0 +1,260 @@
+//! `danso.toml`, and where things lie in a node's directory. Reads and checks; knows nothing of what the values are used for.
+
+mod address;
+mod layout;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use danso_proto::ids::UnitCode;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use crate::files;
+
+pub use address::{Address, AddressError};
+pub use layout::{DirLock, Layout, LayoutError};
+
+/// What is logged when nothing is configured.
+const DEFAULT_FILTER: &str = "info";
+/// Opens a file that [`Config::write`] writes.
+const HEADER: &str = "\
+# Configuration of a Danso node. Every key is explained in deploy/config/.
+# Cấu hình của một nút Danso. Giải thích từng khóa: xem deploy/config/.
+
+";
+
+/// A configuration that makes sense as far as can be known without running it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Unit that the node serves.
+    pub unit: UnitCode,
+    /// Where children's connections are accepted; port 0 takes any free one.
+    pub listen: Address,
+    /// Address that invites name, when children cannot reach `listen` as it stands (0.0.0.0, NAT).
+    pub advertise: Option<Address>,
+    /// Parent's address; the root has none.
+    pub parent: Option<Address>,
+    /// Where Prometheus may fetch metrics; not served when absent.
+    pub metrics: Option<Address>,
+    /// Shape of log lines.
+    pub log_format: LogFormat,
+    /// What is logged, as in `RUST_LOG`.
+    pub log_filter: String,
+}
+
+/// Shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For a terminal.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read or written.
+    #[error("cannot {what} the configuration {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        source: std::io::Error,
+    },
+    /// Not TOML, a key that nobody knows, or a value of another kind; with line and column.
+    #[error("{}: {detail}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What was found and where.
+        detail: String,
+    },
+    /// Keys with values that do not do, all of them.
+    #[error("{}: {} to set right{}", path.display(), problems.len(), list(problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with which key.
+        problems: Vec<Problem>,
+    },
+}
+
+/// What is wrong with one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, with its table: `node.listen`.
+    pub key: &'static str,
+    /// What is wrong, and what to write.
+    pub why: String,
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |mut text, Problem { key, why }| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {key}: {why}");
+        text
+    })
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    node: RawNode,
+    parent: Option<RawParent>,
+    metrics: Option<RawMetrics>,
+    log: RawLog,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNode {
+    unit: Option<String>,
+    listen: Option<String>,
+    advertise: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawParent {
+    address: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawMetrics {
+    listen: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLog {
+    format: Option<String>,
+    filter: Option<String>,
+}
+
+impl Config {
+    /// A configuration with nothing but what a node must have.
+    pub fn new(unit: UnitCode, listen: Address) -> Self {
+        Self {
+            unit,
+            listen,
+            advertise: None,
+            parent: None,
+            metrics: None,
+            log_format: LogFormat::default(),
+            log_filter: DEFAULT_FILTER.into(),
+        }
+    }
+
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io {
+            what: "read",
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a text; `path` is for messages. All problems with values are reported together.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: Raw = toml::from_str(text)
+            .map_err(|error| ConfigError::Syntax { path: path.into(), detail: error.to_string().trim_end().into() })?;
+        let mut check = Check::default();
+        let unit = check.required("node.unit", raw.node.unit, "the code of the unit that the node serves");
+        let listen = check.required("node.listen", raw.node.listen, "where to listen, for example \"0.0.0.0:7443\"");
+        let advertise = check.dialled("node.advertise", raw.node.advertise);
+        let parent = raw.parent.and_then(|parent| match parent.address {
+            Some(address) => check.dialled("parent.address", Some(address)),
+            None => check.problem("parent.address", "is missing; the root has no [parent] at all"),
+        });
+        let metrics = raw.metrics.and_then(|metrics| {
+            check.required("metrics.listen", metrics.listen, "where to listen, for example \"127.0.0.1:9464\"")
+        });
+        let log_format = match raw.log.format.as_deref() {
+            None | Some("human") => Some(LogFormat::Human),
+            Some("json") => Some(LogFormat::Json),
+            Some(other) => check.problem("log.format", format!("{other:?} is neither \"human\" nor \"json\"")),
+        };
+        let log_filter = raw.log.filter.unwrap_or_else(|| DEFAULT_FILTER.into());
+        if let Err(error) = EnvFilter::try_new(&log_filter) {
+            check.problem::<()>("log.filter", format!("{error}; write for example \"info\" or \"info,danso_node=debug\""));
+        }
+        match (unit, listen, log_format) {
+            (Some(unit), Some(listen), Some(log_format)) if check.0.is_empty() => {
+                Ok(Self { unit, listen, advertise, parent, metrics, log_format, log_filter })
+            }
+            _ => Err(ConfigError::Invalid { path: path.into(), problems: check.0 }),
+        }
+    }
+
+    /// Writes the file as a whole; what was there is replaced, comments included.
+    pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
+        let text = |address: &Address| Some(address.to_string());
+        let raw = Raw {
+            node: RawNode {
+                unit: Some(self.unit.to_string()),
+                listen: text(&self.listen),
+                advertise: self.advertise.as_ref().and_then(text),
+            },
+            parent: self.parent.as_ref().map(|address| RawParent { address: text(address) }),
+            metrics: self.metrics.as_ref().map(|listen| RawMetrics { listen: text(listen) }),
+            log: RawLog {
+                format: Some(if self.log_format == LogFormat::Json { "json" } else { "human" }.into()),
+                filter: Some(self.log_filter.clone()),
+            },
+        };
+        let text = toml::to_string(&raw)
+            .map_err(|error| ConfigError::Syntax { path: path.into(), detail: error.to_string() })?;
+        files::replace(path, format!("{HEADER}{text}").as_bytes(), 0o644).map_err(|source| ConfigError::Io {
+            what: "write",
+            path: path.into(),
+            source,
+        })
+    }
+}
+
+/// Collects problems.
+#[derive(Default)]
+struct Check(Vec<Problem>);
+
+impl Check {
+    fn problem<T>(&mut self, key: &'static str, why: impl Into<String>) -> Option<T> {
+        self.0.push(Problem { key, why: why.into() });
+        None
+    }
+
+    fn required<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        key: &'static str,
+        text: Option<String>,
+        hint: &str,
+    ) -> Option<T> {
+        match text.map(|text| text.parse()) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(error)) => self.problem(key, error.to_string()),
+            None => self.problem(key, format!("is missing: {hint}")),
+        }
+    }
+
+    /// An address that somebody else shall dial.
+    fn dialled(&mut self, key: &'static str, text: Option<String>) -> Option<Address> {
+        let address: Address = match text?.parse() {
+            Ok(address) => address,
+            Err(error) => return self.problem(key, format!("{error}")),
+        };
+        match address.is_dialable() {
+            true => Some(address),
+            false => self.problem(key, format!("nobody can dial {address}: write a host name or address, and a port")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Configuration files, good and bad, and the samples in deploy/config.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("danso.toml"))
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("danso.toml");
+    let mut config = Config::new("17065".parse().expect("unit"), "127.0.0.1:0".parse().expect("address"));
+    config.write(&path).expect("written");
+    assert_eq!(Config::load(&path).expect("read"), config);
+    config.parent = Some("quyhop.example.vn:7443".parse().expect("address"));
+    config.advertise = Some("[2001:db8::7]:7443".parse().expect("address"));
+    config.metrics = Some("127.0.0.1:0".parse().expect("address"));
+    config.log_format = LogFormat::Json;
+    config.log_filter = "info,danso_node=debug".into();
+    config.write(&path).expect("written");
+    assert_eq!(Config::load(&path).expect("read"), config);
+}
+
+#[test]
+fn the_least_is_enough() {
+    let config = parse("[node]\nunit = \"VN\"\nlisten = \"0.0.0.0:7443\"\n").expect("fine");
+    assert_eq!((config.log_format, config.log_filter.as_str(), config.parent), (LogFormat::Human, "info", None));
+}
+
+#[test]
+fn all_wrong_values_are_reported_together() {
+    let error = parse(
+        "[node]\nunit = \"quá dài\"\nadvertise = \"0.0.0.0:7443\"\n[parent]\n[metrics]\nlisten = \"9464\"\n\
+         [log]\nformat = \"xml\"\nfilter = \"a=b=c\"\n",
+    )
+    .expect_err("refused");
+    let ConfigError::Invalid { problems, .. } = &error else { panic!("{error}") };
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
+    let all =
+        ["node.unit", "node.listen", "node.advertise", "parent.address", "metrics.listen", "log.format", "log.filter"];
+    assert_eq!(keys, all);
+    let text = error.to_string();
+    assert!(text.starts_with("danso.toml: 7 to set right\n"), "{text}");
+    assert!(all.iter().all(|key| text.contains(&format!("\n  {key}: "))), "{text}");
+}
+
+#[test]
+fn unknown_keys_and_broken_files_are_refused_with_their_line() {
+    for (text, part) in [
+        ("[node]\nunit = \"VN\"\nlistn = \"0.0.0.0:1\"\n", "listn"),
+        ("[nodes]\n", "nodes"),
+        ("[node]\nunit = 17065\n", "line 2"),
+        ("[node\n", "line 1"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(matches!(error, ConfigError::Syntax { .. }), "{error}");
+        assert!(error.to_string().starts_with("danso.toml: ") && error.to_string().contains(part), "{error}");
+    }
+    let error = Config::load(Path::new("nowhere/danso.toml")).expect_err("absent");
+    assert!(error.to_string().contains("nowhere/danso.toml"), "{error}");
+}
+
+#[test]
+fn the_samples_of_each_tier_are_good() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
+    let load = |name: &str| Config::load(&dir.join(name)).unwrap_or_else(|error| panic!("{error}"));
+    let (root, middle, leaf) = (load("root.toml"), load("middle.toml"), load("leaf.toml"));
+    assert!(root.parent.is_none() && root.metrics.is_some() && root.advertise.is_some());
+    assert!(middle.parent.is_some() && middle.advertise.is_some());
+    assert!(leaf.parent.is_some() && !leaf.listen.is_dialable() || leaf.listen.host() == "127.0.0.1");
+}
+
+#[test]
+fn a_directory_serves_one_process() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("node");
+    assert!(matches!(Layout::open(&path), Err(LayoutError::Missing(_))));
+    let layout = Layout::create(&path).expect("made");
+    assert!(layout.keys().is_dir());
+    let lock = layout.lock().expect("first");
+    let error = Layout::open(&path).expect("open").lock().expect_err("second");
+    let me = std::process::id();
+    assert!(matches!(error, LayoutError::Busy { process: Some(id), .. } if id == me), "{error}");
+    drop(lock);
+    layout.lock().expect("after the first ended");
+}
+
+#[test]
+fn a_directory_too_deep_for_a_socket_is_refused_at_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let deep = dir.path().join("x".repeat(100));
+    assert!(matches!(Layout::create(&deep), Err(LayoutError::PathTooLong(_))));
+    assert!(!deep.exists());
+}

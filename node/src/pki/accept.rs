@@ -1,0 +1,108 @@
+//! The parent's end of connections: accepts, makes the handshakes beside each other, and hands on what came through.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use danso_proto::refusal::{Reason, Refusal};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+
+use super::dial::rustls_error;
+use crate::telemetry;
+
+/// Time for one handshake: five round trips of a bad link.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at once. Further clients wait in the kernel's queue: a storm of reconnects costs time, not memory.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Pause when the system refuses to accept (no file descriptors): spinning would make it worse.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection whose peer is proven as far as it wanted to be. tonic gives its handlers [`peer_certificate`] and the address.
+pub type PeerStream = TlsStream<TcpStream>;
+
+/// Accepts from `listener` until the stream is dropped: then the port is free again, and unfinished handshakes end.
+/// For `serve_with_incoming_shutdown`. Must be called inside a tokio runtime.
+pub fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> ReceiverStream<io::Result<PeerStream>> {
+    let (ready, stream) = mpsc::channel(16);
+    tokio::spawn(accept_loop(listener, TlsAcceptor::from(config), ready));
+    ReceiverStream::new(stream)
+}
+
+async fn accept_loop(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sender<io::Result<PeerStream>>) {
+    let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await.ok();
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            () = ready.closed() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let (tls, ready) = (tls.clone(), ready.clone());
+                tokio::spawn(async move {
+                    let result = tokio::select! {
+                        () = ready.closed() => return,
+                        result = timeout(HANDSHAKE_TIMEOUT, handshake(tls, socket)) => result,
+                    };
+                    drop(slot);
+                    match result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                        // Nobody takes it only when the server ends.
+                        Ok(stream) => drop(ready.send(Ok(stream)).await),
+                        Err(error) => refused(peer, &error),
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn handshake(tls: TlsAcceptor, socket: TcpStream) -> io::Result<PeerStream> {
+    socket.set_nodelay(true)?;
+    tls.accept(socket).await
+}
+
+fn refused(peer: SocketAddr, error: &io::Error) {
+    let refusal = refusal_of(error);
+    metrics::counter!(telemetry::TLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
+    if refusal.reason == Reason::LinkDown {
+        // Port scans, health checks, cut lines.
+        tracing::debug!(%peer, reason = %refusal.reason, detail = %refusal.detail, "a connection did not come about");
+    } else {
+        tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a connection");
+    }
+}
+
+/// Why a handshake failed, as seen from the parent.
+fn refusal_of(error: &io::Error) -> Refusal {
+    match rustls_error(error) {
+        Some(cause @ rustls::Error::InvalidCertificate(_)) => Refusal::new(Reason::CertificateUnknown, cause.to_string()),
+        Some(rustls::Error::AlertReceived(alert)) => Refusal::new(
+            Reason::CertificateUnknown,
+            format!("the client does not accept this node's certificate: {alert:?}"),
+        ),
+        Some(cause) => Refusal::new(Reason::ProtocolUnsupported, cause.to_string()),
+        None => Refusal::new(Reason::LinkDown, error.to_string()),
+    }
+}
+
+/// The certificate that the client of a call has proven to own; `None` when it showed none.
+pub fn peer_certificate(extensions: &tonic::Extensions) -> Option<CertificateDer<'static>> {
+    let certificates = extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()?;
+    certificates.first().cloned()
+}

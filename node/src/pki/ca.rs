@@ -1,0 +1,159 @@
+//! A parent's CA. It imposes its own profile on every request: of a request only the public key is taken, and the proof that the
+//! requester holds the secret one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use danso_proto::ids::NodeId;
+use danso_proto::refusal::{Reason, Refusal};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use time::OffsetDateTime;
+
+use super::names::{TrustDomain, dns_name, name_of, not_after_ms};
+use super::{PkiError, read_certificates, write_certificates};
+use crate::keys::{CaKey, LinkKey, random_bytes};
+
+/// Life of a child's certificate: it renews itself over the link long before.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * DAY_S);
+/// Life of a CA and of its own node's server certificate. The children pin the CA, so it outlives the installation; the server
+/// certificate is made anew at each start from a key that lies beside the CA's, so that a short life would protect nothing.
+const CA_LIFE: Duration = Duration::from_secs(20 * 365 * DAY_S);
+/// How long before its making a child's certificate counts as valid: clocks differ.
+const BACKDATED: Duration = Duration::from_secs(DAY_S);
+/// From when CA and server certificates count as valid: a child whose clock battery is dead believes that it is 1970, and a wrong
+/// clock is no reason to refuse a backlog.
+const SERVER_NOT_BEFORE_MS: i64 = 0;
+/// Bytes of a request: ours have about 300.
+const CSR_MAX: usize = 8 * 1024;
+const DAY_S: u64 = 24 * 3600;
+
+/// The CA that a node runs for its children.
+#[derive(Debug)]
+pub struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    domain: TrustDomain,
+    node: NodeId,
+}
+
+impl Ca {
+    /// Makes the CA of `node` and writes its key (`key`, 0600) and certificate (`certificate`). A key that is there already is kept, so
+    /// that a set-up that was interrupted can be run again; the certificate is made anew.
+    pub fn create(
+        key: &Path,
+        certificate: &Path,
+        node: &NodeId,
+        domain: &TrustDomain,
+        now_ms: i64,
+    ) -> Result<Self, PkiError> {
+        let pair = CaKey::load_or_create(key)?.into_pair();
+        let mut params = profile(node, domain, &format!("Danso CA {node}"), SERVER_NOT_BEFORE_MS, ends(now_ms, CA_LIFE))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.extended_key_usages = Vec::new();
+        let der = params.self_signed(&pair)?.der().clone();
+        write_certificates(certificate, std::slice::from_ref(&der))?;
+        Ok(Self { issuer: Issuer::new(params, pair), certificate: der, domain: domain.clone(), node: node.clone() })
+    }
+
+    /// Reads the CA. Whose it is stands in its certificate.
+    pub fn load(key: &Path, certificate: &Path) -> Result<Self, PkiError> {
+        let unfit = |why: String| PkiError::NotACertificate { path: certificate.into(), why };
+        let pair = CaKey::load(key)?.into_pair();
+        let der = read_certificates(certificate)?.swap_remove(0);
+        let (domain, node) = name_of(&der).map_err(|refusal| unfit(refusal.detail))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| unfit(error.to_string()))?;
+        if parsed.public_key().subject_public_key.data != pair.public_key_raw() {
+            return Err(unfit(format!("it does not belong to {}", key.display())));
+        }
+        let issuer = Issuer::from_ca_cert_der(&der, pair)?;
+        Ok(Self { issuer, certificate: der, domain, node })
+    }
+
+    /// The CA's certificate: the only root that the children trust.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The trust domain of the CA's certificates.
+    pub fn domain(&self) -> &TrustDomain {
+        &self.domain
+    }
+
+    /// Issues a certificate for `node` to whoever made the request (PKCS#10, DER), from now for `life`, at most for the CA's own.
+    /// Whether the requester is `node` is the caller's business.
+    pub fn issue(
+        &self,
+        csr: &[u8],
+        node: &NodeId,
+        now_ms: i64,
+        life: Duration,
+    ) -> Result<CertificateDer<'static>, Refusal> {
+        let broken = |why: String| Refusal::new(Reason::JoinProofInvalid, format!("the certificate request: {why}"));
+        if csr.len() > CSR_MAX {
+            return Err(broken(format!("it has {} bytes, at most {CSR_MAX}", csr.len())));
+        }
+        // Reading checks the request's own signature.
+        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))
+            .map_err(|error| broken(error.to_string()))?;
+        let internal = |error: PkiError| Refusal::new(Reason::Internal, error.to_string());
+        let until = ends(now_ms, life).min(not_after_ms(&self.certificate)?);
+        let params = profile(node, &self.domain, node.as_str(), begins(now_ms), until).map_err(internal)?;
+        let request = CertificateSigningRequestParams { params, public_key: request.public_key };
+        let certificate = request.signed_by(&self.issuer).map_err(|error| internal(error.into()))?;
+        Ok(certificate.der().clone())
+    }
+
+    /// The server certificate of the CA's own node, for its link key. Made at each start, stored nowhere.
+    pub fn server_certificate(&self, key: &LinkKey, now_ms: i64) -> Result<CertificateDer<'static>, PkiError> {
+        let until = not_after_ms(&self.certificate).map_or_else(|_| ends(now_ms, CA_LIFE), |ca| ca.min(ends(now_ms, CA_LIFE)));
+        let params = profile(&self.node, &self.domain, self.node.as_str(), SERVER_NOT_BEFORE_MS, until)?;
+        Ok(params.signed_by(key.pair(), &self.issuer)?.der().clone())
+    }
+}
+
+/// A request (PKCS#10, DER) for a certificate of `node` with its link key.
+pub fn csr(key: &LinkKey, node: &NodeId) -> Result<Vec<u8>, PkiError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(node.as_str());
+    Ok(params.serialize_request(key.pair())?.der().to_vec())
+}
+
+/// The one profile of all our certificates.
+fn profile(node: &NodeId, domain: &TrustDomain, name: &str, from_ms: i64, until_ms: i64) -> Result<CertificateParams, PkiError> {
+    let date = |ms: i64| {
+        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).map_err(|error| PkiError::Make(error.to_string()))
+    };
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name);
+    params.subject_alt_names =
+        vec![SanType::URI(domain.uri(node).try_into()?), SanType::DnsName(dns_name(node).try_into()?)];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = date(from_ms)?;
+    params.not_after = date(until_ms)?;
+    let mut serial = random_bytes::<16>();
+    serial[0] = serial[0] & 0x7f | 0x40; // positive, and of one length
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(params)
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    subject
+}
+
+fn begins(now_ms: i64) -> i64 {
+    now_ms.saturating_sub(BACKDATED.as_millis() as i64)
+}
+
+fn ends(now_ms: i64, life: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,104 @@
+//! The child's end of connections: dials its parent, whatever its address, and says why that failed.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use danso_proto::ids::NodeId;
+use danso_proto::refusal::{Reason, Refusal};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+
+use super::names::dns_name;
+use crate::config::Address;
+
+/// Time to reach the parent: name, TCP and TLS together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A ping when nothing was heard for this long, also between calls: middle boxes forget silent connections.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Time for the answer to a ping; then the link counts as cut.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects to `parent` at `address`. Message sizes are for the caller to set. A refused client certificate often shows only in the
+/// first call (TLS 1.3): see [`refusal_in`].
+pub async fn connect(address: &Address, config: Arc<ClientConfig>, parent: &NodeId) -> Result<Channel, Refusal> {
+    let internal = |error: &dyn Error| Refusal::new(Reason::Internal, error.to_string());
+    let name = dns_name(parent);
+    let server = ServerName::try_from(name.clone()).map_err(|error| internal(&error))?;
+    // To tonic the connection is plain: TLS is the connector's.
+    let origin = format!("https://{name}").parse().map_err(|error| internal(&error))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| internal(&error))?
+        .origin(origin)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    let target = (address.host().to_owned(), address.port());
+    let connector = tower::service_fn(move |_| {
+        let (target, server, tls) = (target.clone(), server.clone(), TlsConnector::from(config.clone()));
+        async move {
+            let socket = TcpStream::connect(target).await?;
+            socket.set_nodelay(true)?;
+            Ok::<_, io::Error>(TokioIo::new(tls.connect(server, socket).await?))
+        }
+    });
+    endpoint.connect_with_connector(connector).await.map_err(|error| refusal_in(&error))
+}
+
+/// Why a connection or a call on it failed, as seen from the child: looks for a TLS error among the causes, else the link is down.
+pub fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
+    if let Some(cause) = rustls_error(error) {
+        return refusal_of(cause);
+    }
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let text = last.to_string();
+    // HTTP/2 keeps only the text of some causes.
+    if text.contains("fatal alert") {
+        return Refusal::new(Reason::CertificateUnknown, format!("the parent ended the connection: {text}"));
+    }
+    Refusal::new(Reason::LinkDown, text)
+}
+
+fn refusal_of(error: &rustls::Error) -> Refusal {
+    use CertificateError as C;
+    match error {
+        rustls::Error::InvalidCertificate(cause) => match cause {
+            C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => Refusal::new(
+                Reason::CertificateUnknown,
+                format!("the parent's certificate is not valid by this node's clock ({cause}): set the clock"),
+            ),
+            _ => Refusal::new(Reason::AnchorMismatch, format!("who answers at the address is not the parent: {cause}")),
+        },
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol | AlertDescription::ProtocolVersion) => {
+            Refusal::new(Reason::ProtocolUnsupported, error.to_string())
+        }
+        rustls::Error::AlertReceived(alert) => Refusal::new(
+            Reason::CertificateUnknown,
+            format!("the parent does not accept this node's certificate: {alert:?}"),
+        ),
+        _ => Refusal::new(Reason::ProtocolUnsupported, error.to_string()),
+    }
+}
+
+/// The TLS error among the causes of `error`.
+pub(super) fn rustls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An io::Error leaves what it holds out of its sources.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    None
+}
