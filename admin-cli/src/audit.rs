@@ -1,0 +1,133 @@
+//! Checks logs by itself, entry by entry, from the anchor's fingerprint: it believes nothing that the node says about them, and asks for
+//! nothing. It may not know where the entries come from.
+
+use bytes::Bytes;
+use danso_core::ledger::{self, LogHead};
+use danso_core::verify::{self, Directory};
+use danso_proto::checkpoint::{self, SignedNote};
+use danso_proto::envelope::Envelope;
+use danso_proto::ids::{Fingerprint, LogId, Stream};
+use danso_proto::merkle::Hash;
+use danso_proto::refusal::{Reason, Refusal};
+
+/// Grows its knowledge of who may write what from the directory logs, in the order from the anchor down.
+#[derive(Debug)]
+pub struct Audit {
+    anchor: Fingerprint,
+    directory: Option<Directory>,
+}
+
+/// What was found about one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Entries that are right.
+    pub entries: u64,
+    /// Root over those.
+    pub root: Hash,
+    /// Position of the first entry that is not, and why; the log's size when the entries are right and its head is not.
+    pub bad: Option<(u64, Refusal)>,
+}
+
+/// One log under audit.
+#[derive(Debug)]
+pub struct LogAudit {
+    log: LogId,
+    head: LogHead,
+    note: Option<SignedNote>,
+}
+
+impl Audit {
+    /// Begins with nothing but the fingerprint.
+    pub fn new(anchor: Fingerprint) -> Self {
+        Self { anchor, directory: None }
+    }
+
+    /// The logs in an order in which each can be checked: the anchor's directory log, directory logs from there down as far as their
+    /// authors become known, then the others. Ask again after each log; `None`: no further one can be checked.
+    pub fn next<'a>(&self, left: &'a [LogId]) -> Option<&'a LogId> {
+        match &self.directory {
+            None => left.iter().find(|log| *log.stream() == Stream::Directory && self.is_anchors(log)),
+            Some(directory) => {
+                let known = |log: &&LogId| directory.node(log.node()).is_some();
+                let directories = || left.iter().filter(|log| *log.stream() == Stream::Directory);
+                directories().find(known).or_else(|| left.iter().find(known))
+            }
+        }
+    }
+
+    /// A node id ends with the beginning of its first key's fingerprint: a hint where to begin, which the genesis then must bear out.
+    fn is_anchors(&self, log: &LogId) -> bool {
+        let print = self.anchor.to_string();
+        log.node().as_str().rsplit('-').next().is_some_and(|end| print.starts_with(end))
+    }
+
+    /// Begins with a log.
+    pub fn log(&self, log: &LogId) -> LogAudit {
+        LogAudit { log: log.clone(), head: LogHead::default(), note: None }
+    }
+
+    /// Checks the next entry of a log: signature, author, scope, sequence, previous hash; and takes in what it says about nodes and units.
+    ///
+    /// # Errors
+    /// The reason why the entry is wrong. The log's audit then ends: what follows hangs on this entry.
+    pub fn entry(&mut self, audit: &mut LogAudit, envelope: Bytes) -> Result<(), Refusal> {
+        let directory = match &mut self.directory {
+            Some(directory) => directory,
+            none => none.insert(Directory::found(Envelope::decode(envelope.clone())?, self.anchor)?),
+        };
+        let opened = directory.open(envelope, None)?;
+        if opened.change_set().log != audit.log {
+            let detail = format!("an entry of {} stands in {}", opened.change_set().log, audit.log);
+            return Err(Refusal::new(Reason::Malformed, detail));
+        }
+        let verified = verify::verify(opened, directory, &audit.head.position())?;
+        directory.apply(&verified)?;
+        ledger::append(&mut audit.head, verified);
+        match &audit.note {
+            Some(note) if note.unverified().size == audit.head.size() => audit.check_note(note, directory),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LogAudit {
+    /// Takes the author's checkpoint, to be checked when the log has grown to its size. Empty: there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn checkpoint(&mut self, text: &str) -> Result<(), Refusal> {
+        if !text.is_empty() {
+            self.note = Some(checkpoint::parse(text)?);
+        }
+        Ok(())
+    }
+
+    fn check_note(&self, note: &SignedNote, directory: &Directory) -> Result<(), Refusal> {
+        let Some(author) = directory.node(self.log.node()) else { return Ok(()) };
+        let stated = note.verify(self.log.node(), author.key())?;
+        if stated.log != self.log {
+            return Err(Refusal::new(Reason::CheckpointInvalid, format!("it is for {}", stated.log)));
+        }
+        if stated.root != self.head.root() {
+            return Err(Refusal::new(Reason::RootDiffers, "the signed tree head has another root than the entries"));
+        }
+        Ok(())
+    }
+
+    /// Entries that were right so far.
+    pub fn size(&self) -> u64 {
+        self.head.size()
+    }
+
+    /// Ends: compares with the size and root that the log is said to have.
+    pub fn finish(&self, wrong: Option<Refusal>, size: u64, root: &[u8]) -> Verdict {
+        let (entries, here) = (self.head.size(), self.head.root());
+        let bad = wrong.or_else(|| {
+            if entries != size {
+                return Some(Refusal::new(Reason::SequenceGap, format!("{entries} entries came, {size} were stated")));
+            }
+            (here[..] != *root).then(|| Refusal::new(Reason::RootDiffers, "the stated root is not that of the entries"))
+        });
+        Verdict { entries, root: here, bad: bad.map(|refusal| (entries, refusal)) }
+    }
+}

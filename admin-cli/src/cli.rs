@@ -1,0 +1,190 @@
+//! The words of the command line. Scripts rely on them: they are added, not changed. It may not know how a verb does its work.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use danso_proto::pb::admin::v1::Form;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::lang::Lang;
+use crate::output::Format;
+use crate::verbs::*;
+
+const AFTER_HELP: &str = "\
+Data goes to standard output, everything else to standard error.
+
+Exit codes:
+  0  done
+  1  a fault of ours
+  2  wrong usage
+  3  refused: bad input (also: some rows were refused), not allowed, or a check failed
+  4  the node or a link is not available, or it took too long";
+
+/// Talks to a Danso node over its unix socket, and checks logs and proofs by itself.
+#[derive(Debug, Parser)]
+#[command(name = "danso-admin", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Data directory of the node; its socket is DIR/admin.sock
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Language of messages and headings [default: from LC_ALL, LC_MESSAGES or LANG]
+    #[arg(long, global = true, value_enum)]
+    pub lang: Option<Lang>,
+    /// What to do
+    #[command(subcommand)]
+    pub noun: Noun,
+}
+
+/// What a command is about.
+#[derive(Debug, Subcommand)]
+pub enum Noun {
+    /// The nodes below this one
+    #[command(subcommand)]
+    Child(Child),
+    /// Take over files
+    #[command(subcommand)]
+    Import(Import),
+    /// What higher nodes confirmed to hold
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Figures
+    #[command(subcommand)]
+    Aggregate(Aggregate),
+    /// The append-only logs
+    #[command(subcommand)]
+    Log(Log),
+    /// Proof files
+    #[command(subcommand)]
+    Proof(Proof),
+    /// The node at a glance
+    Status(status::Args),
+    /// Slips that wait for a person who is not known yet
+    #[command(subcommand)]
+    Waiting(Waiting),
+    /// Records that cannot be counted
+    #[command(subcommand)]
+    Finding(Finding),
+    /// Months
+    #[command(subcommand)]
+    Period(Period),
+}
+
+macro_rules! verbs {
+    ($(#[$doc:meta])* $noun:ident { $($(#[$vdoc:meta])* $verb:ident($room:ident),)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Subcommand)]
+        pub enum $noun { $($(#[$vdoc])* $verb($room::Args),)* }
+    };
+}
+
+verbs! {
+    /// Verbs of `child`.
+    Child {
+        /// Make a one-time token for a node below this one; the token alone goes to standard output
+        Invite(child_invite),
+        /// List the nodes below this one
+        List(child_list),
+    }
+}
+
+verbs! {
+    /// Verbs of `import`.
+    Import {
+        /// Household books (form A0), CSV or XLSX
+        Households(import),
+        /// Change slips (form P0), CSV or XLSX
+        Changes(import),
+    }
+}
+
+verbs! {
+    /// Verbs of `receipt`.
+    Receipt {
+        /// The latest receipt of each giver for each log
+        List(receipt_list),
+        /// Wait until all own entries are receipted: exit 0 when they are, 4 when the time is over
+        Wait(receipt_wait),
+    }
+}
+
+verbs! {
+    /// Verbs of `aggregate`.
+    Aggregate {
+        /// Ask for figures
+        Pull(aggregate_pull),
+    }
+}
+
+verbs! {
+    /// Verbs of `log`.
+    Log {
+        /// The logs that are here
+        List(log_list),
+        /// Entries of a log, decoded: the signed side, without names and identifiers
+        Show(log_show),
+        /// Check a log, or all, from the trust anchor's fingerprint
+        Verify(log_verify),
+        /// Write a proof file for one entry
+        Prove(log_prove),
+    }
+}
+
+verbs! {
+    /// Verbs of `proof`.
+    Proof {
+        /// Check a proof file from the trust anchor's fingerprint alone; needs no node
+        Check(proof_check),
+    }
+}
+
+verbs! {
+    /// Verbs of `waiting`.
+    Waiting {
+        /// List the slips that wait
+        List(waiting_list),
+    }
+}
+
+verbs! {
+    /// Verbs of `finding`.
+    Finding {
+        /// List the findings
+        List(finding_list),
+    }
+}
+
+verbs! {
+    /// Verbs of `period`.
+    Period {
+        /// State that a unit's month is complete, also when there was nothing to report
+        Close(period_close),
+    }
+}
+
+impl Noun {
+    /// Does what was asked for.
+    pub async fn run(&self, ctx: &mut Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Child(Child::Invite(args)) => child_invite::run(args, ctx).await,
+            Self::Child(Child::List(args)) => child_list::run(args, ctx).await,
+            Self::Import(Import::Households(args)) => import::run(Form::Households, args, ctx).await,
+            Self::Import(Import::Changes(args)) => import::run(Form::Changes, args, ctx).await,
+            Self::Receipt(Receipt::List(args)) => receipt_list::run(args, ctx).await,
+            Self::Receipt(Receipt::Wait(args)) => receipt_wait::run(args, ctx).await,
+            Self::Aggregate(Aggregate::Pull(args)) => aggregate_pull::run(args, ctx).await,
+            Self::Log(Log::List(args)) => log_list::run(args, ctx).await,
+            Self::Log(Log::Show(args)) => log_show::run(args, ctx).await,
+            Self::Log(Log::Verify(args)) => log_verify::run(args, ctx).await,
+            Self::Log(Log::Prove(args)) => log_prove::run(args, ctx).await,
+            Self::Proof(Proof::Check(args)) => proof_check::run(args, ctx),
+            Self::Status(args) => status::run(args, ctx).await,
+            Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
+            Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,
+            Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The verbs, one per file. Each has its `Args` and `run`; none may know another.
+
+pub mod aggregate_pull;
+pub mod child_invite;
+pub mod child_list;
+pub mod finding_list;
+pub mod import;
+pub mod log_list;
+pub mod log_prove;
+pub mod log_show;
+pub mod log_verify;
+pub mod period_close;
+pub mod proof_check;
+pub mod receipt_list;
+pub mod receipt_wait;
+pub mod status;
+pub mod waiting_list;

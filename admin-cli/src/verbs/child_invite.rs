@@ -1,0 +1,89 @@
+//! `child invite`: a one-time token for a node below this one.
+
+use std::time::Duration;
+
+use danso_proto::pb::admin::v1::CreateInviteRequest;
+use serde_json::json;
+
+use crate::args;
+use crate::connect::{self, PROMPT};
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::lang::Lang;
+use crate::output::{Field, Format, Sheet, column, harmless, local_time, rfc3339};
+
+/// What to invite.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Code of the unit that the new node will serve
+    #[arg(long, value_name = "CODE")]
+    unit: String,
+    /// How long the token can be used; at most 30d
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = args::duration)]
+    expires: Duration,
+    /// Address of this node as the new node shall dial it [default: the configured one]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+}
+
+/// Makes the invite.
+pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
+    // 0 would mean the default on the wire; nobody who writes 0s or 1ms wants seven days.
+    let expires_in_s = args.expires.as_secs();
+    if expires_in_s == 0 {
+        return Err(Failure::Usage("--expires: at least 1s".into()));
+    }
+    let mut node = connect::admin(ctx).await?;
+    let request = CreateInviteRequest {
+        unit: args.unit.clone(),
+        expires_in_s,
+        address: args.address.clone().unwrap_or_default(),
+    };
+    let invite = connect::within(ctx, PROMPT, node.create_invite(request)).await?;
+    let name = harmless(&invite.unit_name);
+    let until = local_time(invite.expires_at_ms).unwrap_or_default();
+    let address = harmless(&invite.address);
+    match ctx.format {
+        Format::Table => ctx.print(format!("{}\n", invite.token))?,
+        Format::Json => ctx.json(&json!({
+            "token": invite.token,
+            "unit": args.unit,
+            "unit_name": invite.unit_name,
+            "expires_at": rfc3339(invite.expires_at_ms),
+            "address": invite.address,
+        }))?,
+        Format::Csv => {
+            let mut sheet = Sheet::new(COLUMNS);
+            sheet.push([
+                Field::Text(invite.token),
+                Field::Text(args.unit.clone()),
+                Field::Text(invite.unit_name),
+                Field::Time(invite.expires_at_ms),
+                Field::Text(invite.address),
+            ]);
+            ctx.sheet(&sheet)?;
+        }
+    }
+    let unit = &args.unit;
+    ctx.note(match ctx.lang {
+        Lang::Vi => format!(
+            "Thư mời cho {unit} {name}: dùng một lần, đến {until}. Nút mới sẽ gọi tới {address}.\n\
+             Hãy chuyển mã này đến nơi bằng đường an toàn; tại đó ghi nó vào một tệp rồi chạy:\n  \
+             danso-node join --data DIR --token-file FILE"
+        ),
+        Lang::En => format!(
+            "An invite for {unit} {name}: for one use, until {until}. The new node will dial {address}.\n\
+             Bring the token there on a safe way; there put it into a file and run:\n  \
+             danso-node join --data DIR --token-file FILE"
+        ),
+    });
+    Ok(Exit::Done)
+}
+
+const COLUMNS: [crate::output::Column; 5] = [
+    column("token", "Mã", "Token"),
+    column("unit", "Đơn vị", "Unit"),
+    column("unit_name", "Tên", "Name"),
+    column("expires_at", "Hết hạn", "Expires"),
+    column("address", "Địa chỉ", "Address"),
+];

@@ -1,0 +1,200 @@
+//! `import households|changes`: files stream to the node; what it could not take comes back row by row.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use danso_proto::pb::admin::v1::import_response::Body;
+use danso_proto::pb::admin::v1::{Form, ImportStart, ImportSummary, Severity};
+use serde_json::{Value, json};
+
+use crate::bar::Bar;
+use crate::connect::{self, SILENCE_MAX};
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::lang::Lang;
+use crate::output::{Field, Format, Sheet, column, detail};
+
+mod feed;
+mod problems;
+mod reject;
+
+use feed::Feed;
+use problems::Problems;
+use reject::RejectFile;
+
+/// What to import.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, CSV or XLSX, taken one after the other
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Report without writing anything
+    #[arg(long)]
+    dry_run: bool,
+    /// Collect the refused rows here, to be corrected and imported again
+    #[arg(long, value_name = "FILE")]
+    reject_file: Option<PathBuf>,
+}
+
+/// What became of one file.
+struct Outcome {
+    file: String,
+    summary: ImportSummary,
+    refused_by_reason: BTreeMap<String, u64>,
+}
+
+/// Imports file by file. A refused row or file stops neither the other rows nor the other files; a node that is gone stops all, and
+/// what was taken until then is said and safe: importing the same files again changes nothing about it.
+pub async fn run(form: Form, args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
+    check_files(args)?;
+    let mut reject =
+        args.reject_file.as_deref().map(|place| RejectFile::begin(place, args.files.len() > 1)).transpose()?;
+    let mut outcomes = Vec::new();
+    let mut stopped = None;
+    for path in &args.files {
+        match one(form, path, args.dry_run, reject.as_mut(), ctx).await {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(failure) => {
+                ctx.note(format_args!("{}:", path.display()));
+                stopped = Some(failure);
+                break;
+            }
+        }
+    }
+    if let Some(reject) = reject {
+        let left = reject.finish()?;
+        let text = left.in_words(ctx.lang);
+        ctx.note(text);
+    }
+    if !outcomes.is_empty() {
+        print(&outcomes, ctx)?;
+    }
+    match stopped {
+        Some(failure) => Err(failure),
+        None if outcomes.iter().any(|o| o.summary.refused > 0 || !o.summary.reason.is_empty()) => Ok(Exit::Refused),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// A file that is not there is found out before the first one is imported.
+fn check_files(args: &Args) -> Result<(), Failure> {
+    let reject = args.reject_file.as_deref().and_then(|path| path.canonicalize().ok());
+    for path in &args.files {
+        let usage = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
+        let real = path.canonicalize().map_err(|e| usage(e.to_string()))?;
+        if real.is_dir() {
+            return Err(usage("a directory".into()));
+        }
+        if Some(&real) == reject.as_ref() {
+            return Err(usage("the reject file is one of the files to import; give it another name".into()));
+        }
+    }
+    Ok(())
+}
+
+async fn one(
+    form: Form,
+    path: &Path,
+    dry_run: bool,
+    mut reject: Option<&mut RejectFile>,
+    ctx: &mut Context,
+) -> Result<Outcome, Failure> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (file_name, lang) = (file.clone(), ctx.lang.code().into());
+    let start = ImportStart { form: form.into(), file_name, dry_run, lang, file_bytes: 0 };
+    let (feed, requests) = Feed::open(path, start).await?;
+    let bar = Bar::new(&file, feed.file_bytes(), ctx.lang.of("dòng", "rows"), ctx);
+    let mut problems = Problems::new();
+    let mut node = connect::admin(ctx).await?;
+    let mut responses = feed.watch(ctx, node.import(requests)).await??.into_inner();
+    if let Some(reject) = &mut reject {
+        reject.next_file(&file)?;
+    }
+    let summary = loop {
+        let Some(response) = feed.watch(ctx, responses.message()).await?? else {
+            return Err(Failure::Unavailable(match ctx.lang {
+                Lang::Vi => "nút kết thúc mà không báo kết quả; hãy nhập lại tệp này".into(),
+                Lang::En => "the node ended without a result; import this file again".into(),
+            }));
+        };
+        match response.body {
+            None => {}
+            Some(Body::Progress(progress)) => bar.at(progress.bytes, progress.rows),
+            Some(Body::Header(header)) => {
+                if !header.ignored.is_empty() {
+                    let names = crate::output::harmless(&header.ignored.join(", "));
+                    bar.aside(|| {
+                        ctx.note(format_args!("{file}: {}: {names}", ctx.lang.of("cột bị bỏ qua", "columns ignored")))
+                    });
+                }
+                if let Some(reject) = &mut reject {
+                    reject.header(&header)?;
+                }
+            }
+            Some(Body::Problem(problem)) => {
+                if let (Some(reject), Severity::Refused | Severity::Unspecified) = (&mut reject, problem.severity()) {
+                    reject.row(&problem)?;
+                }
+                problems.push(problem);
+            }
+            Some(Body::Summary(summary)) => break summary,
+        }
+    };
+    bar.finish();
+    for text in problems.in_words(&file, ctx.lang, ctx.look_beside()) {
+        ctx.note(text);
+    }
+    if !summary.reason.is_empty() {
+        let (reason, message) = (&summary.reason, crate::output::harmless(&summary.message));
+        let refused = ctx.lang.of("tệp bị từ chối", "the file is refused");
+        ctx.note(format_args!("{file}: {refused} [{reason}]: {message}"));
+    }
+    Ok(Outcome { file, summary, refused_by_reason: problems.refused_by_reason() })
+}
+
+fn print(outcomes: &[Outcome], ctx: &mut Context) -> Result<(), Failure> {
+    let mut sheet = Sheet::new([
+        column("file", "Tệp", "File"),
+        column("rows", "Số dòng", "Rows"),
+        column("taken", "Đã nhận", "Taken"),
+        column("unchanged", "Đã có", "Unchanged"),
+        column("waiting", "Chờ", "Waiting"),
+        column("refused", "Từ chối", "Refused"),
+        column("released", "Hết chờ", "Released"),
+        detail("entries"),
+        detail("dry_run"),
+        detail("reason"),
+        detail("message"),
+    ]);
+    for Outcome { file, summary, .. } in outcomes {
+        sheet.push([
+            Field::from(&**file),
+            Field::Count(summary.rows),
+            Field::Count(summary.taken),
+            Field::Count(summary.unchanged),
+            Field::Count(summary.waiting),
+            Field::Count(summary.refused),
+            Field::Count(summary.released),
+            Field::Count(summary.entries),
+            Field::Flag(summary.dry_run),
+            Field::from(&*summary.reason),
+            Field::from(&*summary.message),
+        ]);
+    }
+    if ctx.format == Format::Json {
+        let mut rows = sheet.to_json();
+        for (row, outcome) in rows.as_array_mut().into_iter().flatten().zip(outcomes) {
+            row["refused_by_reason"] = json!(outcome.refused_by_reason);
+        }
+        return ctx.json(&Value::Array(rows.as_array().cloned().unwrap_or_default()));
+    }
+    ctx.sheet(&sheet)?;
+    if outcomes.iter().any(|o| o.summary.dry_run) {
+        ctx.note(ctx.lang.of("Chạy thử: chưa ghi gì.", "A dry run: nothing was written."));
+    }
+    Ok(())
+}
+
+/// How long a node may neither take bytes nor say anything.
+const PATIENCE: Duration = SILENCE_MAX;

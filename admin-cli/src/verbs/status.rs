@@ -1,0 +1,101 @@
+//! `status`: the node at a glance.
+
+use danso_proto::pb::admin::v1::{GetStatusRequest, GetStatusResponse, LinkState};
+use serde_json::json;
+
+use crate::connect::{self, PROMPT};
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::lang::Lang;
+use crate::output::{Column, Field, Format, Sheet, column};
+use crate::tables;
+
+/// Nothing to choose.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Prints the node's state, its logs and its children. CSV has the state only: `log list` and `child list` have the rest.
+pub async fn run(_: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
+    let mut node = connect::admin(ctx).await?;
+    let status = connect::within(ctx, PROMPT, node.get_status(GetStatusRequest {})).await?;
+    let facts = facts(&status);
+    match ctx.format {
+        Format::Table => {
+            let facts = facts.into_iter().map(|(column, value)| (column, translated(&value, ctx.lang))).collect();
+            ctx.print(one(facts).to_upright_table(ctx.look()))?;
+            for sheet in [tables::logs(&status.logs), tables::children(&status.children)] {
+                if !sheet.is_empty() {
+                    ctx.print("\n")?;
+                    ctx.sheet(&sheet)?;
+                }
+            }
+        }
+        Format::Json => {
+            let mut value = one(facts).to_json()[0].take();
+            value["logs"] = tables::logs(&status.logs).to_json();
+            value["children"] = tables::children(&status.children).to_json();
+            ctx.json(&json!(value))?;
+        }
+        Format::Csv => ctx.sheet(&one(facts))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn one(facts: Vec<(Column, Field)>) -> Sheet {
+    let (columns, row): (Vec<_>, Vec<_>) = facts.into_iter().unzip();
+    let mut sheet = Sheet::new(columns);
+    sheet.push(row);
+    sheet
+}
+
+fn facts(status: &GetStatusResponse) -> Vec<(Column, Field)> {
+    let text = |text: &str| Field::from(text);
+    vec![
+        (column("node", "Nút", "Node"), text(&status.node)),
+        (column("unit", "Mã đơn vị", "Unit"), text(&status.unit)),
+        (column("unit_name", "Tên đơn vị", "Unit name"), text(&status.unit_name)),
+        (column("tier", "Cấp", "Tier"), text(&status.tier)),
+        (column("software", "Phần mềm", "Software"), text(&status.software)),
+        (column("anchor", "Gốc tin cậy", "Trust anchor"), text(&status.anchor)),
+        (column("listen", "Địa chỉ nghe", "Listens on"), text(&status.listen)),
+        (column("units_version", "Danh mục đơn vị", "Unit list"), text(&status.units_version)),
+        (column("parent_node", "Nút cấp trên", "Parent"), text(&status.parent_node)),
+        (column("parent_address", "Địa chỉ cấp trên", "Parent's address"), text(&status.parent_address)),
+        (column("link", "Liên kết", "Link"), text(link(status.link()))),
+        (column("link_reason", "Lỗi liên kết", "Link error"), text(&status.link_reason)),
+        (column("link_detail", "Chi tiết lỗi", "Link error detail"), text(&status.link_detail)),
+        (column("link_heard_at", "Nghe cấp trên lần cuối", "Parent last heard"), Field::Time(status.link_heard_ms)),
+        (column("clock_skew_ms", "Lệch giờ (ms)", "Clock skew (ms)"), Field::Figure(status.clock_skew_ms)),
+        (column("persons", "Số người", "Persons"), Field::Count(status.persons)),
+        (column("changes", "Số biến động", "Changes"), Field::Count(status.changes)),
+        (column("own_entries", "Mục của nút này", "Own entries"), Field::Count(status.own_entries)),
+        (
+            column("own_entries_receipted", "Mục đã được xác nhận", "Own entries receipted"),
+            Field::Count(status.own_entries_receipted),
+        ),
+        (column("waiting", "Phiếu đang chờ", "Slips waiting"), Field::Count(status.waiting)),
+        (column("findings", "Bản ghi không tính được", "Findings"), Field::Count(status.findings)),
+    ]
+}
+
+/// The word for programs.
+fn link(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Unspecified => "",
+        LinkState::None => "none",
+        LinkState::Connected => "connected",
+        LinkState::Connecting => "connecting",
+        LinkState::Waiting => "waiting",
+    }
+}
+
+fn translated(value: &Field, lang: Lang) -> Field {
+    let Field::Text(word) = value else { return value.clone() };
+    Field::from(match (lang, &**word) {
+        (Lang::Vi, "none") => "không có cấp trên",
+        (Lang::Vi, "connected") => "đang nối",
+        (Lang::Vi, "connecting") => "đang kết nối",
+        (Lang::Vi, "waiting") => "chờ kết nối lại",
+        (_, word) => word,
+    })
+}
