@@ -184,7 +184,10 @@ impl Config {
         };
         let log_filter = raw.log.filter.unwrap_or_else(|| DEFAULT_FILTER.into());
         if let Err(error) = EnvFilter::try_new(&log_filter) {
-            check.problem::<()>("log.filter", format!("{error}; write for example \"info\" or \"info,danso_node=debug\""));
+            check.problem::<()>(
+                "log.filter",
+                format!("{error}; write for example \"info\" or \"info,danso_node=debug\""),
+            );
         }
         match (unit, listen, log_format) {
             (Some(unit), Some(listen), Some(log_format)) if check.0.is_empty() => {

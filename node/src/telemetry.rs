@@ -15,7 +15,9 @@ pub use serve::MetricsServer;
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("the log filter {filter:?} cannot be read: {why}; write for example \"info,danso_node=debug\" as log.filter or RUST_LOG")]
+    #[error(
+        "the log filter {filter:?} cannot be read: {why}; write for example \"info,danso_node=debug\" as log.filter or RUST_LOG"
+    )]
     Filter {
         /// The filter.
         filter: String,

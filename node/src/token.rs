@@ -97,14 +97,15 @@ impl FromStr for Token {
         let Some(body) = text.strip_prefix(PREFIX) else {
             return Err(match PREFIX.starts_with(text.as_str()) {
                 true => garbled("it is too short: most of it is missing"),
-                false => garbled(format!("it does not begin with {PREFIX}: this is no token, or its beginning is missing")),
+                false => {
+                    garbled(format!("it does not begin with {PREFIX}: this is no token, or its beginning is missing"))
+                }
             });
         };
         let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|error| match error {
-            base64::DecodeError::InvalidByte(at, _) => garbled(format!(
-                "character {} of it occurs in no token; copy it again",
-                PREFIX.len() + at + 1
-            )),
+            base64::DecodeError::InvalidByte(at, _) => {
+                garbled(format!("character {} of it occurs in no token; copy it again", PREFIX.len() + at + 1))
+            }
             _ => garbled("its end is missing; copy it again, to the last character"),
         })?;
         let Some((bytes, sum)) = bytes.split_last_chunk::<CHECKSUM>() else {
@@ -188,7 +189,9 @@ mod tests {
         assert!(detail(&text[3..]).contains("begin"));
         assert!(detail(&text.replacen("danso1", "danso2", 1)).contains("begin"));
         assert!(detail(&format!("{}+{}", &text[..20], &text[21..])).contains("character 21"));
-        assert!(detail(&text[..text.len() - 8]).contains("checksum") || detail(&text[..text.len() - 8]).contains("end"));
+        assert!(
+            detail(&text[..text.len() - 8]).contains("checksum") || detail(&text[..text.len() - 8]).contains("end")
+        );
         assert!(detail(&"x".repeat(100_000)).contains("too long"));
         // Whole by its checksum, and not a token all the same.
         let mut bytes = vec![1, 2, 3];

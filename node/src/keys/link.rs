@@ -39,10 +39,6 @@ macro_rules! key {
             pub fn pair(&self) -> &KeyPair {
                 &self.0
             }
-
-            pub(crate) fn into_pair(self) -> KeyPair {
-                self.0
-            }
         }
 
         impl fmt::Debug for $name {
@@ -66,6 +62,12 @@ impl LinkKey {
     /// The key as rustls wants it.
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.0.serialize_der()).into()
+    }
+}
+
+impl CaKey {
+    pub(crate) fn into_pair(self) -> KeyPair {
+        self.0
     }
 }
 
@@ -113,7 +115,12 @@ mod tests {
     fn what_is_no_key_is_refused_without_showing_it() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("link.pem");
-        for text in [&b""[..], b"secret words", b"\xff\xfe\x00", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        for text in [
+            &b""[..],
+            b"secret words",
+            b"\xff\xfe\x00",
+            b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
             crate::files::replace(&path, text, 0o600).expect("write");
             let error = LinkKey::load(&path).expect_err("refused");
             assert!(matches!(error, KeyError::NotAKey { .. }), "{error}");

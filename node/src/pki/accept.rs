@@ -91,7 +91,9 @@ fn refused(peer: SocketAddr, error: &io::Error) {
 /// Why a handshake failed, as seen from the parent.
 fn refusal_of(error: &io::Error) -> Refusal {
     match rustls_error(error) {
-        Some(cause @ rustls::Error::InvalidCertificate(_)) => Refusal::new(Reason::CertificateUnknown, cause.to_string()),
+        Some(cause @ rustls::Error::InvalidCertificate(_)) => {
+            Refusal::new(Reason::CertificateUnknown, cause.to_string())
+        }
         Some(rustls::Error::AlertReceived(alert)) => Refusal::new(
             Reason::CertificateUnknown,
             format!("the client does not accept this node's certificate: {alert:?}"),

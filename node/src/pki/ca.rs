@@ -51,7 +51,8 @@ impl Ca {
         now_ms: i64,
     ) -> Result<Self, PkiError> {
         let pair = CaKey::load_or_create(key)?.into_pair();
-        let mut params = profile(node, domain, &format!("Danso CA {node}"), SERVER_NOT_BEFORE_MS, ends(now_ms, CA_LIFE))?;
+        let mut params =
+            profile(node, domain, &format!("Danso CA {node}"), SERVER_NOT_BEFORE_MS, ends(now_ms, CA_LIFE))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.extended_key_usages = Vec::new();
@@ -110,7 +111,8 @@ impl Ca {
 
     /// The server certificate of the CA's own node, for its link key. Made at each start, stored nowhere.
     pub fn server_certificate(&self, key: &LinkKey, now_ms: i64) -> Result<CertificateDer<'static>, PkiError> {
-        let until = not_after_ms(&self.certificate).map_or_else(|_| ends(now_ms, CA_LIFE), |ca| ca.min(ends(now_ms, CA_LIFE)));
+        let until =
+            not_after_ms(&self.certificate).map_or_else(|_| ends(now_ms, CA_LIFE), |ca| ca.min(ends(now_ms, CA_LIFE)));
         let params = profile(&self.node, &self.domain, self.node.as_str(), SERVER_NOT_BEFORE_MS, until)?;
         Ok(params.signed_by(key.pair(), &self.issuer)?.der().clone())
     }
@@ -124,7 +126,13 @@ pub fn csr(key: &LinkKey, node: &NodeId) -> Result<Vec<u8>, PkiError> {
 }
 
 /// The one profile of all our certificates.
-fn profile(node: &NodeId, domain: &TrustDomain, name: &str, from_ms: i64, until_ms: i64) -> Result<CertificateParams, PkiError> {
+fn profile(
+    node: &NodeId,
+    domain: &TrustDomain,
+    name: &str,
+    from_ms: i64,
+    until_ms: i64,
+) -> Result<CertificateParams, PkiError> {
     let date = |ms: i64| {
         OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).map_err(|error| PkiError::Make(error.to_string()))
     };

@@ -83,7 +83,8 @@ pub(super) fn name_of(certificate: &[u8]) -> Result<(TrustDomain, NodeId), Refus
         return Err(unknown("the certificate names no node, or more than one"));
     };
     let path = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once("/node/"));
-    let (domain, node) = path.ok_or_else(|| unknown("the certificate's URI is not spiffe://<trust domain>/node/<node>"))?;
+    let (domain, node) =
+        path.ok_or_else(|| unknown("the certificate's URI is not spiffe://<trust domain>/node/<node>"))?;
     let domain = domain.parse().map_err(|refusal: Refusal| unknown(refusal.detail))?;
     Ok((domain, node.parse().map_err(|error| unknown(format!("{error}")))?))
 }
