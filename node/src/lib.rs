@@ -11,6 +11,8 @@ pub mod clock;
 pub mod config;
 mod files;
 pub mod keys;
+pub mod pipeline;
 pub mod pki;
+pub mod store;
 pub mod telemetry;
 pub mod token;

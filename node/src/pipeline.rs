@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use danso_core::ledger::Draft;
 use danso_proto::change::ForwardingPolicy;
-use danso_proto::envelope::{Envelope, Signer};
+use danso_proto::checkpoint::{self, CosignError, SignedNote};
+use danso_proto::envelope::Signer;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
@@ -40,6 +41,9 @@ pub enum Error {
     /// The key did not sign; nothing was kept.
     #[error("the log key did not sign")]
     Signer(#[from] danso_proto::envelope::SignerError),
+    /// A change set could not be sealed; nothing was kept.
+    #[error("a change set could not be sealed")]
+    Seal(#[from] danso_core::ledger::SealError),
     /// The store failed for the whole batch; somebody else's answer has the details.
     #[error("{0}")]
     Batch(Arc<str>),
@@ -54,7 +58,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.clone(),
             Self::Store(store::Error::DiskFull { .. }) => Refusal::new(Reason::DiskFull, self.to_string()),
-            Self::Store(_) | Self::Signer(_) | Self::Batch(_) => Refusal::new(Reason::Internal, self.to_string()),
+            Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => Refusal::new(Reason::Internal, self.to_string()),
             Self::Ended => Refusal::new(Reason::ShuttingDown, self.to_string()),
         }
     }
@@ -130,12 +134,28 @@ pub struct Outfit {
     pub anchor: Fingerprint,
 }
 
+/// Gives receipts: cosigns checkpoints of logs that are durable here.
+#[derive(Clone)]
+struct Cosigner {
+    me: NodeId,
+    signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Cosigner {
+    fn cosign(&self, note: &SignedNote) -> Result<String, CosignError> {
+        let time_s = u64::try_from(self.clock.now_ms() / 1000).unwrap_or_default();
+        checkpoint::cosign(note, &self.me, &*self.signer, time_s)
+    }
+}
+
 /// A way to the pipeline. Cloning gives another way to the same one.
 #[derive(Clone)]
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
     shared: Arc<Shared>,
     committed: broadcast::Sender<Committed>,
+    cosigner: Cosigner,
 }
 
 /// Jobs that wait; who finds it full waits too.
@@ -154,14 +174,17 @@ impl Handle {
         let shared = Arc::new(Shared::load(&outfit).await?);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(COMMITTED);
-        let worker = Worker { outfit, shared: shared.clone(), committed: committed.clone() };
+        let cosigner =
+            Cosigner { me: shared.me().clone(), signer: outfit.signer.clone(), clock: outfit.clock.clone() };
+        let worker =
+            Worker { outfit, shared: shared.clone(), committed: committed.clone(), cosigner: cosigner.clone() };
         let runtime = tokio::runtime::Handle::current();
         // Its own thread: verifying and folding keep a core busy, and must not hold up links.
         std::thread::Builder::new()
             .name("pipeline".into())
             .spawn(move || runtime.block_on(worker.run(queue)))
             .map_err(|e| Error::Batch(format!("no thread for the pipeline: {e}").into()))?;
-        Ok(Self { jobs, shared, committed })
+        Ok(Self { jobs, shared, committed, cosigner })
     }
 
     /// The node's id.
@@ -172,6 +195,14 @@ impl Handle {
     /// What is committed, as it is now.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
+    }
+
+    /// Our receipt for a checkpoint of [`Snapshot::log`], that is, of entries that are durable here.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn cosign(&self, note: &SignedNote) -> Result<String, CosignError> {
+        self.cosigner.cosign(note)
     }
 
     /// News of every commit from now on.
@@ -185,12 +216,18 @@ impl Handle {
         answer.await.map_err(|_| Error::Ended)?
     }
 
-    /// Takes in a package from a peer, or from a bundle.
+    /// Puts a package from a peer, or from a bundle, into the queue, and gives what will be known of it once it is committed. Packages
+    /// are taken in the order in which they were put.
     ///
     /// # Errors
     /// When the store fails. A package that is refused is no error of the pipeline: see [`Received::refused`].
-    pub async fn receive(&self, package: Package) -> Result<Received, Error> {
-        self.ask(|reply| Job::Receive { package, reply }).await
+    pub async fn receive(
+        &self,
+        package: Package,
+    ) -> Result<impl Future<Output = Result<Received, Error>> + Send + use<>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Receive { package, reply }).await.map_err(|_| Error::Ended)?;
+        Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 
     /// Writes drafts to one of this node's own logs.
@@ -246,6 +283,7 @@ struct Worker {
     outfit: Outfit,
     shared: Arc<Shared>,
     committed: broadcast::Sender<Committed>,
+    cosigner: Cosigner,
 }
 
 impl Worker {
@@ -291,12 +329,12 @@ impl Worker {
                     let _ = self.committed.send(news);
                 }
                 for (job, answer) in jobs.into_iter().zip(answers) {
-                    job.answer(answer, &self.outfit);
+                    job.answer(answer, &self.cosigner);
                 }
             }
             Err(Undone::Undo(undone)) => {
                 for (job, answer) in jobs.into_iter().zip(undone.0) {
-                    job.answer(answer, &self.outfit);
+                    job.answer(answer, &self.cosigner);
                 }
             }
             Err(Undone::Failed(error)) => {
@@ -331,11 +369,11 @@ impl From<Error> for Undone {
 
 impl Job {
     /// Tells who asked. That it has gone meanwhile is no fault of ours.
-    fn answer(self, answer: batch::Answer, outfit: &Outfit) {
+    fn answer(self, answer: batch::Answer, cosigner: &Cosigner) {
         use batch::Answer;
         match (self, answer) {
             (Self::Receive { reply, .. }, Answer::Received(received)) => {
-                let _ = reply.send(received.map(|received| received.cosigned(outfit)));
+                let _ = reply.send(received.map(|received| received.cosigned(cosigner)));
             }
             (Self::Write { reply, .. }, Answer::Received(received)) => {
                 let _ = reply.send(received.map(|received| received.received));
@@ -380,9 +418,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-/// The genesis envelope, for whoever founds a store.
-pub type Genesis = Envelope;
 
 #[cfg(test)]
 mod tests;

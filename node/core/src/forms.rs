@@ -94,6 +94,22 @@ impl Row {
         }
     }
 
+    /// The collaborator's reference of the person that the row is about.
+    pub fn person_ref(&self) -> &str {
+        match self {
+            Self::Household(row) => &row.person_ref,
+            Self::Slip(slip) => &slip.person_ref,
+        }
+    }
+
+    /// The form's word for what the row says.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Household(_) => Form::Households.as_str(),
+            Self::Slip(slip) => slip.kind.as_str(),
+        }
+    }
+
     /// Line of the file that the row came in.
     pub fn line(&self) -> u64 {
         match self {

@@ -15,7 +15,7 @@ mod timeline;
 pub use change::{Intake, PeriodEnd, RegisterChange, UnknownKind};
 pub use fact::Fact;
 pub use household::{Household, HouseholdKey};
-pub use person::Person;
+pub use person::{Person, Profile};
 pub use stored::StoredError;
 pub use timeline::Finding;
 

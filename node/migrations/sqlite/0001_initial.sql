@@ -84,6 +84,7 @@ CREATE TABLE source (
     digest BLOB,
     change BLOB    NOT NULL,
     person BLOB    NOT NULL,
+    birth  INTEGER NOT NULL,                          -- 1 when the change is a birth
     PRIMARY KEY (unit, form, key)
 ) STRICT, WITHOUT ROWID;
 
@@ -91,7 +92,7 @@ CREATE TABLE waiting (
     unit         TEXT    NOT NULL,
     slip_no      TEXT    NOT NULL,
     missing_unit TEXT    NOT NULL,
-    missing      TEXT    NOT NULL,                    -- person reference that is not known yet, or slip
+    missing      TEXT    NOT NULL,                    -- `person:` and a reference, or `slip:` and a number
     kind         TEXT    NOT NULL,
     slip         BLOB    NOT NULL,
     since_ms     INTEGER NOT NULL,

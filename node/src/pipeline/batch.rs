@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, LogHead, Sealing, append, seal};
+use danso_core::ledger::{Draft, Entry, LogHead, SealError, Sealing, append, seal};
 use danso_core::verify::{Directory, verify};
 use danso_proto::change::{Body, Change, NodeEnrolled};
 use danso_proto::checkpoint;
@@ -16,7 +16,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::import::ImportedRows;
 use super::state::Shared;
-use super::{Enrolment, Error, Job, Outfit, Received, Snapshot};
+use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
 use crate::store::{LogRow, ReceiptRow, Tx};
 
@@ -32,17 +32,15 @@ pub(super) enum Answer {
 pub(super) struct Taken {
     pub(super) received: Received,
     note: Option<String>,
-    me: NodeId,
 }
 
 impl Taken {
     /// With our cosignature: "these entries are durable here". Called after the commit, never before.
-    pub(super) fn cosigned(mut self, outfit: &Outfit) -> Received {
-        if let Some(note) = self.note {
-            let time_s = u64::try_from(outfit.clock.now_ms() / 1000).unwrap_or_default();
-            match checkpoint::cosign(&note, &self.me, &*outfit.signer, time_s) {
+    pub(super) fn cosigned(mut self, cosigner: &Cosigner) -> Received {
+        if let Some(note) = self.note.and_then(|note| checkpoint::parse(&note).ok()) {
+            match cosigner.cosign(&note) {
                 Ok(receipt) => self.received.receipt = Some(receipt),
-                // Without a receipt the entries are still durable, and the child asks again with its next package.
+                // Without a receipt the entries are still durable; the child gets one with its next session.
                 Err(error) => tracing::error!(log = %self.received.log, %error, "no receipt could be signed"),
             }
         }
@@ -176,9 +174,6 @@ impl<'a> Batch<'a> {
         &self.directory
     }
 
-    pub(super) fn me(&self) -> &NodeId {
-        &self.me
-    }
 
     /// The unit that this node serves.
     pub(super) fn own_unit(&self) -> Result<UnitCode, Refusal> {
@@ -212,7 +207,6 @@ impl<'a> Batch<'a> {
                 refused,
             },
             note: row.checkpoint.clone(),
-            me: self.me.clone(),
         }
     }
 
@@ -232,7 +226,7 @@ impl<'a> Batch<'a> {
         let mut trial = Trial { directory: self.directory.clone(), head: row.head.clone(), entries: Vec::new() };
         let mut refused = None;
         for (sequence, sealed) in (package.first..).zip(&package.entries).skip(known) {
-            if let Err(refusal) = trial.take(&package.log, sealed.envelope.bytes(), sealed.parts.as_ref()) {
+            if let Err(refusal) = trial.take(&package.log, &sealed.envelope, sealed.parts.as_ref()) {
                 refused = Some((sequence, refusal));
                 break;
             }
@@ -266,7 +260,7 @@ impl<'a> Batch<'a> {
         let pk = self.log(&row.log).map_or(row.pk, |row| row.pk);
         let leaves = self.tx.leaf_read(pk, package.first..package.first + known as u64).await?;
         for ((sequence, sealed), kept) in (package.first..).zip(&package.entries).zip(&leaves) {
-            if leaf_hash(sealed.envelope.bytes()) != *kept {
+            if leaf_hash(&sealed.envelope) != *kept {
                 let detail = format!("{} entry {sequence} is here with other bytes", row.log);
                 return Ok(Err((sequence, Refusal::new(Reason::ReplayDiffers, detail))));
             }
@@ -321,8 +315,8 @@ impl<'a> Batch<'a> {
                 signer: &*self.outfit.signer,
             };
             let (envelope, parts) = seal(draft, &sealing).map_err(|error| match error {
-                danso_core::ledger::SealError::Refused(refusal) => Error::Refused(refusal),
-                danso_core::ledger::SealError::Signer(error) => Error::Signer(error),
+                SealError::Refused(refusal) => Error::Refused(refusal),
+                error @ SealError::Envelope(_) => Error::Seal(error),
             })?;
             trial.take(&log, envelope.bytes(), parts.as_ref())?;
         }

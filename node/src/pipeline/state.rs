@@ -59,11 +59,12 @@ impl Snapshot {
         let invalid = |why: &str| Refusal::new(Reason::ReceiptInvalid, format!("receipt of {giver} for {log}: {why}"));
         let author = self.directory.node(log.node()).ok_or_else(|| invalid("the author is not enrolled"))?;
         let witness = self.directory.node(giver).ok_or_else(|| invalid("the giver is not enrolled"))?;
-        let checkpoint = checkpoint::parse(note)?.verify(author.id(), author.key())?;
+        let signed = checkpoint::parse(note)?;
+        let checkpoint = signed.verify(author.id(), author.key())?;
         if checkpoint.log != *log {
             return Err(invalid("it is about another log"));
         }
-        let time_s = checkpoint::verify_cosignature(note, giver, witness.key())?;
+        let time_s = checkpoint::verify_cosignature(&signed, giver, witness.key())?;
         Ok(ReceiptRow { log: log.clone(), giver: giver.clone(), size: checkpoint.size, time_s, note: note.to_owned() })
     }
 }

@@ -1,5 +1,6 @@
 //! What was typed here: which rows came before, and which slips wait.
 
+use danso_core::register::Person;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
@@ -20,6 +21,8 @@ pub struct SourceRow {
     pub change: ChangeId,
     /// The person that it is about.
     pub person: PersonId,
+    /// The change is a birth.
+    pub birth: bool,
 }
 
 /// A slip that waits.
@@ -42,7 +45,7 @@ pub struct WaitingSlip {
 type UnitKey = (UnitCode, String);
 
 /// Pushes `((c1, c2) IN (VALUES ...))`.
-fn push_pairs(sql: &mut QueryBuilder<'_, Sqlite>, columns: &str, pairs: &[UnitKey]) {
+fn push_pairs(sql: &mut QueryBuilder<Sqlite>, columns: &str, pairs: &[UnitKey]) {
     sql.push("(").push(columns).push(") IN (VALUES ");
     let mut list = sql.separated(", ");
     for (unit, key) in pairs {
@@ -58,7 +61,7 @@ impl Tx {
         let mut found = Vec::new();
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, key, digest, change, person FROM source WHERE form = ");
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, key, digest, change, person, birth FROM source WHERE form = ");
             sql.push_bind(i64::from(form)).push(" AND ");
             push_pairs(&mut sql, "unit, key", chunk);
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
@@ -72,6 +75,7 @@ impl Tx {
                         .transpose()?,
                     change: change_id(row.get("change"), "source", "change")?,
                     person: change_id(row.get("person"), "source", "person")?,
+                    birth: row.get("birth"),
                 });
             }
         }
@@ -82,29 +86,34 @@ impl Tx {
     pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
         for chunk in rows.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO source (unit, form, key, digest, change, person) ");
+            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO source (unit, form, key, digest, change, person, birth) ");
             sql.push_values(chunk, |mut out, row| {
                 out.push_bind(row.unit.to_string())
                     .push_bind(i64::from(row.form))
                     .push_bind(row.key.clone())
                     .push_bind(row.digest.map(|digest| digest.to_vec()))
                     .push_bind(row.change.as_bytes().to_vec())
-                    .push_bind(row.person.as_bytes().to_vec());
+                    .push_bind(row.person.as_bytes().to_vec())
+                    .push_bind(row.birth);
             });
             sql.build().execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Persons by the collaborator's reference, with the bytes of their facts.
-    pub async fn person_by_reference(&mut self, keys: &[UnitKey]) -> Result<Vec<(PersonId, Vec<u8>)>> {
+    /// Persons by the collaborator's reference: unit and reference, and the person.
+    pub async fn person_by_reference(&mut self, keys: &[UnitKey]) -> Result<Vec<(UnitKey, Person)>> {
         let mut found = Vec::new();
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, data FROM person WHERE reference IS NOT NULL AND ");
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, reference, data FROM person WHERE reference IS NOT NULL AND ");
             push_pairs(&mut sql, "unit, reference", chunk);
+            // The newest first: whoever reads keeps the oldest, should two nodes have enrolled the same person.
+            sql.push(" ORDER BY id DESC");
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
-                found.push((change_id(row.get("id"), "person", "id")?, row.get("data")));
+                let key = (parsed(row.get("unit"), "person", "unit")?, row.get("reference"));
+                let person = Person::from_bytes(row.get("data")).map_err(|e| Error::inconsistent("person", "data", e))?;
+                found.push((key, person));
             }
         }
         Ok(found)
@@ -118,8 +127,7 @@ impl Tx {
             let mut sql =
                 QueryBuilder::<Sqlite>::new("SELECT id, unit, number FROM household WHERE number IS NOT NULL AND ");
             push_pairs(&mut sql, "unit, number", chunk);
-            // The oldest first, should two nodes have begun the same household: whoever reads keeps the first.
-            sql.push(" ORDER BY id");
+            sql.push(" ORDER BY id DESC");
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
                 let key = (parsed(row.get("unit"), "household", "unit")?, row.get("number"));
                 found.push((key, change_id(row.get("id"), "household", "id")?));

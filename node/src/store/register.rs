@@ -2,6 +2,7 @@
 
 use danso_core::calendar::Month;
 use danso_core::cube::{CubeDelta, CubeKey, Measure};
+use danso_core::forms::household_key;
 use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
 use danso_proto::change::Sex;
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
@@ -104,7 +105,7 @@ impl Tx {
             sql.push_values(chunk, |mut row, household| {
                 row.push_bind(household.key().id.as_bytes().to_vec())
                     .push_bind(household.key().unit.to_string())
-                    .push_bind(household.number().map(str::to_owned))
+                    .push_bind(household.number().map(|number| household_key(number).to_owned()))
                     .push_bind(household.to_bytes());
             });
             sql.push(" ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data");

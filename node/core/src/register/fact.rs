@@ -75,6 +75,14 @@ pub(super) struct Update {
 }
 
 impl Fact {
+    /// What the fact says when it is an update.
+    pub(super) fn update(&self) -> Option<&Update> {
+        match &self.kind {
+            Kind::Updated(update) => Some(update),
+            _ => None,
+        }
+    }
+
     /// The person and the fact in `change`; `None` when the change is not about a person.
     pub(super) fn of(id: ChangeId, change: &Change, recorded_at_ms: i64) -> Option<(PersonId, Fact)> {
         let person = match &change.body {

@@ -1,6 +1,7 @@
 //! A person: the facts about it, and its stored form. What the facts mean together is `timeline`'s business.
 
-use danso_proto::ids::{PersonId, UnitCode};
+use danso_proto::change::Sex;
+use danso_proto::ids::{HouseholdId, PersonId, UnitCode};
 use serde::{Deserialize, Serialize};
 
 use super::stored::{self, Label, StoredError};
@@ -13,6 +14,17 @@ pub struct Person {
     reference: Option<Label>,
     // Sorted and without repetition, so that the bytes do not depend on the order of arrival.
     facts: Vec<Fact>,
+}
+
+/// See [`Person::profile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Sex.
+    pub sex: Sex,
+    /// yyyymm.
+    pub birth_month: u32,
+    /// The household that the person lives in, or lived in last.
+    pub household: HouseholdId,
 }
 
 impl Person {
@@ -40,6 +52,23 @@ impl Person {
     /// The facts, by id.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+
+    /// What a form needs to know of the person: sex, month of birth (yyyymm, mm 00 where unknown) and household, by the facts with the
+    /// highest ids; `None` while nothing has made the person known.
+    pub fn profile(&self) -> Option<Profile> {
+        let mut profile: Option<Profile> = None;
+        for fact in &self.facts {
+            if let Some(start) = fact.start() {
+                let birth_month = start.birth_month.packed() / 100;
+                profile = Some(Profile { sex: start.sex, birth_month, household: start.household });
+            } else if let (Some(update), Some(profile)) = (fact.update(), &mut profile) {
+                profile.sex = update.sex.unwrap_or(profile.sex);
+                profile.birth_month = update.birth_month.map_or(profile.birth_month, |month| month.packed() / 100);
+                profile.household = update.household.unwrap_or(profile.household);
+            }
+        }
+        profile
     }
 
     /// Takes a label; says whether anything changed.

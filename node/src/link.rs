@@ -1,0 +1,84 @@
+//! Links: the sessions over which nodes exchange logs, from both ends. The rules are in `core::sync`; this room carries its actions out.
+//!
+//! [`dial`] keeps the link to the parent; [`Children`] holds the sessions of the children, which always dial. Knows the pipeline, the store
+//! (to read packages), and how to answer a parent's question. What a peer may do was decided before a session begins.
+
+use std::sync::Arc;
+
+use danso_core::sync::{Head, Held, Kin, Link, flows};
+use danso_core::verify::Directory;
+use danso_proto::ids::{LogId, NodeId};
+
+use crate::answer::Answers;
+use crate::clock::Clock;
+use crate::pipeline::{Handle, Snapshot};
+use crate::store::{LogRow, Store};
+
+mod children;
+mod codec;
+mod dial;
+mod receipts;
+mod session;
+
+pub use children::{Child, Children};
+pub use codec::{from_pb, to_pb};
+pub use dial::{Dial, LinkState, LinkStatus, dial};
+pub use session::{Ended, Inbound, Outbound};
+
+/// Versions of the exchange protocol that this software speaks.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;
+/// What this software calls itself.
+pub const SOFTWARE: &str = concat!("danso/", env!("CARGO_PKG_VERSION"));
+
+/// What every session needs.
+#[derive(Clone)]
+pub struct Context {
+    /// The pipeline.
+    pub pipeline: Handle,
+    /// The store, for reading.
+    pub store: Store,
+    /// Answers a parent's questions.
+    pub answers: Answers,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The tree of nodes as the directory tells it.
+struct Tree(Arc<Directory>);
+
+impl Kin for Tree {
+    fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
+        self.0.node(node).and_then(|node| node.parent()).cloned()
+    }
+}
+
+/// A log's head, and where it stands in the order of sending.
+fn held(directory: &Directory, row: &LogRow) -> Held {
+    let above = directory.lineage(row.log.node()).count().saturating_sub(1);
+    Held {
+        head: Head {
+            log: row.log.clone(),
+            size: row.head.size(),
+            root: row.head.root(),
+            checkpoint: row.checkpoint.clone(),
+        },
+        rank: u32::try_from(above).unwrap_or(u32::MAX),
+    }
+}
+
+/// The heads of all logs that flow over a link, either way.
+fn heads(snapshot: &Snapshot, link: &Link) -> Vec<Held> {
+    let tree = Tree(snapshot.directory_arc());
+    snapshot
+        .logs()
+        .filter(|row| row.head.size() > 0 && flows(&row.log, link, &tree).is_some())
+        .map(|row| held(snapshot.directory(), row))
+        .collect()
+}
+
+/// Whether a log flows over the link, and its head if so.
+fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
+    let tree = Tree(snapshot.directory_arc());
+    flows(log, link, &tree)?;
+    snapshot.log(log).map(|row| held(snapshot.directory(), row))
+}

@@ -1,0 +1,469 @@
+//! One session, either end: events from the carrier, the pipeline and the children's registry go into the state machine; its actions are
+//! carried out.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::time::Duration;
+
+use danso_core::sync::{Action, Event, Frame, Link, Package, Question, Role, Session, SessionConfig, Way, flows};
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::package::SealedEntry;
+use danso_proto::pb::exchange::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+use danso_proto::{limits, merkle};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use futures_util::{Stream as AsyncStream, StreamExt as _};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, PROTOCOL, SOFTWARE, Tree, flowing, heads, receipts, to_pb};
+use crate::pipeline::{Committed, Error, Received};
+use crate::store;
+
+/// Frames from the peer. An item that is an error ends the session.
+pub type Inbound = Pin<Box<dyn AsyncStream<Item = Result<Frame, Refusal>> + Send>>;
+/// Frames to the peer. Small: what waits for a slow link waits in the session, which bounds it.
+pub type Outbound = mpsc::Sender<pb::Frame>;
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Why.
+    pub refusal: Refusal,
+    /// The peer was greeted: the link works.
+    pub greeted: bool,
+    /// Packages in flight with which the next session begins.
+    pub window: u32,
+}
+
+/// What is seen of a session from outside while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Hello was exchanged.
+    pub greeted: bool,
+    /// Unix milliseconds of the last frame.
+    pub heard_ms: i64,
+    /// The peer's clock less ours, milliseconds.
+    pub skew_ms: i64,
+}
+
+/// A question for the peer, and where the answer goes.
+pub(super) struct Ask {
+    pub(super) query: bytes::Bytes,
+    pub(super) nonce: [u8; 16],
+    pub(super) reply: oneshot::Sender<Result<Vec<u8>, Refusal>>,
+}
+
+/// The two ends and the carrier of a session.
+pub(super) struct Setup {
+    pub(super) role: Role,
+    pub(super) peer: NodeId,
+    pub(super) window: u32,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+    pub(super) questions: mpsc::Receiver<Ask>,
+    pub(super) seen: watch::Sender<Seen>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Time for the state machine to notice what no event tells it.
+const TICK: Duration = Duration::from_secs(5);
+/// Between a session's first frame and the peer's hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Something that was started and is now done.
+enum Outcome {
+    Event(Event),
+    Nothing,
+}
+
+type Task = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+struct Running {
+    context: Context,
+    session: Session,
+    link: Link,
+    /// Commits, answered in the order in which they were asked for.
+    commits: FuturesOrdered<Task>,
+    /// Everything else that takes time.
+    tasks: FuturesUnordered<Task>,
+    frames: mpsc::UnboundedSender<Frame>,
+    asked: HashMap<u64, oneshot::Sender<Result<Vec<u8>, Refusal>>>,
+    next_question: u64,
+    seen: watch::Sender<Seen>,
+}
+
+/// Runs a session until either side ends it. Everything that was given to the pipeline is answered before this returns.
+pub(super) async fn run(context: Context, setup: Setup) -> Ended {
+    let Setup { role, peer, window, mut inbound, outbound, mut questions, seen, stop } = setup;
+    let me = context.pipeline.me().clone();
+    let link = match role {
+        Role::Child => Link { child: me.clone(), parent: peer.clone() },
+        Role::Parent => Link { child: peer.clone(), parent: me.clone() },
+    };
+    let session = Session::new(SessionConfig {
+        role,
+        me,
+        peer: peer.clone(),
+        protocol: PROTOCOL,
+        window_start: window,
+        software: SOFTWARE.into(),
+    });
+    let (frames, to_send) = mpsc::unbounded_channel();
+    let (sent, mut sent_frames) = mpsc::unbounded_channel();
+    let writer = tokio::spawn(write(to_send, outbound, sent));
+    // Listened to before the heads are read, so that no commit falls between.
+    let mut committed = context.pipeline.committed();
+    let mut running = Running {
+        session,
+        link,
+        commits: FuturesOrdered::new(),
+        tasks: FuturesUnordered::new(),
+        frames,
+        asked: HashMap::new(),
+        next_question: 0,
+        seen,
+        context,
+    };
+    let mut end = running.start().await.err();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let hello = tokio::time::sleep(HELLO_TIMEOUT);
+    tokio::pin!(hello);
+    while end.is_none() {
+        let step = tokio::select! {
+            () = stop.cancelled() => Err(Refusal::new(Reason::SessionReplaced, "a newer session of this node, or the node ends")),
+            frame = inbound.next() => match frame {
+                Some(Ok(frame)) => running.heard(frame).await,
+                Some(Err(refusal)) => Err(refusal),
+                None => Err(Refusal::new(Reason::LinkDown, "the peer ended the session")),
+            },
+            Some(outcome) = running.commits.next() => running.outcome(outcome).await,
+            Some(outcome) = running.tasks.next() => running.outcome(outcome).await,
+            Some(()) = sent_frames.recv() => running.step(Event::Sent).await,
+            news = committed.recv() => running.news(news).await,
+            Some(ask) = questions.recv() => running.ask(ask).await,
+            _ = tick.tick() => running.tick().await,
+            () = &mut hello, if !running.seen.borrow().greeted => {
+                Err(Refusal::new(Reason::LinkDown, "the peer said no hello in time"))
+            }
+        };
+        end = step.err();
+    }
+    let refusal = end.unwrap_or_else(|| Refusal::new(Reason::LinkDown, "the session ended"));
+    // What the pipeline was given may still be committed: the next session's heads must not be read before.
+    while running.commits.next().await.is_some() {}
+    let Running { frames, session, seen, .. } = running;
+    drop(frames);
+    // A slow link does not get the rest: the next session says again what matters.
+    writer.abort();
+    let greeted = seen.borrow().greeted;
+    tracing::info!(%peer, reason = %refusal.reason, detail = %refusal.detail, "link: session ended");
+    Ended { refusal, greeted, window: session.window_after_cut() }
+}
+
+/// Encodes and hands over frames, one by one, and says when each was taken.
+async fn write(mut frames: mpsc::UnboundedReceiver<Frame>, outbound: Outbound, sent: mpsc::UnboundedSender<()>) {
+    while let Some(frame) = frames.recv().await {
+        if outbound.send(to_pb(frame)).await.is_err() || sent.send(()).is_err() {
+            return;
+        }
+    }
+}
+
+impl Running {
+    async fn start(&mut self) -> Result<(), Refusal> {
+        let snapshot = self.context.pipeline.snapshot();
+        let now_ms = self.context.clock.now_ms();
+        self.step(Event::Start { now_ms, heads: heads(&snapshot, &self.link) }).await
+    }
+
+    async fn tick(&mut self) -> Result<(), Refusal> {
+        // Who asked has gone: the child need not answer.
+        let gone: Vec<u64> = self.asked.iter().filter(|(_, reply)| reply.is_closed()).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.asked.remove(&id);
+            self.step(Event::Forget { id }).await?;
+        }
+        let now_ms = self.context.clock.now_ms();
+        self.step(Event::Tick { now_ms }).await
+    }
+
+    async fn heard(&mut self, frame: Frame) -> Result<(), Refusal> {
+        let now_ms = self.context.clock.now_ms();
+        self.seen.send_modify(|seen| seen.heard_ms = now_ms);
+        self.step(Event::Frame { frame, now_ms }).await
+    }
+
+    async fn outcome(&mut self, outcome: Outcome) -> Result<(), Refusal> {
+        match outcome {
+            Outcome::Event(event) => self.step(event).await,
+            Outcome::Nothing => Ok(()),
+        }
+    }
+
+    async fn news(&mut self, news: Result<Committed, broadcast::error::RecvError>) -> Result<(), Refusal> {
+        let snapshot = self.context.pipeline.snapshot();
+        match news {
+            Ok(Committed::Grown(grown)) => {
+                for grown in &*grown {
+                    if let Some(held) = flowing(&snapshot, &self.link, &grown.log) {
+                        self.step(Event::Appended(held)).await?;
+                    }
+                }
+                // A new node's enrolment can let logs flow that were here before.
+                if grown.iter().any(|grown| *grown.log.stream() == Stream::Directory) {
+                    let changed: HashSet<&LogId> = grown.iter().map(|grown| &grown.log).collect();
+                    for held in heads(&snapshot, &self.link) {
+                        if !changed.contains(&held.head.log) {
+                            self.step(Event::Appended(held)).await?;
+                        }
+                    }
+                }
+            }
+            Ok(Committed::Receipts(rows)) => {
+                let tree = Tree(snapshot.directory_arc());
+                let receipts = receipts::select(&rows, &self.link, &tree);
+                if self.session.role() == Role::Parent && !receipts.is_empty() {
+                    self.step(Event::ReceiptsChanged(receipts)).await?;
+                }
+            }
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::debug!(missed, "link: behind the commits; reading all heads again");
+                for held in heads(&snapshot, &self.link) {
+                    self.step(Event::Appended(held)).await?;
+                }
+                self.offer_receipts();
+            }
+            Err(broadcast::error::RecvError::Closed) => {
+                return Err(Refusal::new(Reason::ShuttingDown, "the node ends"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<(), Refusal> {
+        let id = self.next_question;
+        self.next_question += 1;
+        self.asked.insert(id, ask.reply);
+        self.step(Event::Ask(Question { id, query: ask.query, nonce: ask.nonce })).await
+    }
+
+    async fn step(&mut self, event: Event) -> Result<(), Refusal> {
+        let mut actions = Vec::new();
+        let tree = Tree(self.context.pipeline.snapshot().directory_arc());
+        self.session.step(event, &tree, &mut actions);
+        for action in actions {
+            self.act(action).await?;
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), Refusal> {
+        let context = &self.context;
+        match action {
+            // The writer ends only with the session.
+            Action::Send(frame) => drop(self.frames.send(frame)),
+            Action::Load { log, from, max_bytes, max_entries } => {
+                let context = context.clone();
+                self.tasks.push(Box::pin(async move {
+                    Outcome::Event(match load(&context, &log, from, max_bytes, max_entries).await {
+                        Ok(Some(package)) => Event::Loaded { package },
+                        Ok(None) => Event::LoadedNothing { log },
+                        Err(error) => {
+                            tracing::error!(%log, from, %error, "link: a package could not be read");
+                            Event::LoadedNothing { log }
+                        }
+                    })
+                }));
+            }
+            Action::Commit(package) => {
+                let first = package.first;
+                let log = package.log.clone();
+                let answer = context.pipeline.receive(package).await.map_err(|error| error.refusal())?;
+                self.commits.push_back(Box::pin(async move { Outcome::Event(received(log, first, answer.await)) }));
+            }
+            Action::Greeted { protocol, software, skew_ms, skewed } => {
+                self.seen.send_modify(|seen| (seen.greeted, seen.skew_ms) = (true, skew_ms));
+                let peer = self.session.peer();
+                if skewed {
+                    tracing::warn!(%peer, clock_skew_ms = skew_ms, "link: the clocks differ by more than a minute; set this machine's clock");
+                }
+                tracing::info!(%peer, protocol, %software, clock_skew_ms = skew_ms, "link: connected");
+                self.offer_receipts();
+            }
+            Action::Durable { log, size, receipt } => {
+                tracing::debug!(%log, size, "link: durable at the peer");
+                if let (Some(note), Role::Child) = (receipt, self.session.role()) {
+                    let giver = self.session.peer().clone();
+                    self.keep_receipts(vec![danso_core::sync::ForwardedReceipt { log, giver, note }]);
+                }
+            }
+            Action::Receipts(receipts) => self.keep_receipts(receipts),
+            Action::RefusedByPeer { log, sequence, reason, detail, again } => {
+                let peer = self.session.peer();
+                tracing::warn!(%peer, %log, sequence, %reason, %detail, again, "link: the peer refuses a log");
+                metrics::counter!("danso_entries_refused_total", "reason" => reason.code(), "by" => "peer").increment(1);
+            }
+            Action::CompareRoot { log, size, .. } => {
+                let context = context.clone();
+                self.tasks.push(Box::pin(async move {
+                    let root = root_at(&context, &log, size).await.unwrap_or_else(|error| {
+                        tracing::error!(%log, size, %error, "link: a root could not be computed");
+                        None
+                    });
+                    Outcome::Event(Event::RootAt { log, size, root })
+                }));
+            }
+            Action::Quarantine { log, reason, ours, theirs } => {
+                let detail =
+                    format!("{} entries here, {} at {}; an operator must decide", ours.0, theirs.size, self.session.peer());
+                tracing::error!(%log, %reason, %detail, "ALARM: two histories of one log");
+                metrics::counter!("danso_forks_total", "reason" => reason.code()).increment(1);
+                // A log that is merely shorter at its author's may be made whole again; two histories may not go on.
+                if reason == Reason::RootDiffers {
+                    self.trouble(log, Refusal::new(reason, detail));
+                }
+            }
+            Action::Behind { log, ours, theirs } => {
+                let detail = format!("{ours} entries here, {theirs} at the parent: this node was restored from an old copy");
+                tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
+                self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
+            }
+            Action::PeerAhead { log, ours, theirs } => {
+                tracing::info!(%log, ours, theirs, "link: the peer holds more of a log than we do");
+            }
+            Action::Answer(question) => {
+                let (answers, directory) = (context.answers.clone(), context.pipeline.snapshot().directory_arc());
+                self.tasks.push(Box::pin(async move {
+                    let answer = answers.sealed(&directory, question.query, question.nonce).await;
+                    Outcome::Event(Event::Answered { id: question.id, answer })
+                }));
+            }
+            Action::Replied { id, answer } => {
+                if let Some(reply) = self.asked.remove(&id) {
+                    // Who asked may have gone.
+                    let _ = reply.send(answer);
+                }
+            }
+            Action::Close(refusal) => return Err(refusal),
+        }
+        Ok(())
+    }
+
+    /// As a parent: what receipts there are for the child's logs.
+    fn offer_receipts(&mut self) {
+        if self.session.role() != Role::Parent {
+            return;
+        }
+        let (context, link) = (self.context.clone(), self.link.clone());
+        self.tasks.push(Box::pin(async move {
+            match receipts::for_child(&context, &link).await {
+                Ok(receipts) if receipts.is_empty() => Outcome::Nothing,
+                Ok(receipts) => Outcome::Event(Event::ReceiptsChanged(receipts)),
+                Err(error) => {
+                    tracing::error!(%error, "link: the receipts could not be read");
+                    Outcome::Nothing
+                }
+            }
+        }));
+    }
+
+    /// As a child: receipts are kept once their signatures were checked.
+    fn keep_receipts(&mut self, receipts: Vec<danso_core::sync::ForwardedReceipt>) {
+        let pipeline = self.context.pipeline.clone();
+        let tree = Tree(pipeline.snapshot().directory_arc());
+        let link = self.link.clone();
+        self.tasks.push(Box::pin(async move {
+            let snapshot = pipeline.snapshot();
+            let mut rows = Vec::with_capacity(receipts.len());
+            for receipt in receipts {
+                if flows(&receipt.log, &link, &tree) != Some(Way::Up) {
+                    continue;
+                }
+                match snapshot.check_receipt(&receipt.log, &receipt.giver, &receipt.note) {
+                    Ok(row) => rows.push(row),
+                    Err(refusal) => tracing::warn!(reason = %refusal.reason, detail = %refusal.detail, "link: a receipt was refused"),
+                }
+            }
+            if !rows.is_empty()
+                && let Err(error) = pipeline.receipts(rows).await
+            {
+                tracing::error!(%error, "link: receipts could not be kept");
+            }
+            Outcome::Nothing
+        }));
+    }
+
+    fn trouble(&mut self, log: LogId, trouble: Refusal) {
+        let pipeline = self.context.pipeline.clone();
+        self.tasks.push(Box::pin(async move {
+            if let Err(error) = pipeline.trouble(log.clone(), Some(trouble)).await {
+                tracing::error!(%log, %error, "link: the log's trouble could not be noted");
+            }
+            Outcome::Nothing
+        }));
+    }
+}
+
+fn received(log: LogId, first: u64, answer: Result<Received, Error>) -> Event {
+    match answer {
+        Ok(Received { log, size, root, receipt, refused: None }) => Event::Committed { log, size, root, receipt },
+        Ok(Received { log, size, root, refused: Some((sequence, refusal)), .. }) => {
+            tracing::warn!(%log, sequence, reason = %refusal.reason, detail = %refusal.detail, "link: refused an entry");
+            metrics::counter!("danso_entries_refused_total", "reason" => refusal.reason.code(), "by" => "us").increment(1);
+            Event::Refused { log, size, root, sequence, refusal }
+        }
+        // Nothing is known of the log but that this package was not kept; the session ends soon, for the store has a fault.
+        Err(error) => {
+            let refusal = error.refusal();
+            Event::Refused { log, size: first, root: merkle::empty_root(), sequence: first, refusal }
+        }
+    }
+}
+
+async fn load(
+    context: &Context,
+    log: &LogId,
+    from: u64,
+    max_bytes: usize,
+    max_entries: usize,
+) -> Result<Option<Package>, store::Error> {
+    let snapshot = context.pipeline.snapshot();
+    let Some(row) = snapshot.log(log) else { return Ok(None) };
+    let max = usize::try_from(row.head.size().saturating_sub(from)).unwrap_or(usize::MAX).min(max_entries);
+    if max == 0 {
+        return Ok(None);
+    }
+    let entries = context.store.read("load").await?.entry_read(row.pk, from, max, max_bytes).await?;
+    let end = from + entries.len() as u64;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let entries = entries.into_iter().map(|entry| SealedEntry { envelope: entry.envelope, parts: entry.parts }).collect();
+    let checkpoint = row.checkpoint.clone().filter(|_| end == row.head.size());
+    Ok(Some(Package { log: log.clone(), first: from, entries, checkpoint }))
+}
+
+/// Our root of the first `size` entries.
+async fn root_at(context: &Context, log: &LogId, size: u64) -> Result<Option<merkle::Hash>, store::Error> {
+    let snapshot = context.pipeline.snapshot();
+    let Some(row) = snapshot.log(log) else { return Ok(None) };
+    if row.head.size() == size {
+        return Ok(Some(row.head.root()));
+    }
+    if row.head.size() < size {
+        return Ok(None);
+    }
+    let mut tree = merkle::CompactTree::default();
+    let mut tx = context.store.read("root").await?;
+    while tree.size() < size {
+        let to = size.min(tree.size() + limits::HEADS_MAX as u64);
+        let leaves = tx.leaf_read(row.pk, tree.size()..to).await?;
+        if leaves.is_empty() {
+            return Ok(None);
+        }
+        leaves.into_iter().for_each(|leaf| tree.push(leaf));
+    }
+    Ok(Some(tree.root()))
+}

@@ -1,0 +1,282 @@
+//! Rows of a form become entries: what they need is read in a few statements, the forms room decides, and what it drafts is sealed and
+//! goes through the same door as everybody's entries. In the same transaction the store learns which rows came, so that a file can be
+//! imported again, or its import be cut anywhere and begun anew.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use danso_core::forms::{Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, Source, needed, resolve};
+use danso_core::ledger::Draft;
+use danso_proto::ids::{ChangeId, Stream, UnitCode};
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::Error;
+use super::batch::{Batch, units_version};
+use crate::keys;
+use crate::store::{SourceRow, WaitingSlip};
+
+/// Rows of a form, in the order of the file.
+#[derive(Debug, Clone)]
+pub struct ImportBatch {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Set for a dry run: what its earlier batches would have made known.
+    pub dry_run: Option<DryRun>,
+}
+
+impl ImportBatch {
+    /// Nothing of it is kept.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.is_some()
+    }
+}
+
+/// What a dry run carries from batch to batch, because nothing of it is kept in the store.
+#[derive(Debug, Clone, Default)]
+pub struct DryRun(Arc<Mutex<Carried>>);
+
+#[derive(Debug, Default)]
+struct Carried {
+    known: Known,
+    waiting: HashMap<(UnitCode, String), Vec<Row>>,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone)]
+pub struct ImportedRow {
+    /// Line in the file.
+    pub line: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct ImportedRows {
+    /// The rows, in their order.
+    pub rows: Vec<ImportedRow>,
+    /// Slips that waited and were taken now.
+    pub released: u64,
+    /// Change sets written.
+    pub entries: u64,
+}
+
+type Key = (UnitCode, String);
+
+impl Batch<'_> {
+    pub(super) async fn import(&mut self, batch: &ImportBatch) -> Result<ImportedRows, Error> {
+        // What was imported before in this transaction must be found.
+        self.flush().await?;
+        let now_ms = self.outfit.clock.now_ms();
+        units_version(self.directory(), &self.own_unit()?, now_ms)?;
+        let mut run = Run {
+            known: batch.dry_run.as_ref().map(DryRun::take).unwrap_or_default(),
+            drafter: Drafter::new(move || {
+                ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes())
+            }),
+            sources: Vec::new(),
+            now_known: HashSet::new(),
+            done: Vec::new(),
+            waits: Vec::new(),
+            now_ms,
+        };
+        self.prefetch(&batch.rows, &mut run.known).await?;
+        let mut imported = ImportedRows::default();
+        for row in &batch.rows {
+            imported.rows.push(ImportedRow { line: row.line(), outcome: run.take(row)? });
+        }
+        // A slip that is released can make known what others wait for.
+        while !run.now_known.is_empty() {
+            let keys: Vec<Key> = run.now_known.drain().collect();
+            let released = self.released(&keys, batch.dry_run.as_ref(), &mut run).await?;
+            self.prefetch(&released, &mut run.known).await?;
+            for row in &released {
+                if let Outcome::Taken { .. } = run.take(row)? {
+                    imported.released += 1;
+                }
+            }
+        }
+        let Run { known, mut drafter, sources, done, waits, .. } = run;
+        let sets = drafter.finish();
+        imported.entries = sets.len() as u64;
+        let drafts: Vec<Draft> = sets
+            .into_iter()
+            .map(|set| Draft { first_id: set.first_id, changes: set.changes, parts: set.parts })
+            .collect();
+        if !drafts.is_empty() {
+            self.write(&Stream::Records, drafts).await?;
+        }
+        if let Some(dry_run) = &batch.dry_run {
+            dry_run.put(known, &waits);
+            return Ok(imported);
+        }
+        self.tx.source_put(&sources).await?;
+        self.tx.waiting_remove(&done).await?;
+        let waits = waits.into_iter().map(|(missing, since_ms, row)| waiting(&missing, since_ms, &row));
+        self.tx.waiting_put(&waits.collect::<Result<Vec<_>, _>>()?).await?;
+        Ok(imported)
+    }
+
+    /// Slips that wait for what has just become known.
+    async fn released(&mut self, keys: &[Key], dry_run: Option<&DryRun>, run: &mut Run<impl FnMut() -> ChangeId>) -> Result<Vec<Row>, Error> {
+        let mut rows: Vec<Row> = Vec::new();
+        for slip in self.tx.waiting_for(keys).await? {
+            rows.push(postcard::from_bytes(&slip.slip).map_err(|e| crate::store::Error::Inconsistent {
+                table: "waiting",
+                column: "slip",
+                why: e.to_string(),
+            })?);
+        }
+        if let Some(dry_run) = dry_run {
+            rows.extend(dry_run.released(keys));
+        }
+        // Those of this very batch wait in memory.
+        let (now, later) = std::mem::take(&mut run.waits).into_iter().partition(|(missing, _, _)| keys.contains(&key(missing)));
+        run.waits = later;
+        let now: Vec<(Missing, i64, Row)> = now;
+        rows.extend(now.into_iter().map(|(_, _, row)| row));
+        // One slip can be in the store and in this batch.
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert((row.unit().clone(), row.key().1.to_owned())));
+        Ok(rows)
+    }
+
+    /// Reads what the rows need to know into `known`.
+    async fn prefetch(&mut self, rows: &[Row], known: &mut Known) -> Result<(), Error> {
+        let needed = needed(rows);
+        let keys = |set: &std::collections::BTreeSet<(&UnitCode, &str)>| -> Vec<Key> {
+            set.iter().map(|(unit, key)| ((*unit).clone(), (*key).to_owned())).collect()
+        };
+        let persons: Vec<Key> = keys(&needed.persons).into_iter().filter(|(u, r)| known.person(u, r).is_none()).collect();
+        for ((unit, reference), person) in self.tx.person_by_reference(&persons).await? {
+            if let Some(profile) = person.profile() {
+                let person = KnownPerson {
+                    id: person.id(),
+                    sex: profile.sex,
+                    birth_month: profile.birth_month,
+                    household: Some(profile.household),
+                };
+                known.add_person(&unit, &reference, person);
+            }
+        }
+        let households: Vec<Key> =
+            keys(&needed.households).into_iter().filter(|(u, n)| known.household(u, n).is_none()).collect();
+        for ((unit, number), household) in self.tx.household_by_number(&households).await? {
+            known.add_household(&unit, &number, household);
+        }
+        for form in [Form::Households, Form::Changes] {
+            let sources: Vec<Key> = needed
+                .sources
+                .iter()
+                .filter(|(unit, of, key)| *of == form && known.source(unit, form, key).is_none())
+                .map(|(unit, _, key)| ((*unit).clone(), (*key).to_owned()))
+                .collect();
+            for row in self.tx.source_read(form_code(form), &sources).await? {
+                let source = Source { digest: row.digest, change: row.change, person: row.person, birth: row.birth };
+                known.add_source(&row.unit, form, &row.key, source);
+            }
+            if form == Form::Changes {
+                for slip in self.tx.waiting_read(&sources).await? {
+                    known.add_waiting(&slip.unit, &slip.slip_no);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A batch of rows under way.
+struct Run<F> {
+    known: Known,
+    drafter: Drafter<F>,
+    sources: Vec<SourceRow>,
+    /// What has become known and not been looked for among the waiting slips.
+    now_known: HashSet<Key>,
+    /// Slips that were taken: they wait no longer, if they did.
+    done: Vec<Key>,
+    waits: Vec<(Missing, i64, Row)>,
+    now_ms: i64,
+}
+
+impl<F: FnMut() -> ChangeId> Run<F> {
+    fn take(&mut self, row: &Row) -> Result<Outcome, Error> {
+        let outcome = resolve(row, &mut self.known, &mut self.drafter);
+        let (form, key) = row.key();
+        let unit = row.unit();
+        match &outcome {
+            Outcome::Taken { .. } => {
+                let source = self.known.source(unit, form, key).ok_or_else(|| {
+                    Refusal::new(Reason::Internal, "a row was taken and is not known")
+                })?;
+                self.sources.push(SourceRow {
+                    unit: unit.clone(),
+                    form: form_code(form),
+                    key: key.to_owned(),
+                    digest: source.digest,
+                    change: source.change,
+                    person: source.person,
+                    birth: source.birth,
+                });
+                self.now_known.insert((unit.clone(), format!("person:{}", row.person_ref())));
+                if form == Form::Changes {
+                    self.now_known.insert((unit.clone(), format!("slip:{key}")));
+                    self.done.push((unit.clone(), key.to_owned()));
+                }
+            }
+            Outcome::Waits { missing } => {
+                self.known.add_waiting(unit, key);
+                self.waits.push((missing.clone(), self.now_ms, row.clone()));
+            }
+            Outcome::Unchanged | Outcome::Refused(_) => {}
+        }
+        Ok(outcome)
+    }
+}
+
+impl DryRun {
+    fn take(&self) -> Known {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).known)
+    }
+
+    fn put(&self, known: Known, waits: &[(Missing, i64, Row)]) {
+        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.known = known;
+        for (missing, _, row) in waits {
+            carried.waiting.entry(key(missing)).or_default().push(row.clone());
+        }
+    }
+
+    fn released(&self, keys: &[Key]) -> Vec<Row> {
+        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().filter_map(|key| carried.waiting.remove(key)).flatten().collect()
+    }
+}
+
+/// The store's number of a form.
+fn form_code(form: Form) -> u8 {
+    match form {
+        Form::Households => 1,
+        Form::Changes => 2,
+    }
+}
+
+fn key(missing: &Missing) -> Key {
+    let what = match missing.what {
+        MissingWhat::Person => "person",
+        MissingWhat::Slip => "slip",
+    };
+    (missing.unit.clone(), format!("{what}:{}", missing.reference))
+}
+
+fn waiting(missing: &Missing, since_ms: i64, row: &Row) -> Result<WaitingSlip, Error> {
+    let slip = postcard::to_allocvec(row)
+        .map_err(|e| Refusal::new(Reason::Internal, format!("a slip could not be kept: {e}")))?;
+    Ok(WaitingSlip {
+        unit: row.unit().clone(),
+        slip_no: row.key().1.to_owned(),
+        missing: key(missing),
+        kind: row.kind().to_owned(),
+        slip,
+        since_ms,
+    })
+}
