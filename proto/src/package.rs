@@ -1,7 +1,7 @@
 //! Packages: consecutive entries of one log on their way, compressed. Everything here is outside what is signed.
 //!
 //! An envelope whose identity parts all travel with it goes without its commitments: the receiver computes them from the parts and
-//! has the signed bytes again. They cannot be compressed and would be a third of a package.
+//! has the signed bytes again. They cannot be compressed and would double a package.
 //! This room knows no signatures: what comes out is as unproven as what came in.
 
 use std::io::Read as _;
@@ -16,8 +16,13 @@ use crate::pb::exchange::v1 as pb;
 use crate::refusal::{Reason, Refusal};
 use crate::wire;
 
-/// zstd level of packages on a link.
+/// zstd level of packages on a link. Measured on simulated household books and change slips (200 to 1,000 changes a set, one core):
+/// level 3 takes 1.4 to 1.9 times the bytes of `zstd -19` over the CSV files, 9 takes 1.3 to 1.65, 15 takes 1.2 to 1.55, 19 takes 1.2 to 1.5,
+/// at 900,000, 300,000, 60,000 and 25,000 changes a second. A long window over packages would gain a tenth and cost that each
+/// package can be read alone.
 pub const PACKAGE_ZSTD_LEVEL: i32 = 9;
+/// zstd level of packages in bundle files, which are written once and carried for days.
+pub const BUNDLE_ZSTD_LEVEL: i32 = 19;
 /// Bytes that an entry's fields take around its envelope and parts.
 const ENTRY_OVERHEAD: usize = 24;
 
@@ -105,7 +110,7 @@ fn restore(elided: &pb::ElidedEnvelope, parts: &PartSet) -> Result<Bytes, Refusa
     Ok([&elided.head[..], &run, &elided.tail].concat().into())
 }
 
-/// Encodes and compresses. Links use [`PACKAGE_ZSTD_LEVEL`]; files may take their time.
+/// Encodes and compresses, at [`PACKAGE_ZSTD_LEVEL`] or [`BUNDLE_ZSTD_LEVEL`].
 pub fn encode(package: &Package, level: i32) -> Vec<u8> {
     let message = pb::Package {
         log: package.log.to_string(),

@@ -179,7 +179,7 @@ pub fn zstd_frame(literal: &[u8], zeros: usize, declare_size: bool) -> Vec<u8> {
     }
     let last = blocks.len() - 1;
     for (i, (kind, size, content)) in blocks.into_iter().enumerate() {
-        let header = u32::from(i == last) | kind << 1 | (size as u32) << 3;
+        let header = u32::from(i == last) | (kind << 1) | ((size as u32) << 3);
         frame.extend_from_slice(&header.to_le_bytes()[..3]);
         frame.extend_from_slice(content);
     }
