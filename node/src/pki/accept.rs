@@ -8,6 +8,7 @@ use std::time::Duration;
 use danso_proto::refusal::{Reason, Refusal};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -23,6 +24,8 @@ use crate::telemetry;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes at once. Further clients wait in the kernel's queue: a storm of reconnects costs time, not memory.
 pub const HANDSHAKES_MAX: usize = 256;
+/// Time for a refused client to read why.
+const LINGER: Duration = Duration::from_secs(1);
 /// Pause when the system refuses to accept (no file descriptors): spinning would make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,15 +55,14 @@ async fn accept_loop(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sende
             Ok((socket, peer)) => {
                 let (tls, ready) = (tls.clone(), ready.clone());
                 tokio::spawn(async move {
-                    let result = tokio::select! {
+                    let stream = tokio::select! {
                         () = ready.closed() => return,
-                        result = timeout(HANDSHAKE_TIMEOUT, handshake(tls, socket)) => result,
+                        stream = handshake(tls, socket, peer) => stream,
                     };
                     drop(slot);
-                    match result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    if let Some(stream) = stream {
                         // Nobody takes it only when the server ends.
-                        Ok(stream) => drop(ready.send(Ok(stream)).await),
-                        Err(error) => refused(peer, &error),
+                        drop(ready.send(Ok(stream)).await);
                     }
                 });
             }
@@ -72,9 +74,35 @@ async fn accept_loop(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sende
     }
 }
 
-async fn handshake(tls: TlsAcceptor, socket: TcpStream) -> io::Result<PeerStream> {
-    socket.set_nodelay(true)?;
-    tls.accept(socket).await
+async fn handshake(tls: TlsAcceptor, socket: TcpStream, peer: SocketAddr) -> Option<PeerStream> {
+    if let Err(error) = socket.set_nodelay(true) {
+        refused(peer, &error);
+        return None;
+    }
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(socket).into_fallible()).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err((error, socket))) => {
+            refused(peer, &error);
+            linger(socket).await;
+            None
+        }
+        Err(_) => {
+            refused(peer, &io::ErrorKind::TimedOut.into());
+            None
+        }
+    }
+}
+
+/// Lets the client read why it was refused: closing a socket with unread bytes would throw the alert away on its way.
+async fn linger(mut socket: TcpStream) {
+    let mut rest = [0; 1024];
+    let drained = async {
+        socket.shutdown().await?;
+        while socket.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = timeout(LINGER, drained).await;
 }
 
 fn refused(peer: SocketAddr, error: &io::Error) {

@@ -10,6 +10,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
@@ -24,8 +25,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Time for the answer to a ping; then the link counts as cut.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects to `parent` at `address`. Message sizes are for the caller to set. A refused client certificate often shows only in the
-/// first call (TLS 1.3): see [`refusal_in`].
+/// Connects to `parent` at `address` and waits until the parent has accepted what this node shows. Message sizes are for the caller to
+/// set. Refused: `CertificateUnknown` (the parent does not take our certificate, or the clock is wrong), `AnchorMismatch` (it is not the
+/// parent), `ProtocolUnsupported`, `LinkDown`. For calls on the channel see [`refusal_in`].
 pub async fn connect(address: &Address, config: Arc<ClientConfig>, parent: &NodeId) -> Result<Channel, Refusal> {
     let internal = |error: &dyn Error| Refusal::new(Reason::Internal, error.to_string());
     let name = dns_name(parent);
@@ -45,7 +47,13 @@ pub async fn connect(address: &Address, config: Arc<ClientConfig>, parent: &Node
         async move {
             let socket = TcpStream::connect(target).await?;
             socket.set_nodelay(true)?;
-            Ok::<_, io::Error>(TokioIo::new(tls.connect(server, socket).await?))
+            let mut stream = tls.connect(server, socket).await?;
+            // In TLS 1.3 the client's handshake is over before the parent has looked at its certificate. The parent speaks first
+            // (HTTP/2 settings): waiting for that makes a refusal show here, not as some call's "connection closed".
+            if stream.fill_buf().await?.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });
     endpoint.connect_with_connector(connector).await.map_err(|error| refusal_in(&error))
