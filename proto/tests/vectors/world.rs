@@ -174,7 +174,7 @@ pub fn zstd_frame(literal: &[u8], zeros: usize, declare_size: bool) -> Vec<u8> {
     let mut blocks: Vec<(u32, usize, &[u8])> = literal.chunks(BLOCK).map(|raw| (0, raw.len(), raw)).collect();
     let full = zeros / BLOCK;
     blocks.extend(std::iter::repeat_n((1, BLOCK, &[0][..]), full));
-    if zeros % BLOCK > 0 || blocks.is_empty() {
+    if !zeros.is_multiple_of(BLOCK) || blocks.is_empty() {
         blocks.push((1, zeros % BLOCK, &[0]));
     }
     let last = blocks.len() - 1;
