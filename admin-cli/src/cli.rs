@@ -21,18 +21,20 @@ Exit codes:
   3  refused: bad input (also: some rows were refused), not allowed, or a check failed
   4  the node or a link is not available, or it took too long";
 
+const GLOBAL: &str = "Options of every command";
+
 /// Talks to a Danso node over its unix socket, and checks logs and proofs by itself.
 #[derive(Debug, Parser)]
 #[command(name = "danso-admin", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
     /// Data directory of the node; its socket is DIR/admin.sock
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GLOBAL)]
     pub data: Option<PathBuf>,
     /// How data is printed
-    #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = GLOBAL, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Language of messages and headings [default: from LC_ALL, LC_MESSAGES or LANG]
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum)]
     pub lang: Option<Lang>,
     /// What to do
     #[command(subcommand)]

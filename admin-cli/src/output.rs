@@ -172,7 +172,9 @@ impl Sheet {
     /// The rows as a table, with a line feed at its end.
     pub fn to_table(&self, look: Look) -> String {
         const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-        let shown: Vec<usize> = (0..self.columns.len()).filter(|&i| !self.columns[i].detail).collect();
+        // A column in which nothing stands takes room and tells nothing.
+        let blank = |i: usize| self.rows.iter().all(|row| row[i] == Field::Text(String::new()));
+        let shown: Vec<usize> = (0..self.columns.len()).filter(|&i| !self.columns[i].detail && !blank(i)).collect();
         let mut table = Table::new();
         table.load_style(STYLE);
         match look.width {

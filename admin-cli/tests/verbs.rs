@@ -1,0 +1,230 @@
+//! Verbs against a node in this process: what scripts rely on (standard output, exit codes) and what people read.
+
+mod support;
+
+use danso_admin::exit::Exit;
+use danso_proto::pb::admin::v1::Receipt;
+use danso_proto::pb::query::v1::{AnswerHeader, Cell, FrontierEntry};
+use danso_proto::refusal::{Class, Reason};
+use serde_json::{Value, json};
+use support::Fake;
+
+#[tokio::test]
+async fn an_invite_prints_the_token_alone() {
+    let node = Fake::default().start().await;
+    let said = node.admin(&["child", "invite", "--unit", "17065", "--expires", "12h"]).await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "token-for-17065-43200\n"));
+    assert!(said.err.contains("Châu Quang") && said.err.contains("2021-01-01 07:00:00"), "{}", said.err);
+    let said = node.admin(&["child", "invite", "--unit", "17065", "--output", "json"]).await;
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(json["token"], "token-for-17065-604800");
+}
+
+#[tokio::test]
+async fn a_good_import_is_done_and_says_so() {
+    let node = Fake::default().start().await;
+    let file = node.file("a.csv", "slip_no,what\n1,ok\n2,ok\n");
+    let said = node.admin(&["import", "changes", &file, "--output", "csv"]).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    let head = "file,rows,taken,unchanged,waiting,refused,released,entries,dry_run,reason,message\n";
+    assert_eq!(said.out, format!("{head}a.csv,2,2,0,0,0,0,0,false,,\n"));
+}
+
+#[tokio::test]
+async fn refused_rows_are_named_and_collected() {
+    let node = Fake::default().start().await;
+    let file = node.file("a.csv", "slip_no,what,extra\n1,ok,x\n2,bad,y\n3,wait,z\n");
+    let rejects = node.dir.path().join("rejects.csv");
+    let rejects_text = rejects.to_str().expect("text");
+    let words = ["import", "changes", &file, "--reject-file", rejects_text, "--output", "json", "--lang", "vi"];
+    let said = node.admin(&words).await;
+    assert_eq!(said.exit, Exit::Refused);
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&json[0]["taken"], &json[0]["waiting"], &json[0]["refused"]), (&json!(1), &json!(1), &json!(1)));
+    assert_eq!(json[0]["refused_by_reason"], json!({"date_invalid": 1}));
+    assert!(said.err.contains("date_invalid") && said.err.contains("correct it (vi)") && said.err.contains("extra"));
+    let written = std::fs::read_to_string(&rejects).expect("reads");
+    assert_eq!(written, "slip_no,what,extra,line,reason,message\n2,bad,y,3,date_invalid,correct it (vi)\n");
+
+    // Corrected and imported again, under another name for what is refused now.
+    std::fs::write(&rejects, written.replace("bad", "ok")).expect("writes");
+    let again = node.dir.path().join("again.csv");
+    let said = node.admin(&["import", "changes", rejects_text, "--reject-file", again.to_str().expect("text")]).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    assert_eq!(std::fs::read_to_string(&again).expect("reads"), "slip_no,what,extra,line,reason,message\n");
+}
+
+#[tokio::test]
+async fn many_problems_are_grouped() {
+    let node = Fake::default().start().await;
+    let rows: String = (0..30_000).map(|i| format!("{i},bad\n")).collect();
+    let file = node.file("a.csv", &format!("slip_no,what\n{rows}"));
+    let said = node.admin(&["import", "changes", &file]).await;
+    assert_eq!(said.exit, Exit::Refused);
+    assert!(said.err.lines().count() < 40, "{}", said.err);
+    assert!(said.err.contains("30,000"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_refused_file_stops_no_other() {
+    let node = Fake::default().start().await;
+    let (empty, good) = (node.file("empty.csv", ""), node.file("good.csv", "slip_no,what\n1,ok\n"));
+    let said = node.admin(&["import", "households", &empty, &good, "--output", "json"]).await;
+    assert_eq!(said.exit, Exit::Refused);
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&json[0]["reason"], &json[1]["taken"]), (&json!("file_empty"), &json!(1)));
+    assert!(said.err.contains("file_empty"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_node_that_ends_in_mid_import_is_unavailable_and_what_was_refused_is_kept() {
+    let node = Fake::default().start().await;
+    let file = node.file("a.csv", "slip_no,what\n1,bad\n2,die\n");
+    let rejects = node.dir.path().join("r.csv");
+    let said = node.admin(&["import", "changes", &file, "--reject-file", rejects.to_str().expect("text")]).await;
+    assert_eq!(said.exit, Exit::Unavailable);
+    assert!(said.err.contains("shutting_down"), "{}", said.err);
+    assert!(std::fs::read_to_string(&rejects).expect("reads").contains("1,bad,2,date_invalid"));
+}
+
+#[tokio::test]
+async fn wrong_usage_is_found_before_anything_is_sent() {
+    let node = Fake::default().start().await;
+    let file = node.file("a.csv", "slip_no,what\n1,die\n");
+    for words in [
+        vec!["import", "changes", &file, "/nonexistent.csv"],
+        vec!["import", "changes", &file, "--reject-file", &file],
+        vec!["import", "changes"],
+        vec!["aggregate", "pull", "--unit", "40", "--from", "2021-02", "--to", "2021-01"],
+        vec!["aggregate", "pull", "--unit", "40", "--from", "2021-1", "--to", "2021-01"],
+        vec!["child", "invite", "--unit", "17065", "--expires", "1ms"],
+    ] {
+        let said = node.admin(&words).await;
+        assert_eq!((said.exit, said.out.as_str()), (Exit::Usage, ""), "{words:?}: {}", said.err);
+    }
+    assert_eq!(danso_admin::capture(["status"]).await.exit, Exit::Usage, "--data is missing");
+}
+
+#[tokio::test]
+async fn no_node_is_unavailable() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let said = danso_admin::capture(["--data", dir.path().to_str().expect("text"), "status"]).await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Unavailable, ""));
+    assert!(said.err.contains("danso-node run"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_refusal_exits_by_its_class_and_leaves_standard_output_empty() {
+    for (reason, exit) in [
+        (Reason::UnitNotBelow, Exit::Refused),
+        (Reason::ChildUnavailable, Exit::Unavailable),
+        (Reason::Internal, Exit::Fault),
+    ] {
+        let node = Fake { refuse: Some(reason), ..Fake::default() }.start().await;
+        for words in [
+            &["status", "--output", "csv"][..],
+            &["aggregate", "pull", "--unit", "40", "--from", "2021-01", "--to", "2021-02", "--output", "csv"],
+            &["receipt", "wait"],
+            &["waiting", "list"],
+            &["period", "close", "--unit", "17065", "--month", "2021-01"],
+        ] {
+            let said = node.admin(words).await;
+            assert_eq!((said.exit, said.out.as_str()), (exit, ""), "{words:?} {:?}", Class::Internal);
+            assert!(said.err.contains(reason.code()), "{}", said.err);
+        }
+    }
+}
+
+fn figures() -> Fake {
+    let cell = |month, sex: &str, value| Cell {
+        unit: "17065".into(),
+        month,
+        measure: "births".into(),
+        sex: sex.into(),
+        age_group: String::new(),
+        value,
+    };
+    let frontier = |log: &str, size| FrontierEntry { log: log.into(), size, recorded_at_ms: 1_609_459_200_000 };
+    Fake {
+        cells: vec![cell(202_101, "F", 1_204), cell(202_101, "M", 3), cell(0, "", -1)],
+        header: AnswerHeader {
+            node: "17065-0123456789abcdef".into(),
+            answered_at_ms: 1_609_459_260_000,
+            frontier: vec![frontier("a", 3), frontier("b", 9)],
+            findings: 5,
+            ..Default::default()
+        },
+        ..Fake::default()
+    }
+}
+
+#[tokio::test]
+async fn an_aggregate_as_csv_has_the_shape_of_expected_csv() {
+    let node = figures().start().await;
+    let words = ["aggregate", "pull", "--unit", "17065", "--from", "2021-01", "--to", "2021-12", "--output", "csv"];
+    let said = node.admin(&words).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    let expected = "unit_code,month,measure,sex,age_group,value\n\
+        17065,2021-01,births,F,,1204\n17065,2021-01,births,M,,3\n17065,,births,,,-1\n";
+    assert_eq!(said.out, expected);
+    assert!(said.err.contains("2 logs"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn an_aggregate_says_what_it_was_made_from() {
+    let node = figures().start().await;
+    let words =
+        ["aggregate", "pull", "--unit", "17065", "--from", "2021-01", "--to", "2021-12", "--dimensions", "sex,month"];
+    let said = node.admin(&words).await;
+    assert!(
+        said.out.contains("1,204") && !said.out.contains("Age group") && said.out.contains("Month"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("2 logs") && said.out.contains("2021-01-01 07:00:00") && said.out.contains("left out: 5")
+    );
+    let said = node.admin(&[&words[..], &["--measure", "deaths,births", "--output", "json"]].concat()).await;
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(
+        json["header"]["frontier"][1],
+        json!({"log": "b", "size": 9, "recorded_at": "2021-01-01T07:00:00.000+07:00"})
+    );
+    assert_eq!(json["header"]["query"]["dimensions"], json!(["month", "sex"]), "canonical: sorted");
+    assert_eq!(json["header"]["query"]["measures"], json!(["births", "deaths"]));
+    assert_eq!(json["cells"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test]
+async fn receipts_are_waited_for() {
+    let receipt =
+        |size| Receipt { log: "a/records".into(), size, log_size: 12, giver: "420-x".into(), ..Default::default() };
+    let node = Fake { complete: true, receipts: vec![receipt(12)], ..Fake::default() }.start().await;
+    assert_eq!(node.admin(&["receipt", "wait", "--tier", "x", "--timeout", "500ms"]).await.exit, Exit::Done);
+    let node = Fake { complete: false, receipts: vec![receipt(10)], ..Fake::default() }.start().await;
+    let said = node.admin(&["receipt", "wait", "--timeout", "500ms"]).await;
+    assert_eq!(said.exit, Exit::Unavailable);
+    assert!(
+        said.err.contains("a/records") && said.err.contains("10 of 12") && said.err.contains("420-x"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn status_and_lists_are_for_people_and_for_programs() {
+    let node = Fake::default().start().await;
+    let said = node.admin(&["status", "--lang", "vi"]).await;
+    assert!(said.out.contains("12.345") && said.out.contains("đang nối"), "{}", said.out);
+    let said = node.admin(&["status", "--output", "json"]).await;
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&json["link"], &json["persons"], &json["logs"]), (&json!("connected"), &json!(12_345), &json!([])));
+    let said = node.admin(&["waiting", "list", "--output", "csv"]).await;
+    assert_eq!(said.out, "unit,slip_no,person_ref,change_type,since\n,17065-00001,,,\n");
+    let said = node.admin(&["finding", "list"]).await;
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", "(none)\n"));
+    let said = node.admin(&["child", "list", "--output", "json"]).await;
+    assert_eq!(said.out, "[]\n");
+    let said = node.admin(&["period", "close", "--unit", "17065", "--month", "2021-03", "--output", "csv"]).await;
+    assert_eq!(said.out, "unit,month,log,sequence\n17065,2021-03,log-of-202103,7\n");
+}
