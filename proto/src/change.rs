@@ -67,11 +67,19 @@ impl EventDate {
     }
 }
 
+/// Number of the field `ChangeSet.changes`.
+const CHANGES_FIELD: u64 = 7;
+
 impl ChangeSet {
     /// Reads a payload. The signature has been checked before: see [`crate::envelope::open`].
     pub fn decode(payload: &[u8]) -> Result<Self, Refusal> {
         if payload.len() > limits::PAYLOAD_BYTES_MAX {
             return Err(Refusal::new(Reason::TooLarge, format!("payload of {} bytes", payload.len())));
+        }
+        // Empty changes take two bytes each and much more memory: counted before anything is made of them.
+        let changes = crate::wire::count(payload, CHANGES_FIELD).ok_or_else(|| malformed("not a change set"))?;
+        if changes > limits::CHANGES_PER_SET_MAX {
+            return Err(Refusal::new(Reason::TooLarge, format!("{changes} changes; 1 to {}", limits::CHANGES_PER_SET_MAX)));
         }
         let set = pb::ChangeSet::decode(payload).map_err(|e| malformed(format!("change set: {e}")))?;
         Self::from_pb(set)

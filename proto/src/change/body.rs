@@ -36,7 +36,7 @@ macro_rules! coded {
                 match pb::$pb::try_from(code) {
                     Ok(pb::$pb::Unspecified) => Ok(None),
                     $(Ok(pb::$pb::$variant) => Ok(Some(Self::$variant)),)*
-                    Err(_) => Err(malformed(format!(concat!(stringify!($name), " {}"), code))),
+                    Err(_) => Err(newer(concat!(stringify!($name)), code)),
                 }
             }
 
@@ -74,6 +74,11 @@ coded! {
     ForwardingPolicy, ForwardingPolicy { Full = "full", Deidentified = "deidentified", Aggregates = "aggregates", }
 }
 
+/// A value that a newer version added: the change is carried like one of an unknown kind, so that a newer author's log goes on.
+fn newer(what: &str, code: i32) -> Refusal {
+    Refusal::new(Reason::KindUnknown, format!("{what} {code}"))
+}
+
 impl Method {
     /// Modern methods: all from `iud` to `condom`, and `spermicide` (import-format.md).
     pub fn is_modern(self) -> bool {
@@ -98,7 +103,7 @@ impl Sex {
             Ok(pb::Sex::Unspecified) => Ok(None),
             Ok(pb::Sex::Male) => Ok(Some(Self::Male)),
             Ok(pb::Sex::Female) => Ok(Some(Self::Female)),
-            Err(_) => Err(malformed(format!("sex {code}"))),
+            Err(_) => Err(newer("sex", code)),
         }
     }
 
@@ -589,7 +594,10 @@ macro_rules! bodies {
             pub(super) fn from_pb(body: Option<pb::change::Body>) -> Result<Self, Refusal> {
                 Ok(match body {
                     None => Self::Unknown,
-                    $(Some(pb::change::Body::$kind(m)) => Self::$kind($kind::from_pb(m)?),)*
+                    $(Some(pb::change::Body::$kind(m)) => match $kind::from_pb(m) {
+                        Err(refusal) if refusal.reason == Reason::KindUnknown => Self::Unknown,
+                        read => Self::$kind(read?),
+                    },)*
                 })
             }
 

@@ -59,6 +59,17 @@ fn an_unknown_kind_is_carried_as_unknown() {
 }
 
 #[test]
+fn a_value_of_the_future_is_carried_as_unknown() {
+    let person = ChangeId::first(1, [2; 6]);
+    let body = Body::ContraceptionChanged(ContraceptionChanged { person, method: Method::Iud, method_since: None });
+    let mut newer = change(body).to_pb();
+    if let Some(pb::change::Body::ContraceptionChanged(m)) = &mut newer.body {
+        m.method = 99;
+    }
+    assert_eq!(Body::from_pb(newer.body), Ok(Body::Unknown));
+}
+
+#[test]
 fn wrong_shapes_are_refused_with_their_reason() {
     let person = ChangeId::first(1, [2; 6]);
     let reason = |set: &ChangeSet| ChangeSet::decode(&set.encode()).map(|_| ()).map_err(|r| r.reason);
