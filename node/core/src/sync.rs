@@ -212,7 +212,9 @@ impl Session {
             (Role::Child, Frame::Receipts(receipts)) => self.receipts(receipts, kin, out),
             (Role::Child, Frame::Question(question)) => self.question(question, out),
             (Role::Parent, Frame::Reply(reply)) => self.questions.reply(reply, out),
-            (_, Frame::Receipts(_) | Frame::Question(_)) => return Err(unexpected("from a child: receipts or a question")),
+            (_, Frame::Receipts(_) | Frame::Question(_)) => {
+                return Err(unexpected("from a child: receipts or a question"));
+            }
             (_, Frame::Reply(_)) => return Err(unexpected("from a parent: a reply")),
             _ if self.heads_missing != Some(0) => return Err(unexpected("a package or its answer before all heads")),
             (_, Frame::Package(package)) => return self.package(package, kin, out),

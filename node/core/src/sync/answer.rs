@@ -38,7 +38,9 @@ impl Questions {
         self.open.swap_remove(at);
         let answer = answer.and_then(|bytes| match bytes.len() {
             0 => Err(Refusal::new(Reason::Internal, "the answer is empty")),
-            n if n > limits::ANSWER_BYTES_MAX => Err(Refusal::new(Reason::TooLarge, format!("the answer has {n} bytes"))),
+            n if n > limits::ANSWER_BYTES_MAX => {
+                Err(Refusal::new(Reason::TooLarge, format!("the answer has {n} bytes")))
+            }
             _ => Ok(bytes),
         });
         self.replies.push_back((id, answer));

@@ -160,8 +160,12 @@ impl Session {
         }
         let class = log.class();
         let moves = log.stop.is_none() && log.check == Check::Done;
-        let key = (moves && log.loading.is_none() && log.sent < log.have.0)
-            .then_some((class, if class == DIRECTORY { log.rank } else { 0 }, log.turn, at as u32));
+        let key = (moves && log.loading.is_none() && log.sent < log.have.0).then_some((
+            class,
+            if class == DIRECTORY { log.rank } else { 0 },
+            log.turn,
+            at as u32,
+        ));
         if log.key != key {
             if let Some(old) = log.key.take() {
                 self.ready.remove(&old);

@@ -65,7 +65,10 @@ impl Session {
         let Some(at) = self.find(&id).filter(|at| self.logs[*at].out && size <= self.logs[*at].have.0) else {
             // It names what we do not have. That log stops; the others go on.
             let detail = format!("durable up to {size}, which is not here");
-            self.send(Frame::Refused(Refused { log: id.clone(), sequence: size, reason: Reason::FrameUnexpected, detail }), out);
+            self.send(
+                Frame::Refused(Refused { log: id.clone(), sequence: size, reason: Reason::FrameUnexpected, detail }),
+                out,
+            );
             if let Some(at) = self.find(&id) {
                 self.logs[at].stop = Some(Stop::Final);
                 self.in_flight.retain(|(log, _)| *log as usize != at);

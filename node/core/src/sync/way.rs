@@ -48,7 +48,9 @@ pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
     match log.stream() {
         Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
         Stream::Directory if at_or_below(&link.parent, author, kin) => Some(Way::Down),
-        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => Some(Way::Down),
+        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => {
+            Some(Way::Down)
+        }
         _ => None,
     }
 }
