@@ -193,11 +193,15 @@ impl Session {
 
     /// Takes up a comparison that waited for entries of ours or for time.
     pub(super) fn recheck(&mut self, at: usize, out: &mut Vec<Action>) {
-        if self.heads_missing == Some(0) && self.logs[at].stop.is_none() {
-            if let Check::Ahead(theirs) = std::mem::replace(&mut self.logs[at].check, Check::Done) {
-                return self.compare(at, *theirs, false, out);
+        let log = &mut self.logs[at];
+        match std::mem::replace(&mut log.check, Check::Done) {
+            Check::Ahead(theirs) if self.heads_missing == Some(0) && log.stop.is_none() => {
+                self.compare(at, *theirs, false, out);
+            }
+            check => {
+                log.check = check;
+                self.refresh(at);
             }
         }
-        self.refresh(at);
     }
 }

@@ -116,12 +116,11 @@ impl Session {
 
     /// A refusal is sent when nothing of the log waits any more, so that the peer's window never runs ahead of ours.
     fn flush_refusal(&mut self, at: usize, out: &mut Vec<Action>) {
-        if self.logs[at].waiting.is_empty() {
-            if let Some((sequence, refusal)) = self.logs[at].refusal.take() {
-                self.logs[at].refused = true;
-                let id = self.logs[at].id.clone();
-                self.send_refused(id, sequence, refusal, out);
-            }
+        let log = &mut self.logs[at];
+        if let Some((sequence, refusal)) = log.refusal.take_if(|_| log.waiting.is_empty()) {
+            log.refused = true;
+            let id = log.id.clone();
+            self.send_refused(id, sequence, refusal, out);
         }
     }
 

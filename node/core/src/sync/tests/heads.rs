@@ -129,9 +129,10 @@ fn another_root_at_the_same_size_stops_that_log_only() {
 #[test]
 fn a_beginning_that_differs_is_a_fork() {
     let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 3, 2)]);
+    assert_eq!(end.step(Event::Appended(held("C/records", 6, 1))), [], "not before the answer, even when it grows");
     let out = end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([7; 32]) });
     assert_eq!(refusals(&out), [(log("C/records"), 3, Reason::RootDiffers)]);
-    assert!(matches!(out[1], Action::Quarantine { ours: (5, root), .. } if root == [7; 32]));
+    assert!(matches!(out[1], Action::Quarantine { ours: (6, root), .. } if root == [7; 32]));
     assert_eq!(loads(&out), []);
     assert_eq!(end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([2; 32]) }), [], "decided once");
 }
