@@ -157,6 +157,16 @@ impl Session {
         }
     }
 
+    /// Our end.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &NodeId {
+        &self.peer
+    }
+
     /// Takes one event and appends what is to be done to `out`. After [`Action::Close`] nothing comes any more.
     pub fn step(&mut self, event: Event, kin: &dyn Kin, out: &mut Vec<Action>) {
         if self.closed {
