@@ -44,12 +44,15 @@ use answer::Questions;
 pub use event::{Action, Event, Held};
 pub use frame::{Durable, ForwardedReceipt, Frame, Head, Hello, Question, Refused, Reply};
 use log::{Key, Log};
-pub use way::{Kin, Link, Way, at_or_below, flows};
+pub use way::{Kin, Link, Way, at_or_below, flows, rank};
 
 /// Difference of clocks that is worth a warning, milliseconds.
 pub const SKEW_WARN_MS: u64 = 60_000;
 /// After this time a log is sent again that the peer refused for a passing reason, milliseconds.
 pub const RETRY_MS: i64 = 60_000;
+/// After this time a log is sent again that the peer refused for want of a directory log, although none moved over this link: the peer
+/// may have got it elsewhere. Milliseconds.
+pub const RETRY_DIRECTORY_MS: i64 = 15 * 60_000;
 /// Frames that the carrier was given and has not taken, up to which heads and replies are added. Packages have their window.
 const OUTBOX_FRAMES: usize = 8;
 
@@ -110,6 +113,8 @@ pub struct Session {
     /// Directory logs, by rank, that are not durable at the peer yet.
     open: BTreeSet<(u32, u32)>,
     turn: u64,
+    /// Logs with a stop that ends by itself.
+    stopped: BTreeSet<u32>,
     // --- as sink
     /// Packages that wait for their commit.
     waiting: usize,
@@ -146,6 +151,7 @@ impl Session {
             ready: BTreeSet::new(),
             open: BTreeSet::new(),
             turn: 0,
+            stopped: BTreeSet::new(),
             waiting: 0,
             questions: Questions::default(),
         }
@@ -166,9 +172,12 @@ impl Session {
         if self.closed {
             return;
         }
-        if let Err(refusal) = self.take(event, kin, out).and_then(|()| self.pump(out)) {
-            self.closed = true;
-            out.push(Action::Close(refusal));
+        match self.take(event, kin, out) {
+            Ok(()) => self.pump(out),
+            Err(refusal) => {
+                self.closed = true;
+                out.push(Action::Close(refusal));
+            }
         }
     }
 
@@ -213,7 +222,9 @@ impl Session {
             (Role::Child, Frame::Receipts(receipts)) => self.receipts(receipts, kin, out),
             (Role::Child, Frame::Question(question)) => self.question(question, out),
             (Role::Parent, Frame::Reply(reply)) => self.questions.reply(reply, out),
-            (_, Frame::Receipts(_) | Frame::Question(_)) => return Err(unexpected("from a child: receipts or a question")),
+            (_, Frame::Receipts(_) | Frame::Question(_)) => {
+                return Err(unexpected("from a child: receipts or a question"));
+            }
             (_, Frame::Reply(_)) => return Err(unexpected("from a parent: a reply")),
             _ if self.heads_missing != Some(0) => return Err(unexpected("a package or its answer before all heads")),
             (_, Frame::Package(package)) => return self.package(package, kin, out),
@@ -224,7 +235,7 @@ impl Session {
     }
 
     /// Everything that there is room for now: heads, then replies, then loads of packages.
-    fn pump(&mut self, out: &mut Vec<Action>) -> Result<(), Refusal> {
+    fn pump(&mut self, out: &mut Vec<Action>) {
         while !self.heads_out.is_empty() && self.unsent < OUTBOX_FRAMES {
             let chunk = self.heads_out.len().min(limits::HEADS_PER_FRAME);
             let heads = self.heads_out.drain(..chunk).collect();
@@ -237,7 +248,6 @@ impl Session {
         if self.heads_out.is_empty() && self.heads_missing == Some(0) {
             self.load(out);
         }
-        Ok(())
     }
 
     fn send(&mut self, frame: Frame, out: &mut Vec<Action>) {
@@ -292,6 +302,12 @@ impl Session {
             && self.ready.is_empty()
             && self.open.is_empty()
     }
+}
+
+/// Text of the peer for people, within a bound.
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
 }
 
 fn unexpected(what: &str) -> Refusal {

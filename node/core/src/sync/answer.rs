@@ -20,7 +20,7 @@ const RECEIPT_OVERHEAD: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Questions {
-    /// Parent: the chunks that came so far.
+    /// Parent: the chunks that came so far; all together at most one largest answer.
     asked: BTreeMap<u64, Vec<u8>>,
     /// Child: questions without an answer.
     open: Vec<u64>,
@@ -38,7 +38,9 @@ impl Questions {
         self.open.swap_remove(at);
         let answer = answer.and_then(|bytes| match bytes.len() {
             0 => Err(Refusal::new(Reason::Internal, "the answer is empty")),
-            n if n > limits::ANSWER_BYTES_MAX => Err(Refusal::new(Reason::TooLarge, format!("the answer has {n} bytes"))),
+            n if n > limits::ANSWER_BYTES_MAX => {
+                Err(Refusal::new(Reason::TooLarge, format!("the answer has {n} bytes")))
+            }
             _ => Ok(bytes),
         });
         self.replies.push_back((id, answer));
@@ -62,12 +64,13 @@ impl Questions {
     pub(super) fn reply(&mut self, reply: Reply, out: &mut Vec<Action>) {
         let Reply { id, chunk, more, refusal } = reply;
         // An id that nobody waits for: it was forgotten meanwhile.
+        let held: usize = self.asked.values().map(Vec::len).sum();
         let Some(bytes) = self.asked.get_mut(&id) else { return };
         let answer = if let Some(refusal) = refusal {
             Err(refusal)
         } else if chunk.is_empty() || chunk.len() > limits::CHUNK_BYTES {
             Err(Refusal::new(Reason::AnswerInvalid, format!("a chunk of {} bytes", chunk.len())))
-        } else if bytes.len() + chunk.len() > limits::ANSWER_BYTES_MAX {
+        } else if held + chunk.len() > limits::ANSWER_BYTES_MAX {
             Err(Refusal::new(Reason::TooLarge, "the answer is over its bound"))
         } else {
             bytes.extend_from_slice(&chunk);

@@ -81,9 +81,11 @@ pub enum Event {
         /// Our root there.
         root: Option<Hash>,
     },
-    /// A log that flows over the link is longer here: an own write, or entries that came over another link or in a bundle.
+    /// A log that flows over the link is longer here: an own write, or entries that came over another link or in a bundle. Also when a
+    /// log that is here begins to flow because a directory log now tells who its author is. What does not flow is ignored.
     Appended(Held),
-    /// Parent: receipts for logs at or below the child are new here.
+    /// Parent: receipts for logs at or below the child are new here. Once right after the start with all that are here, our own
+    /// among them: the answer that carried one may have been lost with the link.
     ReceiptsChanged(Vec<ForwardedReceipt>),
     /// Parent: ask the child.
     Ask(Question),

@@ -1,15 +1,15 @@
 //! Hello, heads, and what follows from comparing them: forks, logs that were cut, and being behind oneself.
 
-use danso_proto::ids::Stream;
+use danso_proto::ids::{LogId, Stream};
 use danso_proto::limits;
-use danso_proto::merkle::Hash;
+use danso_proto::merkle::{Hash, empty_root};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::event::{Action, Held};
-use super::frame::{Frame, Head, Hello, Refused};
+use super::frame::{Frame, Head, Hello};
 use super::log::{Check, Stop};
 use super::way::{Kin, flows};
-use super::{RETRY_MS, SKEW_WARN_MS, Session, unexpected};
+use super::{RETRY_MS, SKEW_WARN_MS, Session, cut, unexpected};
 
 impl Session {
     pub(super) fn start(&mut self, heads: Vec<Held>, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
@@ -58,7 +58,7 @@ impl Session {
         let skew_ms = hello.clock_ms.saturating_sub(self.now_ms);
         self.greeted = Some((protocol, skew_ms));
         let skewed = skew_ms.unsigned_abs() > SKEW_WARN_MS;
-        out.push(Action::Greeted { protocol, software: hello.software, skew_ms, skewed });
+        out.push(Action::Greeted { protocol, software: cut(hello.software, limits::TEXT_MAX), skew_ms, skewed });
         self.heads_missing = Some(hello.heads as usize);
         if hello.heads == 0 {
             self.heads_complete(out);
@@ -100,7 +100,7 @@ impl Session {
             let theirs = match std::mem::replace(&mut log.check, Check::Done) {
                 Check::Done if *log.id.node() == self.peer && !matches!(log.id.stream(), Stream::Mail(_)) => {
                     // Its author does not even name it. Mail is left out: whom it is for may be known at one end only.
-                    Head { log: log.id.clone(), size: 0, root: danso_proto::merkle::empty_root(), checkpoint: None }
+                    Head { log: log.id.clone(), size: 0, root: empty_root(), checkpoint: None }
                 }
                 Check::Done => {
                     self.refresh(at);
@@ -139,7 +139,7 @@ impl Session {
         self.refresh(at);
     }
 
-    pub(super) fn root_at(&mut self, id: &danso_proto::ids::LogId, size: u64, root: Option<Hash>, out: &mut Vec<Action>) {
+    pub(super) fn root_at(&mut self, id: &LogId, size: u64, root: Option<Hash>, out: &mut Vec<Action>) {
         let Some(at) = self.find(id) else { return };
         let log = &mut self.logs[at];
         let Check::Asked(theirs) = &log.check else { return };
@@ -152,6 +152,8 @@ impl Session {
                 let theirs = Head::clone(theirs);
                 return self.fork(at, Reason::RootDiffers, root, theirs, out);
             }
+            // It only would have shown a fork earlier: each entry names the one before it.
+            None if !log.out => log.check = Check::Done,
             None => {
                 // Asked again when the stop is over.
                 let theirs = theirs.clone();
@@ -171,7 +173,7 @@ impl Session {
             Reason::LogShorter => format!("{} entries were receipted, {} are shown", ours.0, theirs.size),
             _ => format!("another root at size {}", theirs.size),
         };
-        self.send(Frame::Refused(Refused { log: id.clone(), sequence: theirs.size, reason, detail }), out);
+        self.refuse(at, theirs.size, Refusal::new(reason, detail), out);
         out.push(Action::Quarantine { log: id, reason, ours, theirs });
         self.refresh(at);
     }
@@ -191,11 +193,15 @@ impl Session {
 
     /// Takes up a comparison that waited for entries of ours or for time.
     pub(super) fn recheck(&mut self, at: usize, out: &mut Vec<Action>) {
-        if self.heads_missing == Some(0) && self.logs[at].stop.is_none() {
-            if let Check::Ahead(theirs) = std::mem::replace(&mut self.logs[at].check, Check::Done) {
-                return self.compare(at, *theirs, false, out);
+        let log = &mut self.logs[at];
+        match std::mem::replace(&mut log.check, Check::Done) {
+            Check::Ahead(theirs) if self.heads_missing == Some(0) && log.stop.is_none() => {
+                self.compare(at, *theirs, false, out);
+            }
+            check => {
+                log.check = check;
+                self.refresh(at);
             }
         }
-        self.refresh(at);
     }
 }

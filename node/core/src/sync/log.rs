@@ -31,8 +31,8 @@ pub(super) enum Check {
 pub(super) enum Stop {
     /// Nothing but a new session, or an operator, helps.
     Final,
-    /// Until a directory log is durable at both ends.
-    Directory,
+    /// Until a directory log is durable at both ends, or until this time.
+    Directory(i64),
     /// Until this time.
     Later(i64),
 }
@@ -42,7 +42,9 @@ impl Stop {
     pub(super) fn after(reason: Reason, now_ms: i64) -> Self {
         use danso_proto::refusal::Class;
         match reason {
-            Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink => Self::Directory,
+            Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink => {
+                Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS))
+            }
             Reason::SequenceGap | Reason::DiskFull => Self::Later(now_ms.saturating_add(super::RETRY_MS)),
             _ if matches!(reason.class(), Class::Unavailable | Class::Internal) => {
                 Self::Later(now_ms.saturating_add(super::RETRY_MS))
@@ -151,10 +153,19 @@ impl Session {
         if !log.out {
             return;
         }
+        if matches!(log.stop, Some(Stop::Directory(_) | Stop::Later(_))) {
+            self.stopped.insert(at as u32);
+        } else {
+            self.stopped.remove(&(at as u32));
+        }
         let class = log.class();
         let moves = log.stop.is_none() && log.check == Check::Done;
-        let key = (moves && log.loading.is_none() && log.sent < log.have.0)
-            .then_some((class, if class == DIRECTORY { log.rank } else { 0 }, log.turn, at as u32));
+        let key = (moves && log.loading.is_none() && log.sent < log.have.0).then_some((
+            class,
+            if class == DIRECTORY { log.rank } else { 0 },
+            log.turn,
+            at as u32,
+        ));
         if log.key != key {
             if let Some(old) = log.key.take() {
                 self.ready.remove(&old);

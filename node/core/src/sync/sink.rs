@@ -13,7 +13,8 @@ use super::{Package, Session};
 impl Session {
     pub(super) fn package(&mut self, package: Package, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let way = flows(&package.log, &self.link, kin);
-        if way.is_none_or(|way| way == self.out_way()) {
+        let known_out = self.find(&package.log).is_some_and(|at| self.logs[at].out);
+        if known_out || way.is_none_or(|way| way == self.out_way()) {
             // Nothing is remembered about it: a peer could name logs without end.
             let detail = "this log does not come over this link in this direction";
             self.send_refused(package.log, package.first, Refusal::new(Reason::LogNotForLink, detail), out);
@@ -108,19 +109,18 @@ impl Session {
         self.send(Frame::Durable(Durable { log, size: told, receipt }), out);
     }
 
-    fn refuse(&mut self, at: usize, sequence: u64, refusal: Refusal, out: &mut Vec<Action>) {
+    pub(super) fn refuse(&mut self, at: usize, sequence: u64, refusal: Refusal, out: &mut Vec<Action>) {
         self.logs[at].refusal.get_or_insert((sequence, refusal));
         self.flush_refusal(at, out);
     }
 
     /// A refusal is sent when nothing of the log waits any more, so that the peer's window never runs ahead of ours.
     fn flush_refusal(&mut self, at: usize, out: &mut Vec<Action>) {
-        if self.logs[at].waiting.is_empty() {
-            if let Some((sequence, refusal)) = self.logs[at].refusal.take() {
-                self.logs[at].refused = true;
-                let id = self.logs[at].id.clone();
-                self.send_refused(id, sequence, refusal, out);
-            }
+        let log = &mut self.logs[at];
+        if let Some((sequence, refusal)) = log.refusal.take_if(|_| log.waiting.is_empty()) {
+            log.refused = true;
+            let id = log.id.clone();
+            self.send_refused(id, sequence, refusal, out);
         }
     }
 

@@ -7,7 +7,7 @@ use danso_proto::refusal::Reason;
 use super::event::Action;
 use super::frame::{Durable, Frame, Refused};
 use super::log::{DIRECTORY, Stop};
-use super::{Package, RETRY_MS, Session};
+use super::{Package, RETRY_MS, Session, cut};
 
 impl Session {
     /// Asks for packages while the window has room: directory by rank, then mail, then records, the logs of a class in turn. While a
@@ -65,7 +65,10 @@ impl Session {
         let Some(at) = self.find(&id).filter(|at| self.logs[*at].out && size <= self.logs[*at].have.0) else {
             // It names what we do not have. That log stops; the others go on.
             let detail = format!("durable up to {size}, which is not here");
-            self.send(Frame::Refused(Refused { log: id.clone(), sequence: size, reason: Reason::FrameUnexpected, detail }), out);
+            self.send(
+                Frame::Refused(Refused { log: id.clone(), sequence: size, reason: Reason::FrameUnexpected, detail }),
+                out,
+            );
             if let Some(at) = self.find(&id) {
                 self.logs[at].stop = Some(Stop::Final);
                 self.in_flight.retain(|(log, _)| *log as usize != at);
@@ -109,23 +112,24 @@ impl Session {
             log.sent = log.acked;
             self.in_flight.retain(|(log, _)| *log as usize != at);
         }
-        out.push(Action::RefusedByPeer { log: id, sequence, reason, detail, again });
+        out.push(Action::RefusedByPeer { log: id, sequence, reason, detail: cut(detail, limits::NOTE_MAX), again });
         self.refresh(at);
     }
 
     /// A directory log became durable at both ends: what was refused for want of it goes again.
     pub(super) fn retry_after_directory(&mut self, out: &mut Vec<Action>) {
-        self.retry(out, |stop| stop == Stop::Directory);
+        self.retry(out, |stop| matches!(stop, Stop::Directory(_)));
     }
 
     /// Passing reasons may have passed.
     pub(super) fn retry_later(&mut self, out: &mut Vec<Action>) {
         let now = self.now_ms;
-        self.retry(out, |stop| matches!(stop, Stop::Later(at) if at <= now));
+        self.retry(out, |stop| matches!(stop, Stop::Later(at) | Stop::Directory(at) if at <= now));
     }
 
     fn retry(&mut self, out: &mut Vec<Action>, over: impl Fn(Stop) -> bool) {
-        for at in 0..self.logs.len() {
+        for at in self.stopped.clone() {
+            let at = at as usize;
             if self.logs[at].stop.is_some_and(&over) {
                 self.logs[at].stop = None;
                 self.recheck(at, out);

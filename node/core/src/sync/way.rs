@@ -2,6 +2,8 @@
 
 use danso_proto::ids::{LogId, NodeId, Stream};
 
+use crate::verify::Directory;
+
 /// Steps from a node to the root at most: a tree that is deeper is a circle.
 const DEPTH_MAX: usize = 32;
 
@@ -9,6 +11,12 @@ const DEPTH_MAX: usize = 32;
 pub trait Kin {
     /// Who enrolled `node`; `None` for the root and for a node that is not known here.
     fn parent_of(&self, node: &NodeId) -> Option<NodeId>;
+}
+
+impl Kin for Directory {
+    fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
+        self.node(node)?.parent().cloned()
+    }
 }
 
 /// A link, by its two ends.
@@ -40,9 +48,17 @@ pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
     match log.stream() {
         Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
         Stream::Directory if at_or_below(&link.parent, author, kin) => Some(Way::Down),
-        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => Some(Way::Down),
+        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => {
+            Some(Way::Down)
+        }
         _ => None,
     }
+}
+
+/// Steps from `node` up to the root, as far as it is known: the rank of its directory log in the order of sending.
+pub fn rank(node: &NodeId, kin: &dyn Kin) -> u32 {
+    let above = std::iter::successors(kin.parent_of(node), |node| kin.parent_of(node));
+    above.take(DEPTH_MAX).count() as u32
 }
 
 /// Whether `node` is `top` or below it.
