@@ -82,7 +82,7 @@ pub enum Row {
     /// A row of the household book.
     Household(HouseholdRow),
     /// A change slip.
-    Slip(Slip),
+    Slip(Box<Slip>),
 }
 
 impl Row {
@@ -194,7 +194,9 @@ pub fn parse(header: &Header, row: &RawRow, context: &Context<'_>) -> Result<Row
     let fields = field::Fields::new(header, row, context)?;
     match header.form() {
         Form::Households => household::parse(&fields).map(Row::Household),
-        Form::Changes => slip::parse(&fields).map(Row::Slip),
+        Form::Changes => slip::parse(&fields).map(|slip| Row::Slip(Box::new(slip))),
     }
 }
 
+#[cfg(test)]
+mod tests;

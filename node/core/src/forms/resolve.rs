@@ -377,7 +377,7 @@ fn move_in<'a>(slip: &'a Slip, former: Option<KnownPerson>, known: &Known) -> Dr
 
 /// Whether two yyyymm may be the same month, 00 being any.
 fn same_month(a: u32, b: u32) -> bool {
-    a == b || (a / 100 == b / 100 && (a % 100 == 0 || b % 100 == 0))
+    a == b || (a / 100 == b / 100 && (a.is_multiple_of(100) || b.is_multiple_of(100)))
 }
 
 /// The change that an update or a retraction corrects.

@@ -1,0 +1,263 @@
+//! The sentences in English: what was wrong, and what to do next. This room may not know arguments.
+
+use danso_proto::refusal::Reason;
+
+/// A personal number that says another sex or year of birth than the row; the row is taken.
+pub(super) const NUMBER_CONTRADICTS: (&str, &str) = (
+    "The row was taken, but the personal number says another sex or year of birth than the row.",
+    "Compare the card with the row; send an update slip if one of them is wrong.",
+);
+
+pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::Malformed => (
+            "The data received cannot be read.",
+            "Send it again; if it happens again, report it with this code to the unit above.",
+        ),
+        Reason::EnvelopeTypeUnknown => {
+            ("This version does not know this type of envelope.", "Update the software of this node.")
+        }
+        Reason::SignatureInvalid => (
+            "The signature does not fit the content, which was changed or damaged.",
+            "Do not use it; ask its author to send it again.",
+        ),
+        Reason::KeyNotEnrolled => (
+            "The signing key is not enrolled for this node.",
+            "Ask the unit above whether the node has joined, and with which key.",
+        ),
+        Reason::KeyRevoked => {
+            ("The author's log was revoked before this entry.", "Ask the unit above; the node has to join again.")
+        }
+        Reason::OutOfScope => (
+            "The author wrote about a unit that is neither its own nor below it.",
+            "Let the unit concerned, or one above it, report this.",
+        ),
+        Reason::WrongStream => {
+            ("A change of this kind does not belong into this log.", "Update the software of the node that wrote it.")
+        }
+        Reason::UnitsVersionUnknown => (
+            "The unit list that is named has not arrived here yet.",
+            "Wait until the list comes down from above; the entry is then taken by itself.",
+        ),
+        Reason::UnitUnknown => {
+            ("This unit code is not in the unit list.", "Correct the code; see `danso-admin unit list`.")
+        }
+        Reason::SequenceGap => {
+            ("Entries before this one are missing.", "Nothing: the missing entries are asked for again.")
+        }
+        Reason::PreviousHashWrong => (
+            "The entry does not follow the entry before it.",
+            "The log is stopped; call the operator of the node that wrote it.",
+        ),
+        Reason::ReplayDiffers => (
+            "Another entry is stored at this place of the log.",
+            "The log is stopped; call the operator of the node that wrote it.",
+        ),
+        Reason::LogShorter => (
+            "The log is shorter than what was receipted: the node lost data or was restored from an old backup.",
+            "Run `danso-node recover` at that node.",
+        ),
+        Reason::RootDiffers => (
+            "The log has two histories.",
+            "The log is stopped and the evidence kept; call the operators of both nodes.",
+        ),
+        Reason::LogQuarantined => ("This log is stopped until an operator decides.", "Call the operator of this node."),
+        Reason::CheckpointInvalid => (
+            "The checkpoint is not for this log, or its signature is wrong.",
+            "Fetch the checkpoint again from the node that wrote the log.",
+        ),
+        Reason::ReceiptInvalid => (
+            "The receipt is not signed by the node that it names.",
+            "Do not count on this receipt; wait for another one or ask the unit above.",
+        ),
+        Reason::CommitmentMismatch => {
+            ("An identity part does not fit what was signed.", "Do not use it; ask its author to send it again.")
+        }
+        Reason::TooLarge => ("This is larger than allowed.", "Split it into smaller pieces."),
+        Reason::InflatesTooFar => {
+            ("The package becomes larger than allowed when it is unpacked.", "Do not use it; ask who sent it.")
+        }
+        Reason::LogNotForLink => (
+            "This log does not belong on this link.",
+            "Check which node is connected; its operator has to correct its settings.",
+        ),
+        Reason::CertificateMissing => {
+            ("The connection has no client certificate.", "Join the node first with `danso-node join`.")
+        }
+        Reason::CertificateUnknown => (
+            "The certificate is not one of this node's children.",
+            "Join the node with a token of this node, or connect to its own parent.",
+        ),
+        Reason::NotAChild => (
+            "The node is not an enrolled child of this node.",
+            "Ask the operator here for an invite, and join with it.",
+        ),
+        Reason::ProtocolUnsupported => {
+            ("The two nodes have no common protocol version.", "Update the older of the two nodes.")
+        }
+        Reason::FrameUnexpected => (
+            "A message came that does not belong here.",
+            "The link is opened again by itself; update the software if it happens again.",
+        ),
+        Reason::SessionReplaced => (
+            "A newer session of the same node took over.",
+            "If only one node should run, look for a second one with the same data.",
+        ),
+        Reason::TokenGarbled => {
+            ("The token cannot be read.", "Copy the whole token again, from its first to its last character.")
+        }
+        Reason::TokenUnknown => ("This node never gave out this token.", "Check the address, or ask for a new token."),
+        Reason::TokenUsed => {
+            ("The token was used by another node.", "Ask for a new token with `danso-admin child invite`.")
+        }
+        Reason::TokenExpired => {
+            ("The time of the token is over.", "Ask for a new token with `danso-admin child invite`.")
+        }
+        Reason::TokenWrongUnit => ("The token is for another unit.", "Ask for a token for your own unit."),
+        Reason::JoinProofInvalid => (
+            "The joining node did not prove that it holds its key.",
+            "Run `danso-node join` again; if it happens again, begin with an empty directory.",
+        ),
+        Reason::AnchorMismatch => (
+            "The parent is not the one that the token names.",
+            "Do not go on; check the address and ask for a new token by a safe way.",
+        ),
+        Reason::AlreadyJoined => {
+            ("This directory already has a node.", "Use another directory, or run the node that is there.")
+        }
+        Reason::UnitNotBelow => {
+            ("The unit is not below the unit of this node.", "Invite from the node of a unit above it.")
+        }
+        Reason::LinkDown => {
+            ("The other side cannot be reached.", "Check the network and the address; the node keeps trying by itself.")
+        }
+        Reason::QueryInvalid => {
+            ("The question cannot be understood.", "Correct the unit, the months, the measures or the dimensions.")
+        }
+        Reason::ChildUnavailable => (
+            "A child that is needed for the answer is not connected.",
+            "Ask again later, or ask for the figures of this node with `--source local`.",
+        ),
+        Reason::AnswerInvalid => (
+            "The answer of a child does not fit the question or its signature.",
+            "Do not use it; call the operator of that node.",
+        ),
+        Reason::NotFound => ("What was asked for is not here.", "Check the name."),
+        Reason::ReadOnly => (
+            "This node writes nothing until an operator decides.",
+            "Look at `danso-admin status`, then run `danso-node recover`.",
+        ),
+        Reason::ShuttingDown => ("The node is ending.", "Try again when it is up."),
+        Reason::DiskFull => ("There is no room left on the disk.", "Make room; the node then goes on."),
+        Reason::Internal => (
+            "This is a fault of the node.",
+            "Try again; if it happens again, send the node's log to who looks after it.",
+        ),
+        Reason::FileFormat => {
+            ("The file is neither CSV nor XLSX.", "Save the sheet as CSV (UTF-8) or XLSX and import that file.")
+        }
+        Reason::FileEmpty => (
+            "The file has no header or no rows.",
+            "Check that it is the right file, with the names of the columns in its first row.",
+        ),
+        Reason::FileEncoding => ("The file is not in UTF-8.", "Save it again as CSV UTF-8."),
+        Reason::FileTruncated => {
+            ("The file ends in the middle of a row.", "Get the whole file again; what was taken before stays taken.")
+        }
+        Reason::FileTooLarge => (
+            "The file is larger than allowed.",
+            "Split it into several files, each with the header; large tables go in as CSV.",
+        ),
+        Reason::ColumnMissing => ("Required columns are missing.", "Add them with these names in the first row."),
+        Reason::ColumnTwice => ("Two columns have the same meaning.", "Remove or rename one of them."),
+        Reason::RowShape => (
+            "The row has more or fewer fields than the header.",
+            "Put a text that has a comma into quotes, or save the file again from the spreadsheet.",
+        ),
+        Reason::FieldMissing => ("A required field is empty.", "Fill it in and import the row again."),
+        Reason::FieldTooLong => {
+            ("The field is longer than allowed.", "Shorten it; what is found is the number of characters.")
+        }
+        Reason::ValueUnknown => (
+            "The value is none of the known ones.",
+            "Use one of the words of the form; see `danso-admin import --help`.",
+        ),
+        Reason::NumberInvalid => {
+            ("The number cannot be read or cannot be right.", "Write a whole number without a unit of measure.")
+        }
+        Reason::BirthDateDiffers => (
+            "The date of birth is another one than the date of the birth event.",
+            "Correct whichever of the two dates is wrong.",
+        ),
+        Reason::DateInvalid => (
+            "This date does not exist or cannot be read.",
+            "Write YYYY-MM-DD or DD/MM/YYYY; a lunar date as DD/MM/YYYY, in a leap month DD/MM+/YYYY.",
+        ),
+        Reason::DateInFuture => {
+            ("The date is later than today.", "Correct the date, or import the row when it has happened.")
+        }
+        Reason::EventAfterReport => (
+            "The event is later than the day on which it was reported.",
+            "Correct the date of the event or the date of the report.",
+        ),
+        Reason::EventBeforeBirth => (
+            "The event is before the person's birth.",
+            "Correct the date of the event, or the person and the date of birth.",
+        ),
+        Reason::PersonMissing => {
+            ("The row does not say who it is about.", "Fill in the person's reference from the household book.")
+        }
+        Reason::ChangeTypeUnknown => (
+            "This type of change is not known.",
+            "Use one of: birth, death, marriage, divorce, move_out, move_in, contraception, update, retract.",
+        ),
+        Reason::MoveInsideCommune => {
+            ("A move inside the commune is not a move.", "Send an update slip with the new household number instead.")
+        }
+        Reason::UnitNotCommune => (
+            "Nobody lives directly in a unit of this level.",
+            "Write the code of the unit at the lowest level in which the household lives.",
+        ),
+        Reason::UnitNotOurs => {
+            ("The unit is neither the unit of this node nor below it.", "Import the row at the node of that unit.")
+        }
+        Reason::IdentifierInvalid => (
+            "The number has the wrong shape.",
+            "A personal number has 12 digits (an old card 9), a health insurance number 10, 12 or 15 characters; format the column as text, so that leading zeros stay. What is found is the number of characters.",
+        ),
+        Reason::PersonKnown => (
+            "This reference belongs to somebody who is here already.",
+            "Give the new person a new reference, or check whether this was reported before.",
+        ),
+        Reason::RowDiffers => (
+            "The same number came before with other content.",
+            "Send a correction as an update slip with a new number; if it is another change, give it a new number.",
+        ),
+        Reason::SlipUnknown => (
+            "The slip that is to be corrected is not here.",
+            "Correct the number in `refers_to`, or import that slip first.",
+        ),
+        Reason::NothingToUpdate => {
+            ("The update changes nothing.", "Fill in what is to change, or the slip that is corrected.")
+        }
+        Reason::PersonUnknown => (
+            "The person is not known yet; the slip waits.",
+            "Import the household book, or the slip by which the person was born or arrived; this slip is then taken by itself. If the reference is wrong, correct it and import the slip again.",
+        ),
+        Reason::NotResident => (
+            "The person was not a resident at that time.",
+            "Check the date and earlier moves of the person; correct with an update or a retraction.",
+        ),
+        Reason::AlreadyResident => {
+            ("The person was a resident already.", "Check whether this was reported twice; retract the wrong slip.")
+        }
+        Reason::CorrectsNothing => (
+            "The change that is corrected is about somebody else.",
+            "Correct the person's reference or the number of the slip.",
+        ),
+        Reason::KindUnknown => (
+            "This version does not know this kind of change; it is kept and not counted.",
+            "Update the software of this node.",
+        ),
+    }
+}

@@ -1,0 +1,224 @@
+//! The sentences in Vietnamese: what was wrong, and what to do next. This room may not know arguments.
+
+use danso_proto::refusal::Reason;
+
+/// A personal number that says another sex or year of birth than the row; the row is taken.
+pub(super) const NUMBER_CONTRADICTS: (&str, &str) = (
+    "Dòng đã được nhận, nhưng số định danh cho thấy giới tính hoặc năm sinh khác với dòng này.",
+    "Đối chiếu với thẻ căn cước; nếu sai thì lập phiếu cập nhật.",
+);
+
+pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::Malformed => {
+            ("Không đọc được dữ liệu nhận được.", "Hãy gửi lại; nếu vẫn lỗi, báo mã lỗi này cho đơn vị cấp trên.")
+        }
+        Reason::EnvelopeTypeUnknown => {
+            ("Phiên bản này không biết loại phong bì dữ liệu này.", "Hãy cập nhật phần mềm của nút này.")
+        }
+        Reason::SignatureInvalid => (
+            "Chữ ký không khớp với nội dung; nội dung đã bị sửa hoặc bị hỏng.",
+            "Không sử dụng; đề nghị đơn vị lập gửi lại.",
+        ),
+        Reason::KeyNotEnrolled => {
+            ("Khóa ký chưa được đăng ký cho nút này.", "Hỏi đơn vị cấp trên xem nút đã tham gia chưa và với khóa nào.")
+        }
+        Reason::KeyRevoked => {
+            ("Sổ ghi của nút này đã bị thu hồi từ trước mục này.", "Liên hệ đơn vị cấp trên; nút phải tham gia lại.")
+        }
+        Reason::OutOfScope => (
+            "Nút đã ghi về một đơn vị không phải của mình và không trực thuộc mình.",
+            "Để chính đơn vị đó hoặc đơn vị cấp trên của nó báo cáo.",
+        ),
+        Reason::WrongStream => ("Loại biến động này không thuộc sổ ghi này.", "Hãy cập nhật phần mềm của nút đã ghi."),
+        Reason::UnitsVersionUnknown => (
+            "Danh mục đơn vị được nêu chưa về tới đây.",
+            "Chờ danh mục từ cấp trên chuyển xuống; mục này sẽ tự được nhận.",
+        ),
+        Reason::UnitUnknown => {
+            ("Mã đơn vị không có trong danh mục đơn vị hành chính.", "Sửa lại mã; xem `danso-admin unit list`.")
+        }
+        Reason::SequenceGap => {
+            ("Còn thiếu các mục trước mục này.", "Không phải làm gì: các mục thiếu sẽ được yêu cầu gửi lại.")
+        }
+        Reason::PreviousHashWrong => {
+            ("Mục này không nối tiếp mục liền trước.", "Sổ ghi đã bị dừng; liên hệ người vận hành nút đã ghi.")
+        }
+        Reason::ReplayDiffers => {
+            ("Tại vị trí này của sổ ghi đã lưu một mục khác.", "Sổ ghi đã bị dừng; liên hệ người vận hành nút đã ghi.")
+        }
+        Reason::LogShorter => (
+            "Sổ ghi ngắn hơn phần đã được xác nhận: nút bị mất dữ liệu hoặc được khôi phục từ bản sao lưu cũ.",
+            "Chạy `danso-node recover` tại nút đó.",
+        ),
+        Reason::RootDiffers => (
+            "Sổ ghi có hai lịch sử khác nhau.",
+            "Sổ ghi đã bị dừng và chứng cứ được giữ lại; liên hệ người vận hành của cả hai nút.",
+        ),
+        Reason::LogQuarantined => {
+            ("Sổ ghi này bị dừng cho đến khi người vận hành quyết định.", "Liên hệ người vận hành nút này.")
+        }
+        Reason::CheckpointInvalid => {
+            ("Điểm chốt không phải của sổ ghi này hoặc chữ ký sai.", "Lấy lại điểm chốt từ nút đã ghi sổ.")
+        }
+        Reason::ReceiptInvalid => (
+            "Biên nhận không do nút được nêu tên ký.",
+            "Không tin vào biên nhận này; chờ biên nhận khác hoặc hỏi cấp trên.",
+        ),
+        Reason::CommitmentMismatch => {
+            ("Phần thông tin cá nhân không khớp với nội dung đã ký.", "Không sử dụng; đề nghị đơn vị lập gửi lại.")
+        }
+        Reason::TooLarge => ("Dữ liệu lớn hơn mức cho phép.", "Hãy chia thành các phần nhỏ hơn."),
+        Reason::InflatesTooFar => ("Gói dữ liệu khi giải nén lớn hơn mức cho phép.", "Không sử dụng; hỏi lại nơi gửi."),
+        Reason::LogNotForLink => (
+            "Sổ ghi này không được gửi qua kết nối này.",
+            "Kiểm tra nút đang kết nối; người vận hành nút đó phải sửa cấu hình.",
+        ),
+        Reason::CertificateMissing => {
+            ("Kết nối không có chứng thư của máy khách.", "Trước hết hãy cho nút tham gia bằng `danso-node join`.")
+        }
+        Reason::CertificateUnknown => (
+            "Chứng thư không thuộc nút cấp dưới nào của nút này.",
+            "Cho nút tham gia bằng mã mời của nút này, hoặc kết nối tới đúng nút cấp trên.",
+        ),
+        Reason::NotAChild => (
+            "Nút này chưa được đăng ký là cấp dưới của nút đang kết nối.",
+            "Xin mã mời từ người vận hành ở đây rồi tham gia bằng mã đó.",
+        ),
+        Reason::ProtocolUnsupported => ("Hai nút không có phiên bản giao thức chung.", "Hãy cập nhật nút cũ hơn."),
+        Reason::FrameUnexpected => {
+            ("Nhận được một thông điệp không đúng lúc.", "Kết nối sẽ tự mở lại; nếu lặp lại, hãy cập nhật phần mềm.")
+        }
+        Reason::SessionReplaced => (
+            "Một phiên mới hơn của cùng nút đã thay thế phiên này.",
+            "Nếu chỉ được chạy một nút, hãy tìm nút thứ hai dùng cùng dữ liệu.",
+        ),
+        Reason::TokenGarbled => ("Không đọc được mã mời.", "Chép lại toàn bộ mã mời, từ ký tự đầu đến ký tự cuối."),
+        Reason::TokenUnknown => ("Nút này chưa từng cấp mã mời đó.", "Kiểm tra địa chỉ, hoặc xin mã mời mới."),
+        Reason::TokenUsed => {
+            ("Mã mời đã được một nút khác sử dụng.", "Xin mã mời mới bằng `danso-admin child invite`.")
+        }
+        Reason::TokenExpired => ("Mã mời đã hết hạn.", "Xin mã mời mới bằng `danso-admin child invite`."),
+        Reason::TokenWrongUnit => ("Mã mời dành cho đơn vị khác.", "Xin mã mời cho đúng đơn vị của mình."),
+        Reason::JoinProofInvalid => (
+            "Nút xin tham gia không chứng minh được là đang giữ khóa của mình.",
+            "Chạy lại `danso-node join`; nếu vẫn lỗi, bắt đầu với thư mục trống.",
+        ),
+        Reason::AnchorMismatch => (
+            "Nút cấp trên không phải là nút nêu trong mã mời.",
+            "Dừng lại; kiểm tra địa chỉ và xin mã mời mới qua đường an toàn.",
+        ),
+        Reason::AlreadyJoined => ("Thư mục này đã có một nút.", "Dùng thư mục khác, hoặc chạy nút đang có."),
+        Reason::UnitNotBelow => {
+            ("Đơn vị này không trực thuộc đơn vị của nút này.", "Hãy mời từ nút của đơn vị cấp trên của nó.")
+        }
+        Reason::LinkDown => ("Không liên lạc được với đầu bên kia.", "Kiểm tra mạng và địa chỉ; nút sẽ tự thử lại."),
+        Reason::QueryInvalid => ("Không hiểu được câu hỏi.", "Sửa lại đơn vị, tháng, chỉ tiêu hoặc phân tổ."),
+        Reason::ChildUnavailable => (
+            "Một nút cấp dưới cần cho câu trả lời đang không kết nối.",
+            "Hỏi lại sau, hoặc lấy số liệu của nút này bằng `--source local`.",
+        ),
+        Reason::AnswerInvalid => (
+            "Câu trả lời của nút cấp dưới không khớp với câu hỏi hoặc chữ ký.",
+            "Không sử dụng; liên hệ người vận hành nút đó.",
+        ),
+        Reason::NotFound => ("Không có thứ được hỏi ở đây.", "Kiểm tra lại tên."),
+        Reason::ReadOnly => (
+            "Nút này không ghi gì cho đến khi người vận hành quyết định.",
+            "Xem `danso-admin status`, sau đó chạy `danso-node recover`.",
+        ),
+        Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
+        Reason::DiskFull => ("Ổ đĩa đã đầy.", "Giải phóng chỗ trống; nút sẽ chạy tiếp."),
+        Reason::Internal => ("Đây là lỗi của nút.", "Thử lại; nếu vẫn lỗi, gửi nhật ký của nút cho người phụ trách."),
+        Reason::FileFormat => {
+            ("Tệp không phải CSV và cũng không phải XLSX.", "Lưu bảng thành CSV (UTF-8) hoặc XLSX rồi nhập tệp đó.")
+        }
+        Reason::FileEmpty => (
+            "Tệp không có dòng tiêu đề hoặc không có dòng nào.",
+            "Kiểm tra xem có đúng tệp không, và dòng đầu phải có tên các cột.",
+        ),
+        Reason::FileEncoding => ("Tệp không ở dạng mã UTF-8.", "Lưu lại thành CSV UTF-8."),
+        Reason::FileTruncated => {
+            ("Tệp bị ngắt giữa chừng một dòng.", "Lấy lại tệp đầy đủ; những gì đã nhận vẫn được giữ.")
+        }
+        Reason::FileTooLarge => (
+            "Tệp lớn hơn mức cho phép.",
+            "Chia thành nhiều tệp, tệp nào cũng có dòng tiêu đề; bảng lớn hãy nhập bằng CSV.",
+        ),
+        Reason::ColumnMissing => ("Thiếu cột bắt buộc.", "Thêm các cột với tên này vào dòng đầu."),
+        Reason::ColumnTwice => ("Hai cột có cùng ý nghĩa.", "Xóa hoặc đổi tên một trong hai cột."),
+        Reason::RowShape => (
+            "Dòng có nhiều hoặc ít ô hơn dòng tiêu đề.",
+            "Đặt nội dung có dấu phẩy trong dấu ngoặc kép, hoặc lưu lại tệp từ bảng tính.",
+        ),
+        Reason::FieldMissing => ("Ô bắt buộc đang để trống.", "Điền vào rồi nhập lại dòng này."),
+        Reason::FieldTooLong => ("Nội dung ô dài hơn mức cho phép.", "Rút ngắn lại; số ghi kèm là số ký tự."),
+        Reason::ValueUnknown => (
+            "Giá trị không nằm trong các giá trị đã biết.",
+            "Dùng một trong các từ của biểu mẫu; xem `danso-admin import --help`.",
+        ),
+        Reason::NumberInvalid => ("Không đọc được số này hoặc số không hợp lý.", "Ghi số nguyên, không kèm đơn vị đo."),
+        Reason::BirthDateDiffers => {
+            ("Ngày sinh khác với ngày xảy ra của biến động sinh.", "Sửa lại ngày bị sai trong hai ngày này.")
+        }
+        Reason::DateInvalid => (
+            "Ngày này không tồn tại hoặc không đọc được.",
+            "Ghi YYYY-MM-DD hoặc DD/MM/YYYY; ngày âm lịch ghi DD/MM/YYYY, tháng nhuận ghi DD/MM+/YYYY.",
+        ),
+        Reason::DateInFuture => {
+            ("Ngày này sau ngày hôm nay.", "Sửa lại ngày, hoặc nhập dòng này khi sự việc đã xảy ra.")
+        }
+        Reason::EventAfterReport => ("Ngày xảy ra sau ngày báo cáo.", "Sửa lại ngày xảy ra hoặc ngày báo cáo."),
+        Reason::EventBeforeBirth => {
+            ("Sự việc xảy ra trước khi người này sinh ra.", "Sửa lại ngày xảy ra, hoặc mã người và ngày sinh.")
+        }
+        Reason::PersonMissing => ("Dòng không cho biết về người nào.", "Điền mã người theo sổ hộ gia đình (A0)."),
+        Reason::ChangeTypeUnknown => (
+            "Không có loại biến động này.",
+            "Dùng một trong: Sinh, Chết, Kết hôn, Ly hôn, Chuyển đi, Chuyển đến, Tránh thai, Cập nhật, Hủy.",
+        ),
+        Reason::MoveInsideCommune => {
+            ("Chuyển trong cùng một xã không phải là chuyển đi.", "Hãy lập phiếu cập nhật với số hộ mới.")
+        }
+        Reason::UnitNotCommune => {
+            ("Không có ai cư trú trực tiếp ở đơn vị thuộc cấp này.", "Ghi mã của đơn vị cấp thấp nhất nơi hộ đang ở.")
+        }
+        Reason::UnitNotOurs => {
+            ("Đơn vị này không phải của nút này và không trực thuộc nút này.", "Nhập dòng này tại nút của đơn vị đó.")
+        }
+        Reason::IdentifierInvalid => (
+            "Số không đúng dạng.",
+            "Số định danh có 12 chữ số (thẻ cũ 9), số thẻ bảo hiểm y tế có 10, 12 hoặc 15 ký tự; định dạng cột là văn bản để giữ số 0 ở đầu. Số ghi kèm là số ký tự.",
+        ),
+        Reason::PersonKnown => (
+            "Mã này là của một người đã có ở đây.",
+            "Đặt mã mới cho người mới, hoặc kiểm tra xem đã báo cáo trước đó chưa.",
+        ),
+        Reason::RowDiffers => (
+            "Số này đã được nhập trước đây với nội dung khác.",
+            "Sửa bằng phiếu cập nhật có số mới; nếu là biến động khác thì đặt số mới.",
+        ),
+        Reason::SlipUnknown => {
+            ("Không có phiếu cần sửa ở đây.", "Sửa lại số phiếu trong cột `refers_to`, hoặc nhập phiếu đó trước.")
+        }
+        Reason::NothingToUpdate => {
+            ("Phiếu cập nhật không thay đổi gì.", "Điền nội dung cần thay đổi, hoặc số phiếu cần sửa.")
+        }
+        Reason::PersonUnknown => (
+            "Chưa biết người này; phiếu đang chờ.",
+            "Nhập sổ hộ gia đình, hoặc phiếu sinh hay phiếu chuyển đến của người đó; phiếu này sẽ tự được nhận. Nếu mã người sai, hãy sửa rồi nhập lại phiếu.",
+        ),
+        Reason::NotResident => (
+            "Lúc đó người này không cư trú tại đây.",
+            "Kiểm tra ngày và các lần chuyển trước; sửa bằng phiếu cập nhật hoặc phiếu hủy.",
+        ),
+        Reason::AlreadyResident => {
+            ("Người này đã cư trú tại đây rồi.", "Kiểm tra xem có báo cáo hai lần không; hủy phiếu sai.")
+        }
+        Reason::CorrectsNothing => ("Biến động được sửa là của người khác.", "Sửa lại mã người hoặc số phiếu."),
+        Reason::KindUnknown => (
+            "Phiên bản này không biết loại biến động này; nó được giữ lại và không được tính.",
+            "Hãy cập nhật phần mềm của nút này.",
+        ),
+    }
+}
