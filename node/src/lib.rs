@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 mod files;
+pub mod intake;
 pub mod keys;
 pub mod pipeline;
 pub mod pki;
