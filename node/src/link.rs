@@ -22,8 +22,8 @@ mod session;
 
 pub use children::{Child, Children};
 pub use codec::{from_pb, to_pb};
-pub use dial::{Dial, LinkState, LinkStatus, dial};
-pub use session::{Ended, Inbound, Outbound};
+pub use dial::{Dial, LinkState, LinkStatus, dial, refusal_of};
+pub use session::{Ended, Inbound, Outbound, load};
 
 /// Versions of the exchange protocol that this software speaks.
 pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;
@@ -81,4 +81,13 @@ fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
     let tree = Tree(snapshot.directory_arc());
     flows(log, link, &tree)?;
     snapshot.log(log).map(|row| held(snapshot.directory(), row))
+}
+
+/// What a joining node signs with its log key: that it holds the key, for this invite and this certificate request.
+pub fn join_statement(secret: &[u8; 32], csr: &[u8]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mut statement = b"danso/join/v1".to_vec();
+    statement.extend_from_slice(&Sha256::digest(secret));
+    statement.extend_from_slice(&Sha256::digest(csr));
+    statement
 }

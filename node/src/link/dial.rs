@@ -115,13 +115,13 @@ async fn attempt(
     let requests = ReceiverStream::new(frames).map(|frame| pb::ExchangeRequest { frame: Some(frame) });
     let response = match tokio::time::timeout(OPEN_TIMEOUT, client.exchange(requests)).await {
         Ok(Ok(response)) => response.into_inner(),
-        Ok(Err(error)) => return failed(refusal(&error)),
+        Ok(Err(error)) => return failed(refusal_of(&error)),
         Err(_) => return failed(Refusal::new(Reason::LinkDown, "the parent did not answer in time")),
     };
     let inbound = response.map(|message| match message {
         Ok(pb::ExchangeResponse { frame: Some(frame) }) => from_pb(frame),
         Ok(_) => Err(Refusal::new(Reason::Malformed, "a message without a frame")),
-        Err(error) => Err(refusal(&error)),
+        Err(error) => Err(refusal_of(&error)),
     });
     let (seen, mut seen_by_us) = watch::channel(Seen::default());
     // Nobody asks a parent; the channel only has to exist.
@@ -158,8 +158,8 @@ async fn attempt(
     }
 }
 
-/// Why a call failed: the parent's own reason where it gave one, else what the connection says.
-fn refusal(error: &tonic::Status) -> Refusal {
+/// Why a call to the parent failed: its own reason where it gave one, else what the connection says.
+pub fn refusal_of(error: &tonic::Status) -> Refusal {
     use tonic_types::StatusExt as _;
     let code = error.get_details_error_info().map(|info| info.reason);
     match code.as_deref().and_then(Reason::from_code) {

@@ -422,7 +422,11 @@ fn received(log: LogId, first: u64, answer: Result<Received, Error>) -> Event {
     }
 }
 
-async fn load(
+/// Reads a package of a log from `from` on; `None` when there is nothing.
+///
+/// # Errors
+/// When the store fails.
+pub async fn load(
     context: &Context,
     log: &LogId,
     from: u64,

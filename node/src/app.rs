@@ -1,0 +1,86 @@
+//! Puts the rooms together: sets a node up, joins it to its parent, runs it. The command line is in [`cli`].
+
+use std::sync::Arc;
+
+use danso_proto::envelope::Signer as _;
+use danso_proto::refusal::Refusal;
+
+use crate::clock::SystemClock;
+use crate::config::{ConfigError, Layout, LayoutError};
+use crate::keys::{KeyError, LogKey};
+use crate::pipeline;
+use crate::pki::PkiError;
+use crate::store;
+use crate::telemetry::TelemetryError;
+
+pub mod cli;
+mod init;
+mod join;
+mod run;
+
+/// Why the node could not be set up, joined or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory.
+    #[error("the node's directory")]
+    Layout(#[from] LayoutError),
+    /// The configuration.
+    #[error("the configuration")]
+    Config(#[from] ConfigError),
+    /// A key file.
+    #[error("a key")]
+    Key(#[from] KeyError),
+    /// Certificates.
+    #[error("certificates")]
+    Pki(#[from] PkiError),
+    /// The store.
+    #[error("the store")]
+    Store(#[from] store::Error),
+    /// The pipeline.
+    #[error("the pipeline")]
+    Pipeline(#[from] pipeline::Error),
+    /// Logs or metrics.
+    #[error("telemetry")]
+    Telemetry(#[from] TelemetryError),
+    /// What was asked for is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The unit list.
+    #[error("the unit list {path}")]
+    Units {
+        /// The file.
+        path: String,
+        /// Why.
+        source: init::UnitsFileError,
+    },
+    /// A file or socket.
+    #[error("{what}")]
+    Io {
+        /// What was being done, and with which file or address.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A server ended by itself.
+    #[error("the gRPC server")]
+    Server(#[from] tonic::transport::Error),
+}
+
+/// Where the store keeps the parent's node id.
+const META_PARENT: &str = "parent";
+/// Where the store keeps the anchor's fingerprint.
+const META_ANCHOR: &str = "anchor";
+
+/// What init and join begin with: the directory, locked, with the node's log key.
+fn log_key(layout: &Layout) -> Result<Arc<LogKey>, Error> {
+    Ok(Arc::new(LogKey::load_or_create(&layout.log_key())?))
+}
+
+/// The 32 bytes of a log key's public part.
+fn public_bytes(key: &LogKey) -> [u8; 32] {
+    *key.public_key().as_bytes()
+}
+
+fn clock() -> Arc<SystemClock> {
+    Arc::new(SystemClock::new())
+}

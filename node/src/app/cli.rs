@@ -1,0 +1,152 @@
+//! The command line of `danso-node`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use danso_core::calendar::PartialDate;
+use danso_proto::ids::UnitCode;
+use danso_proto::refusal::{Class, Refusal};
+
+use super::{init, join, run};
+use crate::config::Address;
+use crate::token::Token;
+
+/// Danso: the population data node, one binary for every tier.
+///
+/// Exit codes: 0 done, 1 fault of ours, 2 wrong usage, 3 refused (bad input, not allowed), 4 node or link unavailable.
+#[derive(Debug, Parser)]
+#[command(name = "danso-node", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Set up the root of a new federation. Its key becomes the trust anchor of everybody below.
+    Init {
+        /// Directory for the node's keys, configuration and database; made when it is not there.
+        #[arg(long)]
+        data: PathBuf,
+        /// Unit that the node serves: the root of the unit list.
+        #[arg(long)]
+        unit: UnitCode,
+        /// Unit list: CSV with the columns code, name, tier, parent_code.
+        #[arg(long)]
+        units: PathBuf,
+        /// Name of this version of the list, for example vn-2024.
+        #[arg(long)]
+        units_version: String,
+        /// Day from which the list is in force, YYYY-MM-DD; left out: always.
+        #[arg(long)]
+        valid_from: Option<PartialDate>,
+        /// Where children's connections are accepted, HOST:PORT.
+        #[arg(long)]
+        listen: Address,
+        /// Address that invites name, when children cannot dial --listen as it stands.
+        #[arg(long)]
+        advertise: Option<Address>,
+    },
+    /// Join a federation with the token that the parent's `danso-admin child invite` printed.
+    Join {
+        /// Directory for the node's keys, configuration and database; made when it is not there.
+        #[arg(long)]
+        data: PathBuf,
+        /// File that holds the token; `-` reads it from standard input.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// Where this node accepts its own children's connections, HOST:PORT.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: Address,
+        /// Address that this node's own invites name.
+        #[arg(long)]
+        advertise: Option<Address>,
+    },
+    /// Run the node until it is told to stop (SIGTERM, SIGINT).
+    Run {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+        /// Configuration file in place of danso.toml in the directory.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Runs `danso-node` with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(act(cli.verb)),
+        Err(error) => Err(anyhow::Error::new(error).context("the runtime could not be started")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("danso-node: {error:#}");
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+/// Links and services wait most of the time; the pipeline and the store have threads of their own.
+const WORKERS: usize = 2;
+
+async fn act(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Init { data, unit, units, units_version, valid_from, listen, advertise } => {
+            let what = init::Init {
+                data: &data,
+                unit,
+                units: &units,
+                units_version: &units_version,
+                valid_from,
+                listen,
+                advertise,
+            };
+            let made = init::init(what).await?;
+            eprintln!("Node {} is set up with {} units ({units_version}).", made.node, made.units);
+            eprintln!("Trust anchor: write it down, everybody who checks proofs needs it:");
+            println!("{}", made.anchor);
+            eprintln!("Next: danso-node run --data {}", data.display());
+            Ok(())
+        }
+        Verb::Join { data, token_file, listen, advertise } => {
+            let token = read_token(&token_file)?;
+            let joined = join::join(&data, token, listen, advertise).await?;
+            println!("{}", joined.node);
+            eprintln!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent);
+            eprintln!("Next: danso-node run --data {}", data.display());
+            Ok(())
+        }
+        Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
+    }
+}
+
+fn read_token(file: &Path) -> anyhow::Result<Token> {
+    let text = match file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()).context("cannot read the token from standard input")?,
+        _ => std::fs::read_to_string(file).with_context(|| format!("cannot read the token file {}", file.display()))?,
+    };
+    Ok(text.parse::<Token>()?)
+}
+
+/// The exit code for an error: that of the refusal in it, else 1.
+fn code(error: &anyhow::Error) -> u8 {
+    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>().cloned()).or_else(|| {
+        // Errors that are a refusal themselves hide it from the chain.
+        match error.downcast_ref::<super::Error>()? {
+            super::Error::Refused(refusal) => Some(refusal.clone()),
+            super::Error::Pipeline(error) => Some(error.refusal()),
+            _ => None,
+        }
+    });
+    match refusal.map(|refusal| refusal.reason.class()) {
+        Some(Class::Unavailable) => 4,
+        Some(Class::Internal) | None => 1,
+        Some(_) => 3,
+    }
+}

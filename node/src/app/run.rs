@@ -1,0 +1,198 @@
+//! `run`: a node at work, until it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use danso_proto::ids::{Fingerprint, NodeId};
+use danso_proto::refusal::{Reason, Refusal};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, META_ANCHOR, META_PARENT, clock};
+use crate::answer::Answers;
+use crate::clock::Clock;
+use crate::config::{Address, Config, Layout};
+use crate::keys::{LinkKey, LogKey};
+use crate::link::{self, Children, Context, Dial, LinkStatus};
+use crate::pipeline::{Handle, Outfit};
+use crate::pki::{self, Ca, Identity};
+use crate::store::Store;
+use crate::telemetry::{self, MetricsServer};
+use crate::view::View;
+use crate::wire;
+
+/// Time for the servers to end in order; then what is left of them is dropped (hyper waits for ever for a silent client).
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs the node in `data` until SIGTERM or SIGINT.
+pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error> {
+    let layout = Layout::open(data)?;
+    let config = Config::load(config.unwrap_or(&layout.config()))?;
+    telemetry::init_logs(config.log_format, &config.log_filter)?;
+    let _lock = layout.lock()?;
+    let stop = CancellationToken::new();
+    let signals = on_signal(stop.clone())?;
+    let result = serve(&layout, &config, &stop).await;
+    stop.cancel();
+    signals.abort();
+    result
+}
+
+async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Result<(), Error> {
+    let clock: Arc<dyn Clock> = clock();
+    let metrics = match &config.metrics {
+        Some(address) => Some(MetricsServer::start(address, telemetry::init_metrics()?).await?),
+        None => None,
+    };
+    let key = Arc::new(LogKey::load(&layout.log_key())?);
+    let link_key = LinkKey::load(&layout.link_key())?;
+    let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
+    let store = Store::open(&layout.database()).await?;
+    let (anchor, parent) = place(&store).await?;
+    let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
+    let pipeline = Handle::start(outfit).await?;
+    let me = pipeline.me().clone();
+    let answers = Answers::new(store.clone(), key.clone(), me.clone(), clock.clone());
+    let context = Context { pipeline: pipeline.clone(), store: store.clone(), answers: answers.clone(), clock: clock.clone() };
+    let children = Children::new(context.clone(), stop.child_token());
+
+    let listener = bind(&config.listen).await?;
+    let listen = Address::from(listener.local_addr().map_err(io(&config.listen))?);
+    let server = ca.server_certificate(&link_key, clock.now_ms())?;
+    let identity = Identity::new(vec![server, ca.certificate().clone()], &link_key);
+    let tls = pki::server_config(identity, ca.certificate(), clock.clone())?;
+    let socket = bind_socket(&layout.admin_socket())?;
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let desk = wire::JoinDesk { context: context.clone(), ca: ca.clone(), clock: clock.clone() };
+    let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
+    let (dialling, link_status) = match (parent, &config.parent) {
+        (Some(parent), Some(address)) => {
+            let (status, seen) = watch::channel(LinkStatus::default());
+            let dial = Dial { address: address.clone(), parent, tls: client_tls(layout, &link_key, clock.clone())? };
+            let task = tokio::spawn(link::dial(context.clone(), dial.clone(), status, stop.child_token()));
+            (Some(task), Some((dial, seen)))
+        }
+        (Some(parent), None) => {
+            let detail = format!("this node's parent is {parent}, but the configuration has no [parent] address");
+            return Err(Refusal::new(Reason::NotFound, detail).into());
+        }
+        (None, _) => (None, None),
+    };
+    let admin = wire::admin::Admin::new(wire::admin::Parts {
+        pipeline: pipeline.clone(),
+        view: View::new(store.clone()),
+        children: children.clone(),
+        link: link_status.as_ref().map(|(_, seen)| seen.clone()),
+        clock: clock.clone(),
+        ca_certificate: ca.certificate().to_vec(),
+        invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
+        parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
+        listen: listen.clone(),
+    });
+    let queries = wire::query::Queries::new(pipeline.clone(), answers, children, clock);
+    let mut operator =
+        tokio::spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
+    let mut exchange = tokio::spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
+    let metrics_address = metrics.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
+    tracing::info!(node = %me, %listen, metrics = metrics_address, data = %layout.dir().display(), "ready");
+    // Systemd learns it when it waits for it (Type=notify); elsewhere this does nothing.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+
+    // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = &mut exchange => ended.unwrap_or(Ok(())),
+        ended = &mut operator => ended.unwrap_or(Ok(())),
+    };
+    tracing::info!("shutting down");
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    stop.cancel();
+    let drained = tokio::time::timeout(DRAIN, async {
+        if let Some(task) = dialling {
+            let _ = task.await;
+        }
+        let _ = (&mut exchange).await;
+        let _ = (&mut operator).await;
+    });
+    if drained.await.is_err() {
+        exchange.abort();
+        operator.abort();
+        tracing::info!("some connections did not end in time and were cut");
+    }
+    // What was acknowledged is durable already; this folds the write-ahead log and closes the files.
+    drop((context, pipeline));
+    store.close().await;
+    if let Err(error) = std::fs::remove_file(layout.admin_socket()) {
+        tracing::debug!(%error, "the admin socket was gone already");
+    }
+    tracing::info!("stopped");
+    ended.map_err(Error::from)
+}
+
+/// The anchor, and the parent's id unless this is the root.
+async fn place(store: &Store) -> Result<(Fingerprint, Option<NodeId>), Error> {
+    let mut tx = store.read("place").await?;
+    let unreadable = || Refusal::new(Reason::NotFound, "the database does not say where this node belongs; set it up anew");
+    let anchor = tx.meta_get(META_ANCHOR).await?.ok_or_else(unreadable)?;
+    let anchor = Fingerprint(anchor.try_into().map_err(|_| unreadable())?);
+    let parent = match tx.meta_get(META_PARENT).await? {
+        Some(parent) => Some(String::from_utf8_lossy(&parent).parse().map_err(Refusal::from)?),
+        None => None,
+    };
+    Ok((anchor, parent))
+}
+
+fn client_tls(layout: &Layout, key: &LinkKey, clock: Arc<dyn Clock>) -> Result<Arc<rustls::ClientConfig>, Error> {
+    let own = pki::read_certificates(&layout.link_certificate())?;
+    let ca = pki::read_certificates(&layout.parent_ca_certificate())?;
+    let ca = ca.first().ok_or_else(|| Refusal::new(Reason::NotFound, "the parent's CA certificate is missing"))?;
+    Ok(pki::client_config(ca, Some(Identity::new(own, key)), clock)?)
+}
+
+fn io(what: &impl std::fmt::Display) -> impl Fn(std::io::Error) -> Error {
+    let what = what.to_string();
+    move |source| Error::Io { what: what.clone(), source }
+}
+
+async fn bind(address: &Address) -> Result<TcpListener, Error> {
+    let what = format!("cannot listen on {address}; is it in use, or not an address of this machine?");
+    TcpListener::bind((address.host(), address.port())).await.map_err(io(&what))
+}
+
+/// The operator's socket, for this user only. The directory's lock says that no other process of ours uses it.
+fn bind_socket(path: &Path) -> Result<UnixListener, Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let what = format!("cannot make the admin socket {}", path.display());
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&what)(error)),
+        _ => {}
+    }
+    // Made under another name and moved, so that it is never reachable with another mode.
+    let fresh = path.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    let socket = UnixListener::bind(&fresh).map_err(io(&what))?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(io(&what))?;
+    std::fs::rename(&fresh, path).map_err(io(&what))?;
+    Ok(socket)
+}
+
+/// Cancels `stop` when the process is told to end.
+fn on_signal(stop: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = io(&"cannot listen for signals");
+    let mut term = signal(SignalKind::terminate()).map_err(&failed)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(&failed)?;
+    Ok(tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stop.cancel();
+    }))
+}

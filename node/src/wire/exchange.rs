@@ -1,0 +1,81 @@
+//! The exchange service: lets children in and hands their frames to the link room.
+
+use std::pin::Pin;
+
+use danso_proto::pb::exchange::v1::exchange_service_server::ExchangeService;
+use danso_proto::pb::exchange::v1::{ExchangeRequest, ExchangeResponse, Frame, JoinRequest, JoinResponse};
+use danso_proto::refusal::{Reason, Refusal};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{JoinDesk, permit, status};
+use crate::link::{Children, from_pb};
+use crate::pipeline::Handle;
+
+/// What the exchange service is made of.
+pub struct Exchange {
+    /// The pipeline, for the directory.
+    pub pipeline: Handle,
+    /// The children's sessions.
+    pub children: Children,
+    /// Where new children are enrolled.
+    pub join: JoinDesk,
+}
+
+/// Frames between the session and the carrier.
+const CARRIER: usize = 2;
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ExchangeService for Exchange {
+    type ExchangeStream = Responses<ExchangeResponse>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<ExchangeRequest>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let permit = permit::child(request.extensions(), &self.pipeline.snapshot()).map_err(|refusal| {
+            let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a session");
+            metrics::counter!("danso_calls_refused_total", "reason" => refusal.reason.code()).increment(1);
+            status::from_refusal(&refusal)
+        })?;
+        let inbound = request.into_inner().map(|message| match message {
+            Ok(ExchangeRequest { frame: Some(frame) }) => from_pb(frame),
+            Ok(_) => Err(Refusal::new(Reason::Malformed, "a message without a frame")),
+            Err(error) => Err(Refusal::new(Reason::LinkDown, error.message())),
+        });
+        let (outbound, frames) = mpsc::channel::<Frame>(CARRIER);
+        let (end, ended) = oneshot::channel();
+        let children = self.children.clone();
+        // Its own task: tonic drops a call's future when the client goes, and a session ends in order.
+        tokio::spawn(async move {
+            let ended = children.serve(permit.into_child(), Box::pin(inbound), outbound).await;
+            // The client may have gone.
+            let _ = end.send(ended.refusal);
+        });
+        let frames = ReceiverStream::new(frames).map(|frame| Ok(ExchangeResponse { frame: Some(frame) }));
+        // The last word says why the session ended.
+        let last = futures_util::stream::once(async {
+            let refusal = ended.await.unwrap_or_else(|_| Refusal::new(Reason::Internal, "the session broke"));
+            Err(status::from_refusal(&refusal))
+        });
+        Ok(Response::new(Box::pin(frames.chain(last))))
+    }
+
+    type JoinStream = Responses<JoinResponse>;
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
+        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        let answer = self.join.join(request.into_inner()).await.map_err(|refusal| {
+            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a node that wants to join");
+            metrics::counter!("danso_calls_refused_total", "reason" => refusal.reason.code()).increment(1);
+            status::from_refusal(&refusal)
+        })?;
+        let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
+        Ok(Response::new(Box::pin(answer)))
+    }
+}
