@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use danso_core::sync::{Head, Held, Kin, Link, flows};
+use danso_core::sync::{Head, Held, Link, flows, rank};
 use danso_core::verify::Directory;
-use danso_proto::ids::{LogId, NodeId};
+use danso_proto::ids::LogId;
 
 use crate::answer::Answers;
 use crate::clock::Clock;
@@ -43,18 +43,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The tree of nodes as the directory tells it.
-struct Tree(Arc<Directory>);
-
-impl Kin for Tree {
-    fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
-        self.0.node(node).and_then(|node| node.parent()).cloned()
-    }
-}
-
 /// A log's head, and where it stands in the order of sending.
 fn held(directory: &Directory, row: &LogRow) -> Held {
-    let above = directory.lineage(row.log.node()).count().saturating_sub(1);
     Held {
         head: Head {
             log: row.log.clone(),
@@ -62,24 +52,23 @@ fn held(directory: &Directory, row: &LogRow) -> Held {
             root: row.head.root(),
             checkpoint: row.checkpoint.clone(),
         },
-        rank: u32::try_from(above).unwrap_or(u32::MAX),
+        rank: rank(row.log.node(), directory),
     }
 }
 
 /// The heads of all logs that flow over a link, either way.
 fn heads(snapshot: &Snapshot, link: &Link) -> Vec<Held> {
-    let tree = Tree(snapshot.directory_arc());
+    let directory = snapshot.directory();
     snapshot
         .logs()
-        .filter(|row| row.head.size() > 0 && flows(&row.log, link, &tree).is_some())
-        .map(|row| held(snapshot.directory(), row))
+        .filter(|row| row.head.size() > 0 && flows(&row.log, link, directory).is_some())
+        .map(|row| held(directory, row))
         .collect()
 }
 
 /// Whether a log flows over the link, and its head if so.
 fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
-    let tree = Tree(snapshot.directory_arc());
-    flows(log, link, &tree)?;
+    flows(log, link, snapshot.directory())?;
     snapshot.log(log).map(|row| held(snapshot.directory(), row))
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::store::{self, InviteRow, ReceiptRow, Store};
+use crate::telemetry;
 
 mod apply;
 mod batch;
@@ -304,7 +305,7 @@ impl Worker {
     }
 
     async fn batch(&self, jobs: Vec<Job>) {
-        let start = self.outfit.clock.now_ms();
+        let start = self.outfit.clock.monotonic();
         let run = self.outfit.store.run_tx("pipeline", async |tx| {
             let mut batch = batch::Batch::new(&self.outfit, &self.shared, tx);
             let mut answers = Vec::with_capacity(jobs.len());
@@ -319,10 +320,10 @@ impl Worker {
         });
         match run.await {
             Ok((answers, done)) => {
-                metrics::counter!("danso_changes_total").increment(done.changes);
-                metrics::counter!("danso_commits_total").increment(1);
-                metrics::histogram!("danso_commit_seconds")
-                    .record((self.outfit.clock.now_ms() - start).max(0) as f64 / 1000.0);
+                metrics::counter!(telemetry::CHANGES).increment(done.changes);
+                metrics::counter!(telemetry::COMMITS).increment(1);
+                metrics::histogram!(telemetry::COMMIT_SECONDS)
+                    .record(self.outfit.clock.monotonic().saturating_sub(start));
                 let news = self.shared.commit(done);
                 for news in news {
                     // Nobody listens while no link is up: that is fine.

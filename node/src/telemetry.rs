@@ -95,6 +95,8 @@ metrics! {
     describe_counter CHANGES = "danso_changes_total", Count;
     /// Entries that were refused, by `reason`.
     describe_counter ENTRIES_REFUSED = "danso_entries_refused_total", Count;
+    /// Logs of which another history, or a shorter one, was shown, by `reason`: any is an alarm.
+    describe_counter FORKS = "danso_forks_total", Count;
     /// Logs that are stopped until an operator decides: above 0 is an alarm.
     describe_gauge LOGS_QUARANTINED = "danso_logs_quarantined", Count;
     /// Time of one commit of the pipeline.

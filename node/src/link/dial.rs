@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::{self, Ended, Seen, Setup};
 use super::{Context, from_pb};
 use crate::config::Address;
-use crate::{keys, pki};
+use crate::{keys, pki, telemetry};
 
 /// The parent, and how to reach it.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ pub async fn dial(context: Context, dial: Dial, status: watch::Sender<LinkStatus
         if ended.greeted {
             backoff = Duration::from_millis(limits::BACKOFF_MIN_MS);
         }
-        metrics::gauge!("danso_link_up").set(0.0);
+        metrics::gauge!(telemetry::LINK_UP).set(0.0);
         tracing::info!(parent = %dial.parent, address = %dial.address, reason = %ended.refusal.reason,
             detail = %ended.refusal.detail, backoff_ms = backoff.as_millis() as u64, "link: down, will dial again");
         status.send_modify(|status| {
@@ -139,10 +139,10 @@ async fn attempt(
     let watching = async {
         while seen_by_us.changed().await.is_ok() {
             let seen = seen_by_us.borrow_and_update().clone();
-            metrics::gauge!("danso_link_heard_timestamp_seconds").set(seen.heard_ms as f64 / 1000.0);
+            metrics::gauge!(telemetry::LINK_HEARD).set(seen.heard_ms as f64 / 1000.0);
             if seen.greeted {
-                metrics::gauge!("danso_link_up").set(1.0);
-                metrics::gauge!("danso_clock_skew_seconds").set(seen.skew_ms as f64 / 1000.0);
+                metrics::gauge!(telemetry::LINK_UP).set(1.0);
+                metrics::gauge!(telemetry::CLOCK_SKEW).set(seen.skew_ms as f64 / 1000.0);
                 status.send_modify(|status| {
                     status.state = LinkState::Connected;
                     status.trouble = None;

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use danso_core::sync::{ForwardedReceipt, Link, Way, flows};
+use danso_core::verify::Directory;
 use danso_proto::checkpoint;
-use danso_proto::ids::NodeId;
+use danso_proto::ids::{LogId, NodeId};
 
-use super::{Context, Tree};
+use super::Context;
 use crate::store::{self, ReceiptRow};
 
 /// All receipts for logs at or below the child: those that we were given, and our own, given anew. A `Durable` that was lost with a cut
@@ -14,10 +15,10 @@ use crate::store::{self, ReceiptRow};
 pub(super) async fn for_child(context: &Context, link: &Link) -> Result<Vec<ForwardedReceipt>, store::Error> {
     let kept = context.store.read("receipts").await?.receipt_list(None).await?;
     let snapshot = context.pipeline.snapshot();
-    let tree = Tree(snapshot.directory_arc());
-    let mut receipts = select(&kept, link, &tree);
+    let directory = snapshot.directory();
+    let mut receipts = select(&kept, link, directory);
     for row in snapshot.logs() {
-        if flows(&row.log, link, &tree) != Some(Way::Up) {
+        if flows(&row.log, link, directory) != Some(Way::Up) {
             continue;
         }
         let Some(note) = row.checkpoint.as_deref().and_then(|note| checkpoint::parse(note).ok()) else { continue };
@@ -30,11 +31,11 @@ pub(super) async fn for_child(context: &Context, link: &Link) -> Result<Vec<Forw
 }
 
 /// Those of `rows` that concern the child.
-pub(super) fn select(rows: &[ReceiptRow], link: &Link, tree: &Tree) -> Vec<ForwardedReceipt> {
-    let mut seen = HashSet::<(&danso_proto::ids::LogId, &NodeId)>::new();
+pub(super) fn select(rows: &[ReceiptRow], link: &Link, directory: &Directory) -> Vec<ForwardedReceipt> {
+    let mut seen = HashSet::<(&LogId, &NodeId)>::new();
     rows.iter()
         .rev()
-        .filter(|row| flows(&row.log, link, tree) == Some(Way::Up) && seen.insert((&row.log, &row.giver)))
+        .filter(|row| flows(&row.log, link, directory) == Some(Way::Up) && seen.insert((&row.log, &row.giver)))
         .map(|row| ForwardedReceipt { log: row.log.clone(), giver: row.giver.clone(), note: row.note.clone() })
         .collect()
 }

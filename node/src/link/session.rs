@@ -16,8 +16,9 @@ use futures_util::{Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, PROTOCOL, SOFTWARE, Tree, flowing, heads, receipts, to_pb};
-use crate::pipeline::{Committed, Error, Received};
+use super::{Context, PROTOCOL, SOFTWARE, flowing, heads, receipts, to_pb};
+use crate::pipeline::{Committed, Error, Handle, Received};
+use crate::telemetry::{self, ENTRIES_REFUSED};
 use crate::store;
 
 /// Frames from the peer. An item that is an error ends the session.
@@ -222,8 +223,7 @@ impl Running {
                 }
             }
             Ok(Committed::Receipts(rows)) => {
-                let tree = Tree(snapshot.directory_arc());
-                let receipts = receipts::select(&rows, &self.link, &tree);
+                let receipts = receipts::select(&rows, &self.link, snapshot.directory());
                 if self.session.role() == Role::Parent && !receipts.is_empty() {
                     self.step(Event::ReceiptsChanged(receipts)).await?;
                 }
@@ -251,8 +251,7 @@ impl Running {
 
     async fn step(&mut self, event: Event) -> Result<(), Refusal> {
         let mut actions = Vec::new();
-        let tree = Tree(self.context.pipeline.snapshot().directory_arc());
-        self.session.step(event, &tree, &mut actions);
+        self.session.step(event, self.context.pipeline.snapshot().directory(), &mut actions);
         for action in actions {
             self.act(action).await?;
         }
@@ -280,8 +279,10 @@ impl Running {
             Action::Commit(package) => {
                 let first = package.first;
                 let log = package.log.clone();
-                let answer = context.pipeline.receive(package).await.map_err(|error| error.refusal())?;
-                self.commits.push_back(Box::pin(async move { Outcome::Event(received(log, first, answer.await)) }));
+                let pipeline = context.pipeline.clone();
+                let answer = pipeline.receive(package).await.map_err(|error| error.refusal())?;
+                self.commits
+                    .push_back(Box::pin(async move { Outcome::Event(received(&pipeline, log, first, answer.await)) }));
             }
             Action::Greeted { protocol, software, skew_ms, skewed } => {
                 self.seen.send_modify(|seen| (seen.greeted, seen.skew_ms) = (true, skew_ms));
@@ -303,7 +304,7 @@ impl Running {
             Action::RefusedByPeer { log, sequence, reason, detail, again } => {
                 let peer = self.session.peer();
                 tracing::warn!(%peer, %log, sequence, %reason, %detail, again, "link: the peer refuses a log");
-                metrics::counter!("danso_entries_refused_total", "reason" => reason.code(), "by" => "peer").increment(1);
+                metrics::counter!(ENTRIES_REFUSED, "reason" => reason.code(), "by" => "peer").increment(1);
             }
             Action::CompareRoot { log, size, .. } => {
                 let context = context.clone();
@@ -319,7 +320,7 @@ impl Running {
                 let detail =
                     format!("{} entries here, {} at {}; an operator must decide", ours.0, theirs.size, self.session.peer());
                 tracing::error!(%log, %reason, %detail, "ALARM: two histories of one log");
-                metrics::counter!("danso_forks_total", "reason" => reason.code()).increment(1);
+                metrics::counter!(telemetry::FORKS, "reason" => reason.code()).increment(1);
                 // A log that is merely shorter at its author's may be made whole again; two histories may not go on.
                 if reason == Reason::RootDiffers {
                     self.trouble(log, Refusal::new(reason, detail));
@@ -372,13 +373,12 @@ impl Running {
     /// As a child: receipts are kept once their signatures were checked.
     fn keep_receipts(&mut self, receipts: Vec<danso_core::sync::ForwardedReceipt>) {
         let pipeline = self.context.pipeline.clone();
-        let tree = Tree(pipeline.snapshot().directory_arc());
         let link = self.link.clone();
         self.tasks.push(Box::pin(async move {
             let snapshot = pipeline.snapshot();
             let mut rows = Vec::with_capacity(receipts.len());
             for receipt in receipts {
-                if flows(&receipt.log, &link, &tree) != Some(Way::Up) {
+                if flows(&receipt.log, &link, snapshot.directory()) != Some(Way::Up) {
                     continue;
                 }
                 match snapshot.check_receipt(&receipt.log, &receipt.giver, &receipt.note) {
@@ -406,18 +406,21 @@ impl Running {
     }
 }
 
-fn received(log: LogId, first: u64, answer: Result<Received, Error>) -> Event {
+fn received(pipeline: &Handle, log: LogId, first: u64, answer: Result<Received, Error>) -> Event {
     match answer {
         Ok(Received { log, size, root, receipt, refused: None }) => Event::Committed { log, size, root, receipt },
         Ok(Received { log, size, root, refused: Some((sequence, refusal)), .. }) => {
             tracing::warn!(%log, sequence, reason = %refusal.reason, detail = %refusal.detail, "link: refused an entry");
-            metrics::counter!("danso_entries_refused_total", "reason" => refusal.reason.code(), "by" => "us").increment(1);
+            metrics::counter!(ENTRIES_REFUSED, "reason" => refusal.reason.code(), "by" => "us").increment(1);
             Event::Refused { log, size, root, sequence, refusal }
         }
-        // Nothing is known of the log but that this package was not kept; the session ends soon, for the store has a fault.
+        // The store or the key failed: what was durable before still is, and the package is asked for again later.
         Err(error) => {
             let refusal = error.refusal();
-            Event::Refused { log, size: first, root: merkle::empty_root(), sequence: first, refusal }
+            let snapshot = pipeline.snapshot();
+            let (size, root) =
+                snapshot.log(&log).map_or((0, merkle::empty_root()), |row| (row.head.size(), row.head.root()));
+            Event::Refused { log, size, root, sequence: first.max(size), refusal }
         }
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{JoinDesk, permit, status};
 use crate::link::{Children, from_pb};
 use crate::pipeline::Handle;
+use crate::telemetry::CALLS_REFUSED;
 
 /// What the exchange service is made of.
 pub struct Exchange {
@@ -40,7 +41,7 @@ impl ExchangeService for Exchange {
         let permit = permit::child(request.extensions(), &self.pipeline.snapshot()).map_err(|refusal| {
             let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
             tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a session");
-            metrics::counter!("danso_calls_refused_total", "reason" => refusal.reason.code()).increment(1);
+            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
             status::from_refusal(&refusal)
         })?;
         let inbound = request.into_inner().map(|message| match message {
@@ -72,7 +73,7 @@ impl ExchangeService for Exchange {
         let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
         let answer = self.join.join(request.into_inner()).await.map_err(|refusal| {
             tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a node that wants to join");
-            metrics::counter!("danso_calls_refused_total", "reason" => refusal.reason.code()).increment(1);
+            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
             status::from_refusal(&refusal)
         })?;
         let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
