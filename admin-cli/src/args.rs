@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
+use danso_core::tier::Tier;
+
 /// Reads a month `YYYY-MM` as yyyymm.
 pub fn month(text: &str) -> Result<u32, String> {
     let wrong = || "a month is written YYYY-MM, for example 2021-03".to_owned();
@@ -21,6 +24,11 @@ pub fn month(text: &str) -> Result<u32, String> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|e| format!("{e}; a duration is a number with its unit, for example 7d, 12h, 60s or 500ms"))
+}
+
+/// Reads the name of a tier.
+pub fn tier() -> PossibleValuesParser {
+    Tier::ALL.map(Tier::name).into()
 }
 
 #[cfg(test)]

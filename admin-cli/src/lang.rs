@@ -1,5 +1,7 @@
 //! The language of what people read: chosen by `--lang`, else by the environment. It may not know what is said.
 
+use danso_core::messages;
+
 /// The language of what people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Lang {
@@ -27,11 +29,21 @@ impl Lang {
     }
 }
 
+impl From<Lang> for messages::Lang {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::Vi => Self::Vi,
+            Lang::En => Self::En,
+        }
+    }
+}
+
 /// The language for `LANG`-like values, in the order of their weight: the first that is set decides.
 pub fn from_env(values: impl IntoIterator<Item = Option<String>>) -> Lang {
-    match values.into_iter().flatten().find(|value| !value.is_empty()) {
-        Some(value) if value.to_ascii_lowercase().starts_with("vi") => Lang::Vi,
-        _ => Lang::En,
+    let value = values.into_iter().flatten().find(|value| !value.is_empty());
+    match messages::Lang::from_env_value(value.as_deref().unwrap_or_default()) {
+        messages::Lang::Vi => Lang::Vi,
+        messages::Lang::En => Lang::En,
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, value_name = "CODE")]
     unit: String,
     /// Tier to break down by [default: the unit itself]
-    #[arg(long, value_name = "TIER")]
+    #[arg(long, value_name = "TIER", value_parser = args::tier())]
     by: Option<String>,
     /// First month
     #[arg(long, value_name = "YYYY-MM", value_parser = args::month)]

@@ -15,7 +15,7 @@ use crate::tables;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Tier whose receipt is waited for [default: the parent's]
-    #[arg(long, value_name = "TIER")]
+    #[arg(long, value_name = "TIER", value_parser = args::tier())]
     tier: Option<String>,
     /// How long to wait at most
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
