@@ -23,9 +23,9 @@ pub use figure::{Dimension, Figure};
 
 /// Months that a question may span: fifty years.
 pub const MONTHS_MAX: i32 = 600;
-/// Cells that an answer may have if none were empty: what is held in memory while it is computed (8 bytes each), and more than fits
-/// an answer of `limits::ANSWER_BYTES_MAX`.
-pub const CELLS_MAX: usize = 4_000_000;
+/// Cells that an answer may have if none were empty: a year of every commune by month and sex with all figures, three times over. Each
+/// takes 8 bytes while the answer is computed, and only in units of which something is counted.
+pub const CELLS_MAX: usize = 16_000_000;
 
 /// A well-formed question in canonical form: figures and dimensions sorted by word, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -22,3 +22,6 @@ pub use timeline::Finding;
 pub(crate) use household::Presence;
 pub(crate) use stored::Label;
 pub(crate) use timeline::{Event, Step, walk};
+
+#[cfg(test)]
+pub(crate) mod samples;

@@ -8,7 +8,9 @@ use super::delta::{Row, UnitTable, fold};
 use super::measure::method_code;
 use super::{BirthDetail, CubeDelta, Measure, ResidentDetail};
 use crate::calendar::Month;
-use crate::register::{Event, Finding, Household, HouseholdKey, Label, Person, Presence, RegisterChange, Step, walk};
+use crate::register::{
+    Event, Fact, Finding, Household, HouseholdKey, Label, Person, Presence, RegisterChange, Step, walk,
+};
 
 /// Changes on their way into the register, sorted by person.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl Batch {
         let mut labels = Vec::new();
         let mut persons = Vec::with_capacity(self.persons.len());
         let mut counts = Counts::default();
+        let mut fresh = Vec::new();
         let mut changes = self.changes.into_iter().peekable();
         for id in self.persons {
             while loaded.next_if(|person| person.id() < id).is_some() {}
@@ -51,10 +54,11 @@ impl Batch {
                 }
             };
             let (mut since, mut labelled) = (None, false);
-            let mut fresh = Vec::new();
             while let Some(mut change) = changes.next_if(|change| change.person() == id) {
-                labels.extend(change.take_household_label());
-                labelled |= person.label(&change);
+                if let Some((household, label)) = change.take_household_label() {
+                    labels.push((household, tally.units.number(change.fact().unit()), label));
+                }
+                labelled |= change.take_person_ref().is_some_and(|label| person.label(label));
                 if person.has(change.fact()) || fresh.last() == Some(change.fact()) {
                     counts.repeated += 1;
                     continue;
@@ -66,10 +70,11 @@ impl Batch {
             counts.added += fresh.len();
             if let Some(since) = since {
                 tally.person(&person, since, -1);
-                fresh.into_iter().for_each(|fact| person.add(fact));
+                fresh.drain(..).for_each(|fact| person.add(fact));
                 tally.person(&person, since, 1);
-            }
-            if labelled || since.is_some() {
+                persons.push(person);
+            } else if labelled {
+                // All findings about the persons of an outcome belong into it.
                 tally.findings(&person);
                 persons.push(person);
             }
@@ -101,7 +106,7 @@ pub struct WithPersons {
 }
 
 impl WithPersons {
-    fn new(persons: Vec<Person>, mut tally: Tally, mut labels: Vec<(HouseholdKey, Label)>, counts: Counts) -> Self {
+    fn new(persons: Vec<Person>, mut tally: Tally, mut labels: Vec<(HouseholdId, u32, Label)>, counts: Counts) -> Self {
         let mut members = std::mem::take(&mut tally.members);
         members.sort_unstable_by_key(|m| (m.household, m.unit, m.step.recorded, m.step.month));
         members.dedup_by(|next, kept| {
@@ -112,10 +117,17 @@ impl WithPersons {
             same
         });
         members.retain(|m| m.step.delta != 0);
+        // Of the labels for one household the best is enough.
+        labels.sort_unstable_by(|(a, a_unit, a_label), (b, b_unit, b_label)| {
+            (a, a_unit, a_label.rank(*a)).cmp(&(b, b_unit, b_label.rank(*b)))
+        });
+        labels.dedup_by_key(|(household, unit, _)| (*household, *unit));
+        let named = |(id, unit, label)| (HouseholdKey { unit: tally.units.code(unit).clone(), id }, label);
+        let mut labels: Vec<(HouseholdKey, Label)> = labels.into_iter().map(named).collect();
         labels.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let stepped = members.chunk_by(Membership::same_household).filter_map(|same| same.first());
         let mut keys: Vec<HouseholdKey> = stepped.map(|m| tally.key(m)).collect();
-        keys.extend(labels.chunk_by(|a, b| a.0 == b.0).filter_map(|same| Some(same.first()?.0.clone())));
+        keys.extend(labels.iter().map(|(key, _)| key.clone()));
         keys.sort_unstable();
         keys.dedup();
         Self { persons, tally, members, labels, keys, counts }
@@ -138,14 +150,16 @@ impl WithPersons {
         let mut members = members.into_iter().peekable();
         let mut labels = labels.into_iter().peekable();
         let mut households = Vec::with_capacity(keys.len());
+        let mut emptied = Vec::new();
         for key in keys {
             while loaded.next_if(|household| *household.key() < key).is_some() {}
             let steps = members.next_if(|(of, _)| *of == key).map_or(&[][..], |(_, steps)| steps);
             let held = loaded.next_if(|household| *household.key() == key);
+            let stored = held.is_some();
             let mut household = held.unwrap_or_else(|| Household::new(key));
             let mut changed = false;
-            while let Some((_, label)) = labels.next_if(|(of, _)| of == household.key()) {
-                changed |= household.label(&label);
+            if let Some((_, label)) = labels.next_if(|(of, _)| of == household.key()) {
+                changed |= household.label(label);
             }
             if let Some(since) = steps.iter().map(|m| m.step.recorded).min() {
                 tally.household(&household, since, -1);
@@ -153,14 +167,17 @@ impl WithPersons {
                 tally.household(&household, since, 1);
                 changed = true;
             }
-            if changed {
-                households.push(household);
+            match household.is_empty() {
+                // As if it had never been: otherwise the rows would depend on the order of arrival.
+                true if stored => emptied.push(household.key().clone()),
+                false if changed => households.push(household),
+                _ => {}
             }
         }
         let Tally { units, rows, mut findings, .. } = tally;
         findings.sort_unstable();
         findings.dedup();
-        Outcome { persons, households, delta: fold(rows, &units), findings, counts }
+        Outcome { persons, households, emptied, delta: fold(rows, &units), findings, counts }
     }
 }
 
@@ -171,6 +188,8 @@ pub struct Outcome {
     pub persons: Vec<Person>,
     /// Households that changed or are new.
     pub households: Vec<Household>,
+    /// Households of which nothing is left: their rows are to be deleted.
+    pub emptied: Vec<HouseholdKey>,
     /// What to add to the cube.
     pub delta: CubeDelta,
     /// All findings about [`Self::persons`]: they replace those that are stored about these persons.
@@ -204,6 +223,8 @@ struct Tally {
     rows: Vec<(Row, i64)>,
     members: Vec<Membership>,
     findings: Vec<Finding>,
+    /// Room to work in.
+    months: Vec<Month>,
 }
 
 impl Tally {
@@ -214,7 +235,9 @@ impl Tally {
     /// Adds, `sign` times, what the person's facts count, told apart by when it became known: what the facts known by then say,
     /// less what those known before said. Only what became known in `since` or later, since nothing else can have changed.
     fn person(&mut self, person: &Person, since: Month, sign: i8) {
-        let mut months: Vec<Month> = person.facts().iter().map(|fact| fact.recorded()).collect();
+        let mut months = std::mem::take(&mut self.months);
+        months.clear();
+        months.extend(person.facts().iter().map(Fact::recorded));
         months.sort_unstable();
         months.dedup();
         for (i, month) in months.iter().enumerate() {
@@ -223,13 +246,21 @@ impl Tally {
             if here.is_none() && next.is_none() {
                 continue;
             }
-            let known = person.facts().iter().filter(|fact| fact.recorded() <= *month);
-            walk(person.id(), known, &mut |step| {
-                for (recorded, sign) in [here, next].into_iter().flatten() {
-                    self.step(step, recorded, sign);
+            // The last time all facts are known.
+            let all = i + 1 == months.len();
+            let known = person.facts().iter().filter(|fact| all || fact.recorded() <= *month);
+            walk(person.id(), known, &mut |step| match step {
+                Step::Finding { change, unit, reason } if all && sign > 0 => {
+                    self.findings.push(Finding { person: person.id(), change, unit: unit.clone(), reason });
+                }
+                step => {
+                    for (recorded, sign) in [here, next].into_iter().flatten() {
+                        self.step(step, recorded, sign);
+                    }
                 }
             });
         }
+        self.months = months;
     }
 
     fn findings(&mut self, person: &Person) {

@@ -172,7 +172,8 @@ struct Grid<'a> {
     /// By place of the figure: where its cells begin among those of a unit.
     offsets: Vec<usize>,
     cells_each: usize,
-    values: Vec<i64>,
+    /// By place of the unit; empty until something is counted there.
+    values: Vec<Vec<i64>>,
 }
 
 impl<'a> Grid<'a> {
@@ -186,7 +187,7 @@ impl<'a> Grid<'a> {
         let offsets = asked.question.figures.iter().map(offset).collect();
         let cells_each = asked.cells_each();
         // At most CELLS_MAX: a question with more is not asked.
-        Self { asked, offsets, cells_each, values: vec![0; cells_each * asked.targets.len()] }
+        Self { asked, offsets, cells_each, values: vec![Vec::new(); asked.targets.len()] }
     }
 
     fn add(&mut self, target: usize, figure_place: usize, month_place: usize, traits: Traits, count: i64) {
@@ -204,15 +205,19 @@ impl<'a> Grid<'a> {
             Some(age) => AgeGroup::of(age).index(),
             None => return,
         };
-        let at = target * self.cells_each + self.offsets[figure_place] + (month_place * sexes + sex) * groups + group;
-        self.values[at] = self.values[at].saturating_add(count);
+        let values = &mut self.values[target];
+        if values.is_empty() {
+            values.resize(self.cells_each, 0);
+        }
+        let value = &mut values[self.offsets[figure_place] + (month_place * sexes + sex) * groups + group];
+        *value = value.saturating_add(count);
     }
 
     fn cells(self) -> Vec<Cell> {
         let question = self.asked.question;
-        let mut values = self.values.iter().copied();
         let mut cells = Vec::new();
-        for target in &self.asked.targets {
+        for (target, values) in self.asked.targets.iter().zip(&self.values).filter(|(_, values)| !values.is_empty()) {
+            let mut values = values.iter().copied();
             for figure in &question.figures {
                 let (sexes, groups) = (self.asked.sexes(*figure), self.asked.age_groups(*figure));
                 for month in question.from.through(question.to).take(self.asked.months()) {

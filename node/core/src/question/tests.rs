@@ -1,1 +1,241 @@
-//! Tests of the room beside.
+//! Answers against a plain count, and the law that answers for disjoint parts add up to the answer for the whole.
+
+use std::collections::BTreeMap;
+
+use danso_proto::change::{MaritalStatus, Method, Sex};
+use danso_proto::refusal::Reason;
+use proptest::prelude::*;
+
+use super::*;
+use crate::cube::{BirthDetail, Measure, ResidentDetail};
+use crate::register::samples::{month, unit};
+use crate::units::UnitList;
+
+/// The words of the tiers, from the top down.
+fn tiers() -> [&'static str; 4] {
+    Tier::ALL.map(Tier::name)
+}
+
+/// A root over two units, of which one has a tier between it and the lowest, and the other has not.
+fn list() -> UnitList {
+    let rows = [
+        ["VN", "Việt Nam", tiers()[0], ""],
+        ["1", "Một", tiers()[1], "VN"],
+        ["2", "Hai", tiers()[1], "VN"],
+        ["11", "Một một", tiers()[2], "1"],
+        ["12", "Một hai", tiers()[2], "1"],
+        ["111", "A", tiers()[3], "11"],
+        ["112", "B", tiers()[3], "11"],
+        ["121", "C", tiers()[3], "12"],
+        ["201", "D", tiers()[3], "2"],
+        ["202", "E", tiers()[3], "2"],
+    ];
+    UnitList::from_rows("t", None, rows).expect("a list")
+}
+
+const COMMUNES: [&str; 5] = ["111", "112", "121", "201", "202"];
+
+fn ask(about: &str, by: Option<Tier>, span: (u32, u32), figures: &[&str], dimensions: &[&str]) -> Question {
+    Question::new(unit(about), by, (month(span.0), month(span.1)), figures, dimensions, None).expect("a question")
+}
+
+fn any_row() -> impl Strategy<Value = CubeRow> {
+    let details = (0usize..6, 0usize..16, 0u32..5, 0i32..40);
+    (0usize..5, 0i32..24, 0usize..9, any::<bool>(), 0i32..1200, details, 0usize..7, 1i64..4).prop_map(
+        |(at, when, measure, woman, age, (marital, method, order, mother), other, count)| {
+            let when = month(202_001).add_months(when);
+            let measure = Measure::ALL[measure];
+            let person = measure != Measure::Households;
+            let (marital, method) = (MaritalStatus::ALL.get(marital).copied(), Method::ALL.get(method).copied());
+            CubeRow {
+                unit: unit(COMMUNES[at]),
+                month: when,
+                measure,
+                sex: person.then_some(if woman { Sex::Female } else { Sex::Male }),
+                birth_month: person.then_some(if measure == Measure::Births { when } else { when.add_months(-age) }),
+                detail: match measure {
+                    Measure::Residents => ResidentDetail { marital, method }.pack(),
+                    Measure::Births => {
+                        BirthDetail { order, mother: (mother > 0).then(|| when.add_months(-mother * 12)) }.pack()
+                    }
+                    _ => 0,
+                },
+                other: match measure {
+                    Measure::Arrivals | Measure::Departures => COMMUNES.get(other).map(|code| unit(code)),
+                    _ => None,
+                },
+                count,
+            }
+        },
+    )
+}
+
+fn any_question() -> impl Strategy<Value = Question> {
+    let words = (
+        proptest::sample::subsequence(Figure::ALL.to_vec(), 0..=Figure::ALL.len()),
+        proptest::sample::subsequence(Dimension::ALL.to_vec(), 0..=3),
+    );
+    (0usize..4, 0i32..18, 0i32..12, words).prop_map(|(about, from, span, (figures, dimensions))| {
+        let (about, by) =
+            [("VN", Some(Tier::ALL[1])), ("VN", None), ("1", Some(Tier::ALL[2])), ("2", Some(Tier::ALL[3]))][about];
+        let from = month(202_001).add_months(from);
+        let words: Vec<&str> = figures.iter().map(|figure| figure.word()).collect();
+        let dimensions: Vec<&str> = dimensions.iter().map(|dimension| dimension.word()).collect();
+        Question::new(unit(about), by, (from, from.add_months(span)), &words, &dimensions, None).expect("a question")
+    })
+}
+
+/// The answer counted row by row, cell by cell.
+fn plain(question: &Question, list: &UnitList, rows: &[CubeRow]) -> Vec<Cell> {
+    let asked = question.on(list).expect("known units");
+    let mut cells: BTreeMap<_, i64> = BTreeMap::new();
+    for target in asked.targets() {
+        for figure in question.figures() {
+            for row in
+                rows.iter().filter(|row| row.measure == figure.measure() && list.is_within(&row.unit, &target.code))
+            {
+                let months: Vec<Month> = match (row.measure.is_stock(), question.has(Dimension::Month)) {
+                    (true, true) => question.from().through(question.to()).filter(|at| row.month <= *at).collect(),
+                    (true, false) => [question.to()].into_iter().filter(|at| row.month <= *at).collect(),
+                    (false, _) => question.from().through(question.to()).filter(|at| row.month == *at).collect(),
+                };
+                for at in months {
+                    let years = row.birth_month.map(|birth| (at - birth).div_euclid(12));
+                    let woman = row.sex == Some(Sex::Female);
+                    let aged = |first, end| years.is_some_and(|years| (first..end).contains(&years));
+                    let resident = ResidentDetail::unpack(row.detail);
+                    let married = woman && aged(15, 50) && resident.marital == Some(MaritalStatus::Married);
+                    let birth = BirthDetail::unpack(row.detail);
+                    let counts = match figure.word() {
+                        "residents_under_15" => aged(0, 15),
+                        "residents_15_64" => aged(15, 65),
+                        "residents_60_over" => aged(60, 999),
+                        "residents_65_over" => aged(65, 999),
+                        "women_15_49" => woman && aged(15, 50),
+                        "married_women_15_49" => married,
+                        "contraception_any" => married && resident.method.is_some_and(|method| method != Method::None),
+                        "contraception_modern" => married && resident.method.is_some_and(Method::is_modern),
+                        "births_order3" => birth.order >= 3,
+                        "births_mother_under20" => birth.mother.is_some_and(|mother| at - mother < 240),
+                        "deaths_under1" => aged(0, 1),
+                        "contraception_starts" => woman,
+                        "arrivals" | "departures" => {
+                            row.other.as_ref().is_none_or(|other| !list.is_within(other, &target.code))
+                        }
+                        _ => true,
+                    };
+                    if counts {
+                        let month = question.has(Dimension::Month).then_some(at);
+                        let sex = row.sex.filter(|_| question.has(Dimension::Sex));
+                        let group = years.filter(|_| question.has(Dimension::AgeGroup) && figure.has_age_group());
+                        let group = group.map(|years| AgeGroup::of(years.unsigned_abs()));
+                        *cells.entry((target.code.clone(), *figure, month, sex, group)).or_default() += row.count;
+                    }
+                }
+            }
+        }
+    }
+    let cell = |((unit, figure, month, sex, age_group), value)| Cell { unit, figure, month, sex, age_group, value };
+    cells.into_iter().map(cell).collect()
+}
+
+/// What a shell may give that reads no more than the plan asks for: summed over what is not needed.
+fn as_planned(asked: &Asked<'_>, rows: &[CubeRow]) -> Vec<CubeRow> {
+    let mut summed: Vec<CubeRow> = Vec::new();
+    for read in asked.plan() {
+        for row in rows.iter().filter(|row| row.measure == read.measure && row.month <= read.last) {
+            if read.first.is_some_and(|first| row.month < first) {
+                continue;
+            }
+            let row = CubeRow {
+                month: row.month.max(read.told_apart_from),
+                sex: row.sex.filter(|_| read.sex),
+                birth_month: row.birth_month.filter(|_| read.birth_month),
+                detail: if read.detail { row.detail } else { 0 },
+                other: row.other.clone().filter(|_| read.other),
+                ..row.clone()
+            };
+            match summed.iter_mut().find(|kept| CubeRow { count: row.count, ..(**kept).clone() } == row) {
+                Some(kept) => kept.count += row.count,
+                None => summed.push(row),
+            }
+        }
+    }
+    summed
+}
+
+proptest! {
+    #[test]
+    fn an_answer_is_what_a_plain_count_gives(question in any_question(), rows in proptest::collection::vec(any_row(), 0..60)) {
+        let list = list();
+        let asked = question.on(&list).expect("known units");
+        let cells = asked.evaluate(rows.clone());
+        prop_assert_eq!(&cells, &plain(&question, &list, &rows));
+        prop_assert!(cells.is_sorted());
+        let reversed = rows.iter().rev().cloned();
+        prop_assert_eq!(&cells, &asked.evaluate(reversed));
+        prop_assert_eq!(&cells, &asked.evaluate(as_planned(&asked, &rows)));
+    }
+
+    #[test]
+    fn answers_for_disjoint_parts_add_up(question in any_question(), rows in proptest::collection::vec(any_row(), 0..60)) {
+        let list = list();
+        let whole = question.on(&list).expect("known units").evaluate(rows.clone());
+        for parts in [&["1", "2"][..], &["11", "12", "201", "202"], &COMMUNES] {
+            let mut cells = Vec::new();
+            for part in parts {
+                let part = question.restricted_to(unit(part));
+                cells.extend(part.on(&list).expect("known units").evaluate(rows.clone()));
+            }
+            prop_assert_eq!(&add_up(cells), &whole);
+        }
+    }
+}
+
+#[test]
+fn a_question_has_one_form() {
+    let a = ask("VN", None, (202_101, 202_112), &["deaths", "births", "deaths"], &["sex", "month"]);
+    let b = ask("VN", None, (202_101, 202_112), &["births", "deaths"], &["month", "sex", "sex"]);
+    assert_eq!(a, b);
+    assert_eq!(ask("VN", None, (202_101, 202_101), &[], &[]).figures(), Figure::ALL);
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused_with_the_words_that_can() {
+    let ask = |span: (u32, u32), figures: &[&str], dimensions: &[&str]| {
+        Question::new(unit("VN"), None, (month(span.0), month(span.1)), figures, dimensions, None).expect_err("refused")
+    };
+    let year = (202_101, 202_112);
+    let figure = ask(year, &["brith"], &[]);
+    assert_eq!(figure.reason, Reason::QueryInvalid);
+    assert!(figure.detail.contains("\"brith\"") && figure.detail.contains("births_order3"));
+    let dimension = ask(year, &[], &["year"]);
+    assert!(dimension.detail.contains("age_group, month, sex"), "{dimension}");
+    assert_eq!(ask((202_112, 202_101), &[], &[]).reason, Reason::QueryInvalid);
+    assert_eq!(ask((195_001, 200_001), &[], &[]).reason, Reason::QueryInvalid);
+}
+
+#[test]
+fn a_question_is_refused_where_its_units_are_not() {
+    let list = list();
+    let refused = |question: Question| question.on(&list).map(|_| ()).expect_err("refused").reason;
+    let year = (202_101, 202_112);
+    assert_eq!(refused(ask("9", None, year, &[], &[])), Reason::UnitUnknown);
+    assert_eq!(refused(ask("1", None, year, &[], &[]).restricted_to(unit("9"))), Reason::UnitUnknown);
+    assert_eq!(refused(ask("111", Some(Tier::ALL[1]), year, &[], &[])), Reason::QueryInvalid);
+    assert_eq!(refused(ask("2", Some(Tier::ALL[2]), year, &[], &[])), Reason::QueryInvalid);
+    let elsewhere = ask("1", None, year, &[], &[]).restricted_to(unit("2"));
+    let asked = elsewhere.on(&list).expect("known units");
+    assert_eq!((asked.scope(), asked.units().count()), (None, 0));
+}
+
+#[test]
+fn an_answer_too_large_is_refused_before_it_is_computed() {
+    let communes = (0..2_000).map(|n| [format!("{n:05}"), "X".into(), tiers()[3].into(), "VN".into()]);
+    let root = ["VN".to_string(), "Việt Nam".into(), tiers()[0].into(), String::new()];
+    let list = UnitList::from_rows("t", None, communes.chain([root])).expect("a list");
+    let all = ["month", "sex", "age_group"];
+    let refused = ask("VN", Some(Tier::ALL[3]), (200_001, 204_912), &[], &all);
+    assert_eq!(refused.on(&list).map(|_| ()).map_err(|refusal| refusal.reason), Err(Reason::TooLarge));
+    assert!(ask("VN", Some(Tier::ALL[3]), (202_101, 202_112), &[], &["month", "sex"]).on(&list).is_ok());
+}

@@ -4,8 +4,8 @@ use danso_proto::change::{Body, Change};
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
+use super::Fact;
 use super::stored::Label;
-use super::{Fact, HouseholdKey};
 use crate::calendar::Month;
 use crate::ledger::Entry;
 
@@ -47,15 +47,14 @@ impl RegisterChange {
         self.fact.household()
     }
 
-    pub(crate) fn person_ref(&self) -> Option<&Label> {
-        self.person_ref.as_ref()
+    /// The person's reference, to be kept with the person.
+    pub(crate) fn take_person_ref(&mut self) -> Option<Label> {
+        self.person_ref.take()
     }
 
-    /// The number of the household that it names.
-    pub(crate) fn take_household_label(&mut self) -> Option<(HouseholdKey, Label)> {
-        let label = self.household_no.take()?;
-        let id = self.fact.household()?;
-        Some((HouseholdKey { unit: self.fact.unit().clone(), id }, label))
+    /// The number of the household that it names, to be kept with the household.
+    pub(crate) fn take_household_label(&mut self) -> Option<(HouseholdId, Label)> {
+        Some((self.fact.household()?, self.household_no.take()?))
     }
 
     pub(crate) fn into_fact(self) -> Fact {
@@ -121,13 +120,8 @@ impl Intake {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Facts for the tests of this and of the next rooms, which have no entries.
-    pub(crate) fn taken(id: ChangeId, change: &Change, part: Option<IdentityPart>) -> Intake {
-        let mut intake = Intake::default();
-        intake.take_change(id, change, 1_609_459_200_000, part);
-        intake
-    }
+pub(crate) fn taken(id: ChangeId, change: &Change, part: Option<IdentityPart>) -> Intake {
+    let mut intake = Intake::default();
+    intake.take_change(id, change, super::samples::RECORDED_AT_MS, part);
+    intake
 }

@@ -55,7 +55,12 @@ impl Household {
         self.steps.iter().filter(|step| step.month <= month).map(|step| i64::from(step.delta)).sum()
     }
 
-    pub(crate) fn label(&mut self, label: &Label) -> bool {
+    /// Whether nothing is known about it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.number.is_none()
+    }
+
+    pub(crate) fn label(&mut self, label: Label) -> bool {
         Label::offer(&mut self.number, label, self.key.id)
     }
 

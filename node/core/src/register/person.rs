@@ -4,8 +4,8 @@ use danso_proto::change::Sex;
 use danso_proto::ids::{HouseholdId, PersonId, UnitCode};
 use serde::{Deserialize, Serialize};
 
+use super::Fact;
 use super::stored::{self, Label, StoredError};
-use super::{Fact, RegisterChange};
 
 /// A person as the register holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,8 +72,8 @@ impl Person {
     }
 
     /// Takes a label; says whether anything changed.
-    pub(crate) fn label(&mut self, change: &RegisterChange) -> bool {
-        change.person_ref().is_some_and(|label| Label::offer(&mut self.reference, label, self.id))
+    pub(crate) fn label(&mut self, reference: Label) -> bool {
+        Label::offer(&mut self.reference, reference, self.id)
     }
 
     /// Whether the fact is here. The whole fact is compared: the same id with another content is another author's.

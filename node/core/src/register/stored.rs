@@ -46,12 +46,16 @@ pub(crate) struct Label {
 }
 
 impl Label {
+    /// The lowest is the best.
+    pub(crate) fn rank(&self, owner: ChangeId) -> (bool, ChangeId, &str) {
+        (self.from != owner, self.from, &self.text)
+    }
+
     /// Puts the better of `held` and `offered` into `held`; says whether it changed.
-    pub(crate) fn offer(held: &mut Option<Label>, offered: &Label, owner: ChangeId) -> bool {
-        let rank = |label: &Label| (label.from != owner, label.from);
-        let better = held.as_ref().is_none_or(|h| (rank(offered), &offered.text) < (rank(h), &h.text));
+    pub(crate) fn offer(held: &mut Option<Label>, offered: Label, owner: ChangeId) -> bool {
+        let better = held.as_ref().is_none_or(|held| offered.rank(owner) < held.rank(owner));
         if better {
-            *held = Some(offered.clone());
+            *held = Some(offered);
         }
         better
     }

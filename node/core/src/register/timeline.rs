@@ -58,6 +58,3 @@ pub(crate) enum Event<'a> {
     Departure { other: Option<&'a UnitCode> },
     ContraceptionStart { method: Method },
 }
-
-#[cfg(test)]
-mod tests;
