@@ -145,11 +145,13 @@ struct Truth {
     method: Option<Method>,
 }
 
+type Life = Vec<(Month, Option<Truth>)>;
+
 #[derive(Debug, Default)]
 struct Script {
     facts: Vec<RegisterChange>,
     /// By person: sex, birth month, and the truth from each month on.
-    lives: Vec<(Sex, Month, Vec<(Month, Option<Truth>)>)>,
+    lives: Vec<(Sex, Month, Life)>,
     flows: BTreeMap<(Measure, Month), i64>,
     next: u32,
 }
@@ -435,7 +437,7 @@ fn labels_come_from_identity_parts_and_the_first_fact_names_best() {
             ..Default::default()
         })
     };
-    let mut facts = vec![
+    let mut facts = [
         labelled(0, "A", 0, 20210105, enrolled(None, Sex::Male, 195_001), part("001.1", "001")),
         labelled(1, "A", 0, 20210105, enrolled(Some(id(0)), Sex::Male, 197_001), part("001.2", "001")),
         labelled(2, "A", 20210210, 20210225, died(id(0)), part("1.1", "1")),
