@@ -1,0 +1,10 @@
+//! What the stories in `tests/stories` are told with: real nodes, the simulator's truth, the structure rules, the proto lint.
+//!
+//! It starts the built programs and reads what they print. It may not use their code: a story sees what an operator sees.
+
+pub mod federation;
+pub mod node;
+pub mod process;
+pub mod proto_lint;
+pub mod tidy;
+pub mod truth;
