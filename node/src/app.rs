@@ -14,6 +14,7 @@ use crate::store;
 use crate::telemetry::TelemetryError;
 
 pub mod cli;
+mod demo;
 mod init;
 mod join;
 mod run;

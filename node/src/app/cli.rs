@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use danso_core::calendar::PartialDate;
+use danso_core::messages::Lang;
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Refusal};
 
-use super::{init, join, run};
+use super::{demo, init, join, run};
 use crate::config::Address;
 use crate::token::Token;
 
@@ -63,6 +64,18 @@ enum Verb {
         /// Address that this node's own invites name.
         #[arg(long)]
         advertise: Option<Address>,
+    },
+    /// Show a whole federation on this machine: from communes' slips to the ministry's table, in under two minutes.
+    Demo {
+        /// Stay up afterwards and print commands to try.
+        #[arg(long)]
+        keep: bool,
+        /// Empty directory for the nodes; left out: a temporary one that is removed at the end.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Language: vi or en; left out: from LANG.
+        #[arg(long, value_parser = lang)]
+        lang: Option<Lang>,
     },
     /// Run the node until it is told to stop (SIGTERM, SIGINT).
     Run {
@@ -122,8 +135,16 @@ async fn act(verb: Verb) -> anyhow::Result<()> {
             eprintln!("Next: danso-node run --data {}", data.display());
             Ok(())
         }
+        Verb::Demo { keep, data, lang } => {
+            let lang = lang.unwrap_or_else(|| Lang::from_env(&std::env::var("LANG").unwrap_or_default()));
+            demo::demo(demo::Demo { keep, data, lang }).await
+        }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
     }
+}
+
+fn lang(text: &str) -> Result<Lang, String> {
+    Lang::parse(text).ok_or_else(|| "vi or en".into())
 }
 
 fn read_token(file: &Path) -> anyhow::Result<Token> {

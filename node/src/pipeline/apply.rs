@@ -59,6 +59,7 @@ pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: 
     let outcome = batch.with_households(households);
     tx.person_put(&outcome.persons).await?;
     tx.household_put(&outcome.households).await?;
+    tx.household_remove(&outcome.emptied).await?;
     tx.cube_add(&outcome.delta).await?;
     // Only a person that was here before can have old findings.
     tx.finding_remove(&known).await?;

@@ -82,13 +82,8 @@ impl Tx {
         let mut found = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("SELECT data FROM household WHERE (id, unit) IN (VALUES ");
-            let mut list = sql.separated(", ");
-            for key in chunk {
-                list.push("(").push_bind_unseparated(key.id.as_bytes().to_vec()).push_unseparated(", ");
-                list.push_bind_unseparated(key.unit.to_string()).push_unseparated(")");
-            }
-            sql.push(")");
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT data FROM household WHERE ");
+            push_household_keys(&mut sql, chunk);
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
                 let household = Household::from_bytes(row.get("data"));
                 found.push(household.map_err(|e| Error::inconsistent("household", "data", e))?);
@@ -109,6 +104,17 @@ impl Tx {
                     .push_bind(household.to_bytes());
             });
             sql.push(" ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data");
+            sql.build().execute(self.conn()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets households that nobody ever lived in, by all that is known now.
+    pub async fn household_remove(&mut self, keys: &[HouseholdKey]) -> Result<()> {
+        for chunk in keys.chunks(ROWS) {
+            let failed = self.failed();
+            let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM household WHERE ");
+            push_household_keys(&mut sql, chunk);
             sql.build().execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
@@ -278,6 +284,16 @@ impl Tx {
         let count = |i: usize| unsigned(row.get(i), "count", "count");
         Ok((count(0)?, count(1)?, count(2)?))
     }
+}
+
+fn push_household_keys(sql: &mut QueryBuilder<Sqlite>, keys: &[HouseholdKey]) {
+    sql.push("(id, unit) IN (VALUES ");
+    let mut list = sql.separated(", ");
+    for key in keys {
+        list.push("(").push_bind_unseparated(key.id.as_bytes().to_vec()).push_unseparated(", ");
+        list.push_bind_unseparated(key.unit.to_string()).push_unseparated(")");
+    }
+    sql.push(")");
 }
 
 fn sex_code(sex: Option<Sex>) -> i64 {
