@@ -23,7 +23,6 @@ pub struct Node {
     log: PathBuf,
     /// Lines in the log that said `ready` before the current run.
     ready_before: usize,
-    config: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -76,7 +75,6 @@ impl Node {
             listen: free_address(),
             log: dir.join(format!("{name}.log")),
             ready_before: 0,
-            config: None,
             child: None,
         }
     }
@@ -152,12 +150,8 @@ impl Node {
         let log =
             File::options().create(true).append(true).open(&self.log).expect("the story's directory can be written");
         // It stays in the test's process group: whatever ends the test run ends it too.
-        let mut command = Command::new(program("danso-node"));
-        command.args(["run".as_ref(), "--data".as_ref(), self.data.as_os_str()]);
-        if let Some(config) = &self.config {
-            command.args(["--config".as_ref(), config.as_os_str()]);
-        }
-        let child = command
+        let child = Command::new(program("danso-node"))
+            .args(["run".as_ref(), "--data".as_ref(), self.data.as_os_str()])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be opened twice"))
             .stderr(log)
@@ -169,11 +163,16 @@ impl Node {
         self.child = Some(child);
     }
 
-    /// Gives it a configuration file from its next start on.
-    pub fn configure(&mut self, text: &str) {
-        let path = self.log.with_extension("toml");
-        fs::write(&path, text).expect("the story's directory can be written");
-        self.config = Some(path);
+    /// Replaces an address in its configuration; it takes effect at the next start.
+    #[track_caller]
+    pub fn readdress(&mut self, from: &str, to: &str) {
+        let path = self.data.join("danso.toml");
+        let text = fs::read_to_string(&path).expect("a node has a configuration");
+        assert!(text.contains(from), "{} does not name {from}:\n{text}", path.display());
+        fs::write(&path, text.replace(from, to)).expect("a node's configuration can be written");
+        if self.listen == from {
+            to.clone_into(&mut self.listen);
+        }
     }
 
     /// Waits until the node that was started is ready.

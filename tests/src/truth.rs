@@ -27,7 +27,7 @@ pub struct Plan<'a> {
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { communes: &[], households: 15, months: 6, seed: 7, dirt_percent: 0 }
+        Self { communes: &[], households: 80, months: 12, seed: 7, dirt_percent: 0 }
     }
 }
 

@@ -21,17 +21,18 @@ const CORE: &[(&str, &[&str])] = &[
     ("sync", &["ledger", "verify"]),
 ];
 
-/// Rooms of the node and what each may use there; `app` may use all.
+/// Rooms of the node and what each may use there; `app` may use all. The lowest level has an order too, so that nothing goes round:
+/// clock, files; config; telemetry, keys; token, pki. `store` and `intake` stand apart from all of them.
 const NODE: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("config", &[]),
     ("files", &[]),
     ("intake", &[]),
     ("store", &[]),
-    ("telemetry", &[]),
+    ("config", &["files"]),
+    ("telemetry", &["config"]),
     ("keys", &["files"]),
-    ("token", &["files", "keys"]),
-    ("pki", &["files", "keys"]),
+    ("token", &["config", "files", "keys"]),
+    ("pki", &["clock", "config", "files", "keys", "telemetry"]),
     ("pipeline", &["store", "intake", "keys", "clock"]),
     ("answer", &["store"]),
     ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config"]),

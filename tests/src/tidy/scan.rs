@@ -87,7 +87,8 @@ pub fn paths(tokens: &[Token]) -> Vec<Path> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        if tokens[at].is("use") {
+        // `use<'a>` says what an `impl Trait` captures: no import.
+        if tokens[at].is("use") && !tokens.get(at + 1).is_some_and(|t| t.is("<")) {
             let line = tokens[at].line;
             let mut found = Vec::new();
             at = use_tree(tokens, at + 1, &[], &mut found);
@@ -115,7 +116,12 @@ fn use_tree(tokens: &[Token], mut at: usize, prefix: &[String], out: &mut Vec<Ve
         if token.is("{") {
             at += 1;
             while tokens.get(at).is_some_and(|t| !t.is("}")) {
+                let before = at;
                 at = use_tree(tokens, at, &segments, out);
+                if at == before {
+                    // No use tree after all; what is here is not for this function.
+                    return at + 1;
+                }
                 if tokens.get(at).is_some_and(|t| t.is(",")) {
                     at += 1;
                 }
@@ -377,6 +383,8 @@ mod tests {
             ["crate::store::self", "crate::store::Tx", "crate::keys", "x::y", "z"]
         );
         assert_eq!(seen("pub use a::*;"), ["pub", "a::*"]);
+        assert_eq!(seen("-> impl X + use<'_> { y(); }"), ["impl", "X", "use", "y"]);
+        assert_eq!(seen("use a {;b"), ["b"], "what is no use tree does not hold up the rest");
     }
 
     #[test]

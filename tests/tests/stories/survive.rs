@@ -21,10 +21,8 @@ const KILLS: u64 = 20;
 fn twenty_power_cuts_lose_nothing_and_count_nothing_twice() {
     let communes = ["17065", "16738"];
     let mut federation = Federation::over(&communes);
-    let truth = Truth::simulate(
-        &federation.path("sim"),
-        &Plan { communes: &communes, households: 30, months: 12, ..Plan::default() },
-    );
+    let truth =
+        Truth::simulate(&federation.path("sim"), &Plan { communes: &communes, households: 200, ..Plan::default() });
     let mut random = Random(SEED);
     let units: Vec<String> = federation.nodes().iter().map(|node| node.unit.clone()).collect();
     for kill in 0..KILLS {
@@ -98,11 +96,11 @@ fn a_child_finds_its_parent_at_another_address() {
     assert_eq!(federation.node_mut("420").stop(), DONE);
     let moved = danso_tests::node::free_address();
     let parent = federation.node_mut("420");
-    parent.listen.clone_from(&moved);
-    parent.configure(&format!("listen = \"{moved}\"\n"));
+    let before = parent.listen.clone();
+    parent.readdress(&before, &moved);
     parent.run();
     let child = federation.node_mut("17065");
-    child.configure(&format!("parent_address = \"{moved}\"\n"));
+    child.readdress(&before, &moved);
     child.run();
     child.import_all("changes", &truth.changes("17065"));
     assert_eq!(child.status_text("parent_address"), moved);
@@ -117,7 +115,8 @@ fn a_node_that_runs_twice_harms_nobody() {
     let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &communes, ..Plan::default() });
     assert_eq!(federation.node_mut("17065").stop(), DONE);
     let mut twin = federation.node("17065").copy(federation.dir(), "twin");
-    twin.configure(&format!("listen = \"{}\"\n", twin.listen));
+    let (listen, own) = (federation.node("17065").listen.clone(), twin.listen.clone());
+    twin.readdress(&listen, &own);
     federation.node_mut("17065").run();
     twin.run();
     for commune in communes {

@@ -13,10 +13,8 @@ const COMMUNES: [&str; 3] = ["17065", "17062", "16738"];
 #[test]
 fn every_tier_says_what_is_true() {
     let federation = Federation::over(&COMMUNES);
-    let truth = Truth::simulate(
-        &federation.path("sim"),
-        &Plan { communes: &COMMUNES, households: 25, months: 12, ..Plan::default() },
-    );
+    let truth =
+        Truth::simulate(&federation.path("sim"), &Plan { communes: &COMMUNES, households: 150, ..Plan::default() });
     for commune in COMMUNES {
         let node = federation.node(commune);
         node.import_all("households", &truth.households(commune));
