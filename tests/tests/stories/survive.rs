@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use danso_tests::federation::{Federation, ROOT};
+use danso_tests::federation::Federation;
 use danso_tests::process::{DONE, UNAVAILABLE, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
