@@ -7,13 +7,16 @@
 //! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki
 //! ```
 
+pub mod answer;
 pub mod clock;
 pub mod config;
 mod files;
 pub mod intake;
 pub mod keys;
+pub mod link;
 pub mod pipeline;
 pub mod pki;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod wire;

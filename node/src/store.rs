@@ -10,11 +10,13 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlStr, Transaction};
 
+mod figures;
 mod intake;
 mod ledger;
 mod peers;
 mod register;
 
+pub use figures::LogSize;
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use peers::{InviteRow, ReceiptRow};

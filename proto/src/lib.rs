@@ -13,7 +13,7 @@ pub mod merkle;
 pub mod package;
 pub mod proof;
 pub mod refusal;
-mod wire;
+pub mod wire;
 
 /// Generated from the `.proto` files. These types stay at the edge: rooms further in use the types of this crate.
 #[allow(missing_docs, clippy::all, reason = "generated code")]

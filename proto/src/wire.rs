@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 /// Walks over the fields of the outermost message; `visit` gets the field number and, for length-delimited fields, the content.
 /// `None` when the bytes are no protobuf message. Groups are not a part of proto3 and count as such bytes.
-pub(crate) fn walk<'a>(mut bytes: &'a [u8], mut visit: impl FnMut(u64, &'a [u8]) -> ControlFlow<()>) -> Option<()> {
+pub fn walk<'a>(mut bytes: &'a [u8], mut visit: impl FnMut(u64, &'a [u8]) -> ControlFlow<()>) -> Option<()> {
     while !bytes.is_empty() {
         let key = varint(&mut bytes)?;
         let content = match key & 7 {
@@ -37,7 +37,7 @@ pub(crate) fn walk<'a>(mut bytes: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])
 }
 
 /// How often `field` occurs in the outermost message; `None` when the bytes are no message.
-pub(crate) fn count(bytes: &[u8], field: u64) -> Option<usize> {
+pub fn count(bytes: &[u8], field: u64) -> Option<usize> {
     let mut found = 0;
     walk(bytes, |number, _| {
         found += usize::from(number == field);

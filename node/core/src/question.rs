@@ -3,6 +3,7 @@
 //! Three stages: [`Question`] is well-formed; [`Asked`] is a question put to one unit list, which knows what to read
 //! ([`Asked::plan`]); [`Asked::evaluate`] makes the cells. This room knows neither where rows are kept nor who asks.
 
+mod admit;
 mod age;
 mod asked;
 mod evaluate;
@@ -16,6 +17,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use crate::calendar::Month;
 use crate::tier::Tier;
 
+pub use admit::VALUE_MAX;
 pub use age::AgeGroup;
 pub use asked::{Asked, Read};
 pub use evaluate::{Cell, CubeRow, add_up};

@@ -304,7 +304,7 @@ fn sex_code(sex: Option<Sex>) -> i64 {
     }
 }
 
-fn sex_from(code: i64) -> Result<Option<Sex>> {
+pub(super) fn sex_from(code: i64) -> Result<Option<Sex>> {
     match code {
         0 => Ok(None),
         1 => Ok(Some(Sex::Male)),

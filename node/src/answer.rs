@@ -1,0 +1,229 @@
+//! Answers to questions about figures: from the node's own cube, or put together from those of its children.
+//!
+//! Every answer says what it was made from. It is a function of the question and of the logs counted: the same question on the same log
+//! sizes gives the same bytes, apart from `answered_at`. This room reads the store, and knows neither the pipeline, nor links, nor gRPC:
+//! who carries a question to a child, and who may ask, is for others.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danso_core::question::{Asked, CubeRow, add_up};
+use danso_core::units::UnitList;
+use danso_core::verify::Directory;
+use danso_proto::envelope::{ANSWER_TYPE, Envelope, SealError, Signer};
+use danso_proto::ids::{NodeId, UnitCode};
+use danso_proto::pb::query::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+use prost::Message as _;
+
+use crate::clock::Clock;
+use crate::store::{self, LogSize, Store, Tx};
+
+mod check;
+mod codec;
+mod combine;
+mod query;
+
+pub use check::check;
+pub use codec::{Answer, FrontierEntry};
+pub use combine::{Split, combine};
+pub use query::Query;
+
+/// Units whose rows are read at once: some tens of thousands of rows in the worst case, so that memory stays small.
+const UNITS_AT_ONCE: usize = 64;
+/// Rows that are turned into cells at once: some ten milliseconds of work, in which the thread does nothing else.
+const ROWS_AT_ONCE: usize = 100_000;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The question is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    /// The answer could not be signed.
+    #[error("the answer could not be signed")]
+    Seal(#[from] SealError),
+    /// The work was broken off.
+    #[error("the work on the answer was broken off")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// As a refusal with a reason code, for those who asked. What is behind a fault of ours goes to the node's log only.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            error => {
+                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, source, "answer: failed");
+                Refusal::new(Reason::Internal, error.to_string())
+            }
+        }
+    }
+}
+
+/// Makes answers.
+#[derive(Clone)]
+pub struct Answers {
+    store: Store,
+    signer: Arc<dyn Signer>,
+    me: NodeId,
+    clock: Arc<dyn Clock>,
+}
+
+impl Answers {
+    /// Answers of the node `me` from its `store`, signed with its log key.
+    pub fn new(store: Store, signer: Arc<dyn Signer>, me: NodeId, clock: Arc<dyn Clock>) -> Self {
+        Self { store, signer, me, clock }
+    }
+
+    /// Reads a query; without a list version it is about the list in force today.
+    ///
+    /// # Errors
+    /// As [`Query::read`].
+    pub fn query(&self, directory: &Directory, query: &pb::Query) -> Result<Query, Refusal> {
+        Query::read(query, directory, self.clock.now_ms())
+    }
+
+    /// The answer from the own cube to a question about the own unit or one below it.
+    ///
+    /// # Errors
+    /// `out_of_scope` for another unit, `too_large` for an answer over its bound, and faults of the store.
+    pub async fn local(&self, directory: &Directory, query: &Query) -> Result<Answer, Error> {
+        self.check_scope(directory, query.list(), query.question().unit())?;
+        let asked = query.asked()?;
+        let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
+        self.about(directory, query, &asked, &units).await
+    }
+
+    /// The answer to a question of the parent, as an envelope signed with the log key. It is made from the own cube alone.
+    ///
+    /// # Errors
+    /// `query_invalid`, `units_version_unknown`, `unit_unknown`; `out_of_scope` unless `within` is the own unit or one below it; `too_large`;
+    /// `internal`.
+    pub async fn sealed(&self, directory: &Directory, query: Bytes, nonce: [u8; 16]) -> Result<Bytes, Refusal> {
+        let query = pb::Query::decode(query).map_err(|_| Refusal::new(Reason::QueryInvalid, "not a query"))?;
+        let query = self.query(directory, &query)?;
+        self.seal(directory, query, nonce).await.map_err(Error::refusal)
+    }
+
+    async fn seal(&self, directory: &Directory, query: Query, nonce: [u8; 16]) -> Result<Bytes, Error> {
+        let Some(within) = query.question().within() else {
+            return Err(Refusal::new(Reason::OutOfScope, "a parent asks within one of its child's units").into());
+        };
+        self.check_scope(directory, query.list(), within)?;
+        let asked = query.asked()?;
+        let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
+        let answer = self.about(directory, &query, &asked, &units).await?;
+        let signer = self.signer.clone();
+        // Up to 64 MiB are encoded and hashed: not on a thread that carries links.
+        tokio::task::spawn_blocking(move || {
+            let payload = answer.encode(nonce)?;
+            Ok(Envelope::seal(ANSWER_TYPE, &payload, &[&*signer])?.bytes().clone())
+        })
+        .await?
+    }
+
+    /// Which children a question concerns, and which units none of them covers.
+    ///
+    /// # Errors
+    /// `out_of_scope` for a question about a unit that is neither the own one nor below it; `unit_unknown` when a child serves a unit
+    /// that is not in the list asked about, so that nobody can say what it covers.
+    pub fn split(&self, directory: &Directory, query: &Query) -> Result<Split, Refusal> {
+        self.check_scope(directory, query.list(), query.question().unit())?;
+        combine::split(directory, &self.me, query)
+    }
+
+    /// The answer from the own cube for the units that no child covers: the own part of what [`combine()`] puts together.
+    ///
+    /// # Errors
+    /// `too_large`, and faults of the store.
+    pub async fn rest(&self, directory: &Directory, query: &Query, split: &Split) -> Result<Answer, Error> {
+        self.about(directory, query, &query.asked()?, &split.rest).await
+    }
+
+    /// The answer from the rows about `units`, with what was in the store at one moment.
+    async fn about(
+        &self,
+        directory: &Directory,
+        query: &Query,
+        asked: &Asked<'_>,
+        units: &[UnitCode],
+    ) -> Result<Answer, Error> {
+        let mut tx = self.store.read("answer").await?;
+        let counted: HashSet<&UnitCode> = units.iter().collect();
+        let findings = tx.finding_counts().await?;
+        let findings = findings.iter().filter(|(unit, _)| counted.contains(unit)).map(|(_, count)| count).sum();
+        let frontier = frontier(directory, query.list(), units, tx.record_logs().await?);
+        let cells = cells(&mut tx, asked, units).await?;
+        let answer = Answer {
+            query: query.clone(),
+            node: self.me.clone(),
+            answered_at_ms: self.clock.now_ms(),
+            frontier,
+            findings,
+            asked: Vec::new(),
+            cells,
+        };
+        answer.check_size()?;
+        Ok(answer)
+    }
+
+    /// A node answers for its own unit and those below it.
+    fn check_scope(&self, directory: &Directory, list: &UnitList, unit: &UnitCode) -> Result<(), Refusal> {
+        let own = directory.node(&self.me).map_or_else(|| self.me.unit(), |node| node.unit().clone());
+        if list.is_within(unit, &own) {
+            return Ok(());
+        }
+        let detail = format!("{} serves {own}; {unit} is not in it in {}", self.me, list.version());
+        Err(Refusal::new(Reason::OutOfScope, detail))
+    }
+}
+
+async fn cells(
+    tx: &mut Tx,
+    asked: &Asked<'_>,
+    units: &[UnitCode],
+) -> Result<Vec<danso_core::question::Cell>, store::Error> {
+    let plan = asked.plan();
+    let mut cells = Vec::new();
+    let mut rows: Vec<CubeRow> = Vec::new();
+    // Cells of different rows add up, so that the rows need not be in memory together.
+    for units in units.chunks(UNITS_AT_ONCE) {
+        for read in &plan {
+            rows.append(&mut tx.cube_sum(units, read).await?);
+        }
+        if rows.len() >= ROWS_AT_ONCE {
+            cells.append(&mut asked.evaluate(rows.drain(..)));
+            cells = add_up(cells);
+        }
+    }
+    cells.append(&mut asked.evaluate(rows));
+    Ok(add_up(cells))
+}
+
+/// The logs whose entries can be about `units`: of authors in one of them, or above.
+fn frontier(directory: &Directory, list: &UnitList, units: &[UnitCode], logs: Vec<LogSize>) -> Vec<FrontierEntry> {
+    let places: HashSet<&UnitCode> =
+        units.iter().flat_map(|unit| list.ancestors(unit).map(|above| &above.code)).collect();
+    let counts = |log: &LogSize| {
+        // An author of a unit that this list does not have any more stands where the first author above it stands that has one: its
+        // entries may be about units there.
+        let mut lineage = directory.lineage(log.log.node()).filter_map(|node| directory.node(node));
+        lineage.find(|node| list.contains(node.unit())).is_some_and(|node| places.contains(node.unit()))
+    };
+    let mut frontier: Vec<FrontierEntry> = logs
+        .into_iter()
+        .filter(counts)
+        .map(|log| FrontierEntry { log: log.log, size: log.size, recorded_at_ms: log.recorded_at_ms })
+        .collect();
+    frontier.sort_unstable();
+    frontier
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Whether a child's answer is its own, new, and about what was asked. Nothing of it is used before all of it was found right.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use danso_core::question::{Asked, Cell};
+use danso_core::verify::{Directory, Node};
+use danso_proto::envelope::{Envelope, open_answer};
+use danso_proto::ids::{LogId, Stream};
+use danso_proto::pb::query::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+use danso_proto::{limits, wire};
+use prost::Message as _;
+
+use super::codec::cell_from_pb;
+use super::{Answer, FrontierEntry, Query};
+
+/// Field numbers of `danso.query.v1.Answer`.
+const HEADER: u64 = 1;
+/// See [`HEADER`].
+const CELLS: u64 = 2;
+/// See [`HEADER`].
+const NONCE: u64 = 3;
+/// Field number of the frontier in the header.
+const FRONTIER: u64 = 4;
+
+/// Checks the envelope in which `child` answers `asked`: signed with its log key, with this nonce, to this very question, with cells that
+/// belong to it, each once and in canonical order, counted from logs of the child and of nodes below it.
+///
+/// # Errors
+/// `answer_invalid`, which says what is wrong.
+pub fn check(
+    envelope: Bytes,
+    child: &Node,
+    directory: &Directory,
+    asked: &Query,
+    nonce: [u8; 16],
+) -> Result<Answer, Refusal> {
+    let wrong = |why: String| Refusal::new(Reason::AnswerInvalid, format!("{}: {why}", child.id()));
+    let payload = Envelope::decode_answer(envelope)
+        .and_then(|envelope| open_answer(&envelope, child.key()))
+        .map_err(|refusal| wrong(refusal.to_string()))?;
+    let put = asked.asked()?;
+    let Parts { header, cells, nonce: answered } = parts(&payload, &put).map_err(wrong)?;
+    if answered != nonce {
+        return Err(wrong("it answers another asking of the question".into()));
+    }
+    if header.query.as_ref() != Some(&asked.to_pb()) {
+        return Err(wrong("it answers another question".into()));
+    }
+    if header.node != child.id().as_str() {
+        return Err(wrong("it names another node".into()));
+    }
+    if !header.asked.is_empty() {
+        return Err(wrong("it is not from the child's own cube".into()));
+    }
+    // So many that the sum over all nodes cannot overflow, and more than there are entries.
+    if header.findings > u64::from(u32::MAX) {
+        return Err(wrong("its number of findings is not believed".into()));
+    }
+    let frontier = frontier(&header.frontier, child, directory).map_err(wrong)?;
+    Ok(Answer {
+        query: asked.clone(),
+        node: child.id().clone(),
+        answered_at_ms: header.answered_at_ms,
+        frontier,
+        findings: header.findings,
+        asked: Vec::new(),
+        cells,
+    })
+}
+
+struct Parts {
+    header: pb::AnswerHeader,
+    cells: Vec<Cell>,
+    nonce: Vec<u8>,
+}
+
+/// Takes the message apart field by field: a message that is decoded as a whole could ask for a hundred times its size in memory.
+fn parts(payload: &[u8], asked: &Asked<'_>) -> Result<Parts, String> {
+    let (mut header, mut nonce) = (None, None);
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut wrong = None;
+    let walked = wire::walk(payload, |field, content| {
+        let step = match field {
+            HEADER if header.is_none() => read_header(content).map(|read| header = Some(read)),
+            NONCE if nonce.is_none() => {
+                nonce = Some(content.to_vec());
+                Ok(())
+            }
+            CELLS => read_cell(content, asked, cells.last()).map(|cell| cells.push(cell)),
+            HEADER | NONCE => Err("a part that may stand once stands twice".into()),
+            // Of a newer version of the protocol.
+            _ => Ok(()),
+        };
+        match step {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(why) => {
+                wrong = Some(why);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    match (walked, wrong, header, nonce) {
+        (_, Some(why), ..) => Err(why),
+        (Some(()), None, Some(header), Some(nonce)) => Ok(Parts { header, cells, nonce }),
+        _ => Err("it is no answer".into()),
+    }
+}
+
+fn read_header(content: &[u8]) -> Result<pb::AnswerHeader, String> {
+    match wire::count(content, FRONTIER) {
+        Some(logs) if logs <= limits::HEADS_MAX => {}
+        _ => return Err("its header has too many logs, or is none".into()),
+    }
+    pb::AnswerHeader::decode(content).map_err(|_| "its header does not read".into())
+}
+
+fn read_cell(content: &[u8], asked: &Asked<'_>, last: Option<&Cell>) -> Result<Cell, String> {
+    let cell = pb::Cell::decode(content).ok().and_then(|cell| cell_from_pb(&cell)).ok_or("a cell does not read")?;
+    if !asked.admits(&cell) {
+        return Err(format!("a cell about {} was not asked for, or has no possible value", cell.unit));
+    }
+    let place = |cell: &Cell| (cell.unit.clone(), cell.figure, cell.month, cell.sex, cell.age_group);
+    if last.is_some_and(|last| place(last) >= place(&cell)) {
+        return Err(format!("its cells about {} stand twice or out of order", cell.unit));
+    }
+    Ok(cell)
+}
+
+fn frontier(entries: &[pb::FrontierEntry], child: &Node, directory: &Directory) -> Result<Vec<FrontierEntry>, String> {
+    let mut frontier: Vec<FrontierEntry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let log: LogId = entry.log.parse().map_err(|_| "its frontier names no log")?;
+        if *log.stream() != Stream::Records || !directory.lineage(log.node()).any(|node| node == child.id()) {
+            return Err(format!("{log} is not a log of its records"));
+        }
+        if entry.size == 0 || frontier.last().is_some_and(|last| last.log >= log) {
+            return Err(format!("{log} is empty, stands twice or out of order in its frontier"));
+        }
+        frontier.push(FrontierEntry { log, size: entry.size, recorded_at_ms: entry.recorded_at_ms });
+    }
+    Ok(frontier)
+}

@@ -1,0 +1,81 @@
+//! One answer from several: who covers which part of a question, and the sum of the parts.
+//!
+//! A question goes to every child that serves a unit in what is asked about, or above it, each restricted to its own unit. Moves compare with
+//! the boundary of the unit asked about, whoever answers, so that the parts add up. What the node itself wrote about a unit that a child
+//! covers (before that unit had a node) is in no child's cube, and so not in the sum: the frontier shows it.
+
+use std::collections::BTreeMap;
+
+use danso_core::question::add_up;
+use danso_core::verify::Directory;
+use danso_proto::ids::{LogId, NodeId, UnitCode};
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::{Answer, FrontierEntry, Query};
+
+/// Who answers which part of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The children to ask, by id, and what to ask each.
+    pub children: Vec<(NodeId, Query)>,
+    /// The units that no child covers, by code: the node's own part.
+    pub rest: Vec<UnitCode>,
+}
+
+/// See [`super::Answers::split`].
+pub(super) fn split(directory: &Directory, me: &NodeId, query: &Query) -> Result<Split, Refusal> {
+    let asked = query.asked()?;
+    let list = query.list();
+    let Some(scope) = asked.scope() else {
+        return Ok(Split { children: Vec::new(), rest: Vec::new() });
+    };
+    let mut children = Vec::new();
+    let mut covered = Vec::new();
+    for child in directory.children(me) {
+        let unit = child.unit();
+        if !list.contains(unit) {
+            let detail = format!("child {} serves {unit}, which is not in {}", child.id(), list.version());
+            return Err(Refusal::new(Reason::UnitUnknown, detail));
+        }
+        let within = if list.is_within(unit, scope) {
+            unit
+        } else if list.is_within(scope, unit) {
+            scope
+        } else {
+            continue;
+        };
+        children.push((child.id().clone(), query.restricted_to(within.clone())));
+        covered.push(within.clone());
+    }
+    let is_covered = |unit: &UnitCode| covered.iter().any(|within| list.is_within(unit, within));
+    let rest = asked.units().map(|unit| &unit.code).filter(|unit| !is_covered(unit)).cloned().collect();
+    Ok(Split { children, rest })
+}
+
+/// The answer that `own` (from [`super::Answers::rest`]) and those of the children asked make together: sums of cells, the union of the
+/// frontiers, the sum of findings. The order of `children` does not matter.
+///
+/// # Errors
+/// `too_large`.
+pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
+    let mut answer = own;
+    let mut frontier: BTreeMap<LogId, (u64, i64)> =
+        answer.frontier.drain(..).map(|entry| (entry.log, (entry.size, entry.recorded_at_ms))).collect();
+    for child in children {
+        answer.asked.push(child.node);
+        answer.cells.extend(child.cells);
+        answer.findings = answer.findings.saturating_add(child.findings);
+        for entry in child.frontier {
+            let kept = frontier.entry(entry.log).or_default();
+            *kept = (*kept).max((entry.size, entry.recorded_at_ms));
+        }
+    }
+    answer.asked.sort_unstable();
+    answer.cells = add_up(answer.cells);
+    answer.frontier = frontier
+        .into_iter()
+        .map(|(log, (size, recorded_at_ms))| FrontierEntry { log, size, recorded_at_ms })
+        .collect();
+    answer.check_size()?;
+    Ok(answer)
+}

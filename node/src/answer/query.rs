@@ -1,0 +1,113 @@
+//! A question and the unit list that its codes belong to, in the one form in which it is named, signed and compared.
+
+use std::sync::Arc;
+
+use danso_core::calendar::{Month, VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
+use danso_core::question::{Asked, Question};
+use danso_core::tier::Tier;
+use danso_core::units::UnitList;
+use danso_core::verify::Directory;
+use danso_proto::ids::UnitCode;
+use danso_proto::pb::query::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+
+/// A question that one unit list understands. Equal queries have equal protobuf bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    list: Arc<UnitList>,
+    question: Question,
+}
+
+impl Query {
+    /// A question about units of `list`.
+    ///
+    /// # Errors
+    /// As [`Question::on`].
+    pub fn new(list: Arc<UnitList>, question: Question) -> Result<Self, Refusal> {
+        question.on(&list)?;
+        Ok(Self { list, question })
+    }
+
+    /// Reads a query; without a list version it is about the list in force at `now_ms` in Viet Nam.
+    ///
+    /// # Errors
+    /// `query_invalid`, `units_version_unknown`, `unit_unknown`, `too_large`.
+    pub fn read(query: &pb::Query, directory: &Directory, now_ms: i64) -> Result<Self, Refusal> {
+        let list = if query.units_version.is_empty() {
+            let today = civil_from_unix_ms(now_ms, VIET_NAM_OFFSET_MINUTES);
+            let list = directory.units().in_force(today);
+            list.ok_or_else(|| Refusal::new(Reason::UnitsVersionUnknown, "no unit list is in force here"))?
+        } else {
+            let version: String = query.units_version.chars().take(32).collect();
+            let list = directory.units().get(&query.units_version);
+            list.ok_or_else(|| Refusal::new(Reason::UnitsVersionUnknown, version))?
+        };
+        let question = Question::new(
+            unit(&query.unit)?,
+            if query.by.is_empty() { None } else { Some(tier(&query.by)?) },
+            (month(query.from)?, month(query.to)?),
+            &query.measures,
+            &query.dimensions,
+            if query.within.is_empty() { None } else { Some(unit(&query.within)?) },
+        )?;
+        Self::new(list.clone(), question)
+    }
+
+    /// The canonical form.
+    pub fn to_pb(&self) -> pb::Query {
+        let question = &self.question;
+        pb::Query {
+            units_version: self.list.version().to_owned(),
+            unit: question.unit().to_string(),
+            by: question.by().map(|tier| tier.to_string()).unwrap_or_default(),
+            from: question.from().ymm(),
+            to: question.to().ymm(),
+            measures: question.figures().iter().map(ToString::to_string).collect(),
+            dimensions: question.dimensions().iter().map(ToString::to_string).collect(),
+            within: question.within().map(UnitCode::to_string).unwrap_or_default(),
+        }
+    }
+
+    /// The list.
+    pub fn list(&self) -> &UnitList {
+        &self.list
+    }
+
+    /// The question.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// The same, about the records of `within` and the units below only.
+    #[must_use]
+    pub fn restricted_to(&self, within: UnitCode) -> Self {
+        Self { list: self.list.clone(), question: self.question.restricted_to(within) }
+    }
+
+    /// The question put to its list.
+    ///
+    /// # Errors
+    /// As [`Question::on`].
+    pub fn asked(&self) -> Result<Asked<'_>, Refusal> {
+        self.question.on(&self.list)
+    }
+}
+
+fn unit(code: &str) -> Result<UnitCode, Refusal> {
+    code.parse().map_err(|error: danso_proto::ids::IdError| invalid(error.to_string()))
+}
+
+fn tier(word: &str) -> Result<Tier, Refusal> {
+    Tier::parse(word).ok_or_else(|| {
+        let known: Vec<&str> = Tier::ALL.iter().map(|tier| tier.name()).collect();
+        invalid(format!("no tier {:?}; there are {}", word.chars().take(32).collect::<String>(), known.join(", ")))
+    })
+}
+
+fn month(ymm: u32) -> Result<Month, Refusal> {
+    Month::from_ymm(ymm).map_err(|error| invalid(format!("month {ymm}: {error}")))
+}
+
+fn invalid(detail: String) -> Refusal {
+    Refusal::new(Reason::QueryInvalid, detail)
+}
