@@ -93,7 +93,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
         listen: listen.clone(),
     });
-    let queries = wire::query::Queries::new(pipeline.clone(), answers, children, clock);
+    let queries = wire::query::Queries::new(pipeline.clone(), answers, children);
     let mut operator =
         tokio::spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
     let mut exchange = tokio::spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));

@@ -20,6 +20,9 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::answer::{self, Answer, Answers, Query};
+use crate::keys::random_bytes;
+use crate::link::Children;
+use crate::pipeline::Handle;
 
 /// Cells in one message: some 100 KiB, a tenth of what a message may have.
 const CELLS_PER_MESSAGE: usize = 2_000;
@@ -41,25 +44,27 @@ pub trait AskChild: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
 }
 
+/// The directory as it is when a question comes.
+type CurrentDirectory = Box<dyn Fn() -> Arc<Directory> + Send + Sync>;
+
 /// The service.
-pub struct Queries<A> {
+pub struct Queries<A = Children> {
     answers: Answers,
-    directory: Arc<dyn Fn() -> Arc<Directory> + Send + Sync>,
+    directory: CurrentDirectory,
     children: A,
+    /// 16 fresh random bytes.
     nonce: fn() -> [u8; 16],
 }
 
-impl<A: AskChild> Queries<A> {
-    /// A service that answers with `answers`, under the directory that `directory` gives at each question. `nonce` gives random bytes.
-    pub fn new(
-        answers: Answers,
-        directory: Arc<dyn Fn() -> Arc<Directory> + Send + Sync>,
-        children: A,
-        nonce: fn() -> [u8; 16],
-    ) -> Self {
-        Self { answers, directory, children, nonce }
+impl Queries {
+    /// A service that answers with `answers` under the directory of `pipeline`, and asks `children`.
+    pub fn new(pipeline: Handle, answers: Answers, children: Children) -> Self {
+        let directory: CurrentDirectory = Box::new(move || pipeline.snapshot().directory_arc());
+        Self { answers, directory, children, nonce: random_bytes }
     }
+}
 
+impl<A: AskChild> Queries<A> {
     /// The answer to a request.
     ///
     /// # Errors
@@ -180,9 +185,9 @@ impl<A: AskChild> QueryService for Queries<A> {
     }
 }
 
-impl AskChild for crate::link::Children {
+impl AskChild for Children {
     async fn ask(&self, node: &NodeId, query: Bytes, nonce: [u8; 16]) -> Result<Vec<u8>, Refusal> {
-        crate::link::Children::ask(self, node, query, nonce).await
+        Children::ask(self, node, query, nonce).await
     }
 }
 
