@@ -74,7 +74,7 @@ enum Verb {
         #[arg(long)]
         data: Option<PathBuf>,
         /// Language: vi or en; left out: from LANG.
-        #[arg(long, value_parser = lang)]
+        #[arg(long)]
         lang: Option<Lang>,
     },
     /// Run the node until it is told to stop (SIGTERM, SIGINT).
@@ -136,15 +136,11 @@ async fn act(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Demo { keep, data, lang } => {
-            let lang = lang.unwrap_or_else(|| Lang::from_env(&std::env::var("LANG").unwrap_or_default()));
+            let lang = lang.unwrap_or_else(|| Lang::from_env_value(&std::env::var("LANG").unwrap_or_default()));
             demo::demo(demo::Demo { keep, data, lang }).await
         }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
     }
-}
-
-fn lang(text: &str) -> Result<Lang, String> {
-    Lang::parse(text).ok_or_else(|| "vi or en".into())
 }
 
 fn read_token(file: &Path) -> anyhow::Result<Token> {

@@ -1,0 +1,237 @@
+//! A node's pipeline on a temporary store, and authors that seal entries by themselves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danso_core::ledger::{Draft, LogHead, Sealing, seal};
+use danso_core::units::UnitList;
+use danso_core::verify::Position;
+use danso_proto::change::{Body, Change, EventDate, ForwardingPolicy, Genesis, NodeEnrolled, PersonEnrolled, Sex};
+use danso_proto::checkpoint::{self, Checkpoint};
+use danso_proto::envelope::{PublicKey, Signer as _, SoftwareSigner};
+use danso_proto::identity::IdentityPart;
+use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::merkle::CompactTree;
+use danso_proto::package::{Package, SealedEntry};
+use danso_proto::refusal::Reason;
+
+use crate::clock::ManualClock;
+use crate::pipeline::{Handle, Outfit, Received, found};
+use crate::store::{CubeFilter, Store};
+
+const NOW_MS: i64 = 1_640_995_200_000;
+const VERSION: &str = "vn-2024";
+
+pub(super) fn signer(secret: u8) -> SoftwareSigner {
+    SoftwareSigner::from_secret(&[secret; 32])
+}
+
+pub(super) fn code(unit: &str) -> UnitCode {
+    unit.parse().expect("unit code")
+}
+
+/// A change with its identity part.
+pub(super) type Said = (Change, Option<IdentityPart>);
+
+/// Somebody enrolled from the household book.
+pub(super) fn enrolled(unit: &str, birth_month: u32) -> Said {
+    let body = Body::PersonEnrolled(PersonEnrolled {
+        household: None,
+        sex: Sex::Female,
+        birth_month,
+        marital_status: None,
+        method: None,
+        resident_since: None,
+    });
+    let change = Change {
+        unit: code(unit),
+        hamlet: String::new(),
+        event_date: None,
+        reported_on: None,
+        identity_commitment: None,
+        body,
+    };
+    (change, Some(IdentityPart { full_name: "Vi Thị Mai".into(), ..Default::default() }))
+}
+
+/// Something that happened on a day (yyyymmdd), without identity.
+pub(super) fn happened(unit: &str, body: Body, day: u32) -> Said {
+    let (mut change, _) = enrolled(unit, 198_001);
+    change.body = body;
+    change.event_date = Some(EventDate::solar(day));
+    change.reported_on = Some(day);
+    (change, None)
+}
+
+/// A draft of one change; `n` makes its id.
+pub(super) fn draft((change, part): Said, n: u8) -> Draft {
+    Draft { first_id: ChangeId::first(NOW_MS as u64, [n; 6]), changes: vec![change], parts: vec![part] }
+}
+
+/// Somebody who seals entries of one log, outside of any pipeline.
+#[derive(Clone)]
+pub(super) struct Author {
+    pub(super) log: LogId,
+    pub(super) signer: Arc<SoftwareSigner>,
+    pub(super) position: Position,
+    tree: CompactTree,
+    n: u8,
+}
+
+impl Author {
+    fn new(node: NodeId, secret: u8) -> Self {
+        let log = LogId::new(node, Stream::Records);
+        Self { log, signer: Arc::new(signer(secret)), position: Position::default(), tree: CompactTree::default(), n: secret }
+    }
+
+    /// The next entry.
+    pub(super) fn entry(&mut self, said: Vec<Said>) -> SealedEntry {
+        self.n = self.n.wrapping_add(16);
+        let (changes, parts) = said.into_iter().unzip();
+        let draft = Draft { first_id: ChangeId::first(NOW_MS as u64, [self.n; 6]), changes, parts };
+        let sealing = Sealing {
+            log: &self.log,
+            position: self.position,
+            recorded_at_ms: NOW_MS,
+            units_version: VERSION,
+            salt_seed: [self.n; 32],
+            signer: &*self.signer,
+        };
+        let (envelope, parts) = seal(draft, &sealing).expect("sealed");
+        let leaf = envelope.leaf_hash();
+        self.tree.push(leaf);
+        self.position = Position { size: self.position.size + 1, last_leaf: Some(leaf) };
+        SealedEntry { envelope: envelope.bytes().clone(), parts }
+    }
+
+    /// A package; with the checkpoint for where the author stands now, if wanted.
+    pub(super) fn package(&self, first: u64, entries: Vec<SealedEntry>, with_checkpoint: bool) -> Package {
+        let head = Checkpoint { log: self.log.clone(), size: self.tree.size(), root: self.tree.root() };
+        let checkpoint = with_checkpoint.then(|| checkpoint::sign(&head, &*self.signer).expect("signed"));
+        Package { log: self.log.clone(), first, entries, checkpoint }
+    }
+}
+
+/// The root's pipeline.
+pub(super) struct Bed {
+    pub(super) handle: Handle,
+    pub(super) root: Arc<SoftwareSigner>,
+    store: Store,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("directory");
+        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
+        let root = Arc::new(signer(200));
+        let public = *root.public_key().as_bytes();
+        let node = NodeId::new(&code("VN"), &public);
+        let body = Body::Genesis(Genesis {
+            node: node.clone(),
+            unit: code("VN"),
+            log_public_key: public,
+            trust_domain: "test".into(),
+        });
+        let log = LogId::new(node.clone(), Stream::Directory);
+        let sealing = Sealing {
+            log: &log,
+            position: LogHead::default().position(),
+            recorded_at_ms: NOW_MS,
+            units_version: VERSION,
+            salt_seed: [0; 32],
+            signer: &*root,
+        };
+        let (genesis, _) = seal(about("VN", body, 1), &sealing).expect("genesis");
+        found(&store, &node, genesis, Fingerprint::of_key(&public), NOW_MS).await.expect("founded");
+        let bed = Self { handle: start(&store, &root).await, root, store, dir };
+        let rows = [
+            ["VN", "Việt Nam", "central", ""],
+            ["40", "Nghệ An", "province", "VN"],
+            ["17065", "Châu Quang", "commune", "40"],
+            ["17035", "Quỳ Hợp", "commune", "40"],
+            ["16738", "Kim Sơn", "commune", "40"],
+        ];
+        let list = UnitList::from_rows(VERSION, None, rows).expect("list");
+        let parts = list.split(2).into_iter().zip(10..).map(|(part, n)| about("VN", Body::UnitsPublished(part), n));
+        bed.handle.write(Stream::Directory, parts.collect()).await.expect("published");
+        bed
+    }
+
+    /// Enrols a node for a unit.
+    pub(super) async fn child(&self, unit: &str, secret: u8) -> Author {
+        let public = *signer(secret).public_key().as_bytes();
+        let node = NodeId::new(&code(unit), &public);
+        let body = Body::NodeEnrolled(NodeEnrolled {
+            node: node.clone(),
+            unit: code(unit),
+            log_public_key: public,
+            policy: ForwardingPolicy::Full,
+        });
+        self.handle.write(Stream::Directory, vec![about(unit, body, secret)]).await.expect("enrolled");
+        Author::new(node, secret)
+    }
+
+    pub(super) async fn receive(&self, package: Package) -> Received {
+        self.handle.receive(package).await.expect("queued").await.expect("the store works")
+    }
+
+    pub(super) fn root_key(&self) -> PublicKey {
+        *self.root.public_key()
+    }
+
+    /// Persons, waiting slips, findings.
+    pub(super) async fn counts(&self) -> (u64, u64, u64) {
+        self.store.read("test").await.expect("store").counts().await.expect("counts")
+    }
+
+    /// Residents of a unit by the cube, as of today.
+    pub(super) async fn residents(&self, unit: &str) -> i64 {
+        let filter = CubeFilter {
+            units: vec![code(unit)],
+            measures: vec![(danso_core::cube::Measure::Residents, None)],
+            to: danso_core::calendar::Month::from_ymm(202_112).expect("month"),
+        };
+        let rows = self.store.read("test").await.expect("store").cube_read(&filter).await.expect("cube");
+        rows.iter().map(|(_, count)| count).sum()
+    }
+
+    pub(super) async fn findings(&self) -> Vec<Reason> {
+        let findings = self.store.read("test").await.expect("store").finding_list().await.expect("findings");
+        findings.into_iter().map(|finding| finding.reason).collect()
+    }
+
+    /// The envelopes of a log.
+    pub(super) async fn stored(&self, log: &LogId) -> Vec<Bytes> {
+        let snapshot = self.handle.snapshot();
+        let pk = snapshot.log(log).expect("the log").pk;
+        let entries = self.store.read("test").await.expect("store").entry_read(pk, 0, 100, usize::MAX).await;
+        entries.expect("entries").into_iter().map(|entry| entry.envelope).collect()
+    }
+
+    /// The same node after its process ended.
+    pub(super) async fn restarted(self) -> Self {
+        let Self { handle, root, store, dir } = self;
+        drop(handle);
+        store.close().await;
+        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
+        Self { handle: start(&store, &root).await, root, store, dir }
+    }
+}
+
+async fn start(store: &Store, root: &Arc<SoftwareSigner>) -> Handle {
+    let outfit = Outfit {
+        store: store.clone(),
+        signer: root.clone(),
+        clock: Arc::new(ManualClock::new(NOW_MS)),
+        anchor: root.public_key().fingerprint(),
+    };
+    Handle::start(outfit).await.expect("started")
+}
+
+/// A draft for a directory log.
+fn about(unit: &str, body: Body, n: u8) -> Draft {
+    let (mut change, _) = enrolled(unit, 198_001);
+    change.body = body;
+    draft((change, None), n)
+}
