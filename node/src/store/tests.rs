@@ -1,1 +1,86 @@
-//! (being written)
+//! The store's own promises: what is undone leaves nothing, what does not read is named, a newer database is not touched.
+
+use super::*;
+
+async fn opened() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().expect("directory");
+    let store = Store::open(&dir.path().join("danso.db")).await.expect("opened");
+    (dir, store)
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_leaves_nothing() {
+    let (_dir, store) = opened().await;
+    let failed: Result<()> = store
+        .run_tx("test", async |tx| {
+            tx.meta_put("key", b"value").await?;
+            Err(Error::inconsistent("test", "test", "on purpose"))
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(store.read("test").await.expect("view").meta_get("key").await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn a_view_is_one_state_of_the_store() {
+    let (_dir, store) = opened().await;
+    let mut before = store.read("test").await.expect("view");
+    assert_eq!(before.meta_get("key").await.expect("read"), None);
+    store.run_tx("test", async |tx| tx.meta_put("key", b"value").await).await.expect("written");
+    assert_eq!(before.meta_get("key").await.expect("read"), None, "the view does not move");
+    let mut after = store.read("test").await.expect("view");
+    assert_eq!(after.meta_get("key").await.expect("read"), Some(b"value".to_vec()));
+}
+
+#[tokio::test]
+async fn what_is_committed_is_there_when_the_file_is_opened_again() {
+    let (dir, store) = opened().await;
+    store.run_tx("test", async |tx| tx.meta_put("key", b"value").await).await.expect("written");
+    store.close().await;
+    let store = Store::open(&dir.path().join("danso.db")).await.expect("opened again");
+    let value = store.read("test").await.expect("view").meta_get("key").await.expect("read");
+    assert_eq!(value, Some(b"value".to_vec()));
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let (dir, store) = opened().await;
+    store
+        .run_tx("test", async |tx| {
+            let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                       VALUES (999999, 'future', 1, x'00', 0)";
+            sqlx::query(sql).execute(tx.conn()).await.map(|_| ()).map_err(|e| Error::database("test", e))
+        })
+        .await
+        .expect("written");
+    store.close().await;
+    let error = Store::open(&dir.path().join("danso.db")).await.expect_err("refused");
+    assert!(matches!(error, Error::Migrate(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("danso.db");
+    std::fs::write(&path, b"this is no database, and it is long enough to be looked at as one").expect("written");
+    let error = Store::open(&path).await.expect_err("refused");
+    assert!(matches!(&error, Error::Open { .. } | Error::Migrate(_)), "{error}");
+}
+
+#[tokio::test]
+async fn synchronous_is_full_and_foreign_keys_hold() {
+    let (_dir, store) = opened().await;
+    let pragma = async |name: &'static str| -> i64 {
+        let mut tx = store.read("test").await.expect("view");
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA {name}"));
+        sqlx::query_scalar(sql).fetch_one(tx.conn()).await.expect("pragma")
+    };
+    assert_eq!((pragma("synchronous").await, pragma("foreign_keys").await), (2, 1));
+    let orphan: Result<()> = store
+        .run_tx("test", async |tx| {
+            let sql = "INSERT INTO entry (log, sequence, leaf, set_id, envelope) VALUES (7, 0, x'', x'', x'')";
+            sqlx::query(sql).execute(tx.conn()).await.map(|_| ()).map_err(|e| Error::database("test", e))
+        })
+        .await;
+    assert!(orphan.is_err(), "an entry without its log");
+}
