@@ -22,7 +22,8 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of the node and what each may use there; `app` may use all. The lowest level has an order too, so that nothing goes round:
-/// clock, files; config; telemetry, keys; token, pki. `store` and `intake` stand apart from all of them.
+/// clock, files; config; telemetry, keys; token, pki. `store` and `intake` stand apart from all of them. `telemetry` gives others the names
+/// of metrics.
 const NODE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("files", &[]),
@@ -33,10 +34,11 @@ const NODE: &[(&str, &[&str])] = &[
     ("keys", &["files"]),
     ("token", &["config", "files", "keys"]),
     ("pki", &["clock", "config", "files", "keys", "telemetry"]),
-    ("pipeline", &["store", "intake", "keys", "clock"]),
+    ("pipeline", &["store", "intake", "keys", "clock", "telemetry"]),
     ("answer", &["store"]),
-    ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config"]),
-    ("wire", &["link", "pipeline", "answer", "pki", "token", "telemetry", "clock"]),
+    ("view", &["store"]),
+    ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config", "telemetry"]),
+    ("wire", &["link", "pipeline", "answer", "view", "pki", "token", "telemetry", "clock"]),
     (
         "app",
         &[
@@ -51,6 +53,7 @@ const NODE: &[(&str, &[&str])] = &[
             "pki",
             "pipeline",
             "answer",
+            "view",
             "link",
             "wire",
         ],
