@@ -1,5 +1,7 @@
 //! All stories in one binary, a module each. `tests/run` builds the programs they start.
 
+#![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
+
 mod deploy;
 mod proofs;
 mod proto_lint;
