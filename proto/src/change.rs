@@ -79,7 +79,10 @@ impl ChangeSet {
         // Empty changes take two bytes each and much more memory: counted before anything is made of them.
         let changes = crate::wire::count(payload, CHANGES_FIELD).ok_or_else(|| malformed("not a change set"))?;
         if changes > limits::CHANGES_PER_SET_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("{changes} changes; 1 to {}", limits::CHANGES_PER_SET_MAX)));
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                format!("{changes} changes; 1 to {}", limits::CHANGES_PER_SET_MAX),
+            ));
         }
         let set = pb::ChangeSet::decode(payload).map_err(|e| malformed(format!("change set: {e}")))?;
         Self::from_pb(set)
@@ -112,7 +115,10 @@ impl ChangeSet {
         let log: LogId = set.log.parse()?;
         let count = set.changes.len();
         if count == 0 || count > limits::CHANGES_PER_SET_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("{count} changes; 1 to {}", limits::CHANGES_PER_SET_MAX)));
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                format!("{count} changes; 1 to {}", limits::CHANGES_PER_SET_MAX),
+            ));
         }
         let previous = match (set.sequence, set.previous.len()) {
             (0, 0) => None,

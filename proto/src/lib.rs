@@ -16,7 +16,7 @@ pub mod refusal;
 pub mod wire;
 
 /// Generated from the `.proto` files. These types stay at the edge: rooms further in use the types of this crate.
-#[allow(missing_docs, clippy::all, reason = "generated code")]
+#[expect(missing_docs, clippy::all, reason = "generated code")]
 pub mod pb {
     macro_rules! package {
         ($name:literal) => {

@@ -106,7 +106,8 @@ fn check_mail(log: &LogId, author: &NodeId, to: &NodeId, directory: &Directory) 
 }
 
 fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
-    let denied = |why: &str| Err(Refusal::new(Reason::OutOfScope, format!("{} entry {}: {why}", set.log, set.sequence)));
+    let denied =
+        |why: &str| Err(Refusal::new(Reason::OutOfScope, format!("{} entry {}: {why}", set.log, set.sequence)));
     for change in &set.changes {
         match &change.body {
             Body::Genesis(_) if set.sequence == 0 && author.id() == directory.root() => {}
@@ -127,7 +128,9 @@ fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Res
                     return denied("only a node above revokes");
                 }
             }
-            Body::NodeRekeyed(rekeyed) if rekeyed.node != *author.id() => return denied("a node changes its own key only"),
+            Body::NodeRekeyed(rekeyed) if rekeyed.node != *author.id() => {
+                return denied("a node changes its own key only");
+            }
             _ => {}
         }
     }

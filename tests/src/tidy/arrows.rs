@@ -17,7 +17,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("cube", &["calendar", "tier", "units", "verify", "ledger", "register"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube"]),
     ("forms", &["calendar", "tier", "units", "ledger", "register"]),
-    ("messages", &["tier"]),
+    ("messages", &["tier", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];
 
@@ -35,10 +35,10 @@ const NODE: &[(&str, &[&str])] = &[
     ("token", &["config", "files", "keys"]),
     ("pki", &["clock", "config", "files", "keys", "telemetry"]),
     ("pipeline", &["store", "intake", "keys", "clock", "telemetry"]),
-    ("answer", &["store"]),
+    ("answer", &["store", "clock"]),
     ("view", &["store"]),
     ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config", "telemetry"]),
-    ("wire", &["link", "pipeline", "answer", "view", "pki", "token", "telemetry", "clock"]),
+    ("wire", &["link", "pipeline", "answer", "view", "intake", "pki", "token", "keys", "config", "telemetry", "clock"]),
     (
         "app",
         &[

@@ -23,8 +23,8 @@ impl Asked<'_> {
             && cell.age_group.is_some() == (figure.has_age_group() && question.has(Dimension::AgeGroup))
             && (1..=VALUE_MAX).contains(&cell.value)
             && self.targets.binary_search_by(|target| target.code.cmp(&cell.unit)).is_ok()
-            && self.scope().is_some_and(|scope| {
-                self.list.is_within(&cell.unit, scope) || self.list.is_within(scope, &cell.unit)
-            })
+            && self
+                .scope()
+                .is_some_and(|scope| self.list.is_within(&cell.unit, scope) || self.list.is_within(scope, &cell.unit))
     }
 }

@@ -214,8 +214,7 @@ impl Directory {
     }
 
     fn publish(&mut self, part: &UnitsPublished) -> Result<(), Refusal> {
-        let refused =
-            |e: UnitsError| Refusal::new(Reason::Malformed, format!("unit list {}: {e}", part.version));
+        let refused = |e: UnitsError| Refusal::new(Reason::Malformed, format!("unit list {}: {e}", part.version));
         if let Some(list) = self.assembler.take(part).map_err(refused)? {
             Arc::make_mut(&mut self.units).insert(list).map_err(refused)?;
         }

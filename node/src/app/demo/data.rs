@@ -1,15 +1,15 @@
 //! What the demo works on, from `deploy/demo` and `deploy/units`. Built in, so that the binary needs no files beside it.
 
-/// A commune and what it hands in.
-pub(super) struct Commune {
+/// What one unit hands in.
+pub(super) struct Handing {
     pub(super) unit: &'static str,
     pub(super) households: &'static str,
     pub(super) changes: &'static str,
 }
 
-macro_rules! commune {
+macro_rules! handing {
     ($unit:literal) => {
-        Commune {
+        Handing {
             unit: $unit,
             households: include_str!(concat!("../../../../deploy/demo/", $unit, "/households.csv")),
             changes: include_str!(concat!("../../../../deploy/demo/", $unit, "/changes.csv")),
@@ -18,7 +18,7 @@ macro_rules! commune {
 }
 
 /// The communes: Châu Quang, the town of Quỳ Hợp, the town of Kim Sơn, Nậm Giải.
-pub(super) const COMMUNES: [Commune; 4] = [commune!("17065"), commune!("17035"), commune!("16738"), commune!("16753")];
+pub(super) const COMMUNES: [Handing; 4] = [handing!("17065"), handing!("17035"), handing!("16738"), handing!("16753")];
 /// The figures, taken from the simulated people themselves.
 pub(super) const EXPECTED: &str = include_str!("../../../../deploy/demo/expected.csv");
 /// The units of the country.

@@ -1,0 +1,169 @@
+//! Kinds of the stream `directory`.
+
+use super::*;
+
+kind! {
+    /// The central node and its first log key.
+    Genesis { node: NodeId, unit: UnitCode, log_public_key: [u8; 32], trust_domain: String, }
+    from(m) {
+        text("trust domain", &m.trust_domain, limits::TEXT_MAX)?;
+        Ok(Self {
+            node: m.node.parse()?,
+            unit: m.unit.parse()?,
+            log_public_key: key(&m.log_public_key)?,
+            trust_domain: m.trust_domain,
+        })
+    };
+    to(s) pb::Genesis {
+        node: s.node.to_string(),
+        unit: s.unit.to_string(),
+        log_public_key: Bytes::copy_from_slice(&s.log_public_key),
+        trust_domain: s.trust_domain.clone(),
+    }
+}
+
+kind! {
+    /// A parent enrols a child.
+    NodeEnrolled { node: NodeId, unit: UnitCode, log_public_key: [u8; 32], policy: ForwardingPolicy, }
+    from(m) Ok(Self {
+        node: m.node.parse()?,
+        unit: m.unit.parse()?,
+        log_public_key: key(&m.log_public_key)?,
+        policy: ForwardingPolicy::from_code(m.policy)?.ok_or_else(|| malformed("no forwarding policy"))?,
+    });
+    to(s) pb::NodeEnrolled {
+        node: s.node.to_string(),
+        unit: s.unit.to_string(),
+        log_public_key: Bytes::copy_from_slice(&s.log_public_key),
+        policy: s.policy.code(),
+    }
+}
+
+kind! {
+    /// A node's next log key.
+    NodeRekeyed { node: NodeId, log_public_key: [u8; 32], }
+    from(m) Ok(Self { node: m.node.parse()?, log_public_key: key(&m.log_public_key)? });
+    to(s) pb::NodeRekeyed {
+        node: s.node.to_string(),
+        log_public_key: Bytes::copy_from_slice(&s.log_public_key),
+    }
+}
+
+kind! {
+    /// A node's logs count up to a size and no further.
+    NodeRevoked { node: NodeId, bounds: Vec<(LogId, u64)>, reason: String, }
+    from(m) {
+        text("reason", &m.reason, limits::NOTE_MAX)?;
+        let bounds = m.bounds.iter().map(|b| Ok((b.log.parse()?, b.valid_size))).collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(Self { node: m.node.parse()?, bounds, reason: m.reason })
+    };
+    to(s) pb::NodeRevoked {
+        node: s.node.to_string(),
+        bounds: s
+            .bounds
+            .iter()
+            .map(|(log, size)| pb::LogBound { log: log.to_string(), valid_size: *size })
+            .collect(),
+        reason: s.reason.clone(),
+    }
+}
+
+/// A unit as published: the tier is text here, because only the core knows tiers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are described in change.proto")]
+pub struct PublishedUnit {
+    pub code: UnitCode,
+    pub name: String,
+    pub tier: String,
+    pub parent: Option<UnitCode>,
+}
+
+kind! {
+    /// A part of a dated unit list.
+    UnitsPublished {
+        version: String,
+        valid_from: Option<u32>,
+        part: u32,
+        parts: u32,
+        digest: [u8; 32],
+        units: Vec<PublishedUnit>,
+    }
+    from(m) {
+        text("units version", &m.version, 32)?;
+        if m.units.len() > limits::UNITS_PER_PART {
+            return Err(Refusal::new(Reason::TooLarge, format!("{} units in a part", m.units.len())));
+        }
+        let units = m.units.into_iter().map(|u| {
+            text("unit name", &u.name, limits::TEXT_MAX)?;
+            text("tier", &u.tier, 32)?;
+            Ok(PublishedUnit { code: u.code.parse()?, name: u.name, tier: u.tier, parent: unit_or_none(&u.parent)? })
+        }).collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(Self {
+            version: m.version,
+            valid_from: packed_date(m.valid_from)?,
+            part: m.part,
+            parts: m.parts,
+            digest: key(&m.digest)?,
+            units,
+        })
+    };
+    to(s) pb::UnitsPublished {
+        version: s.version.clone(),
+        valid_from: s.valid_from.unwrap_or_default(),
+        part: s.part,
+        parts: s.parts,
+        digest: Bytes::copy_from_slice(&s.digest),
+        units: s.units.iter().map(|u| pb::Unit {
+            code: u.code.to_string(),
+            name: u.name.clone(),
+            tier: u.tier.clone(),
+            parent: u.parent.as_ref().map(UnitCode::to_string).unwrap_or_default(),
+        }).collect(),
+    }
+}
+
+/// What became of an old unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are described in change.proto")]
+pub struct Succession {
+    pub old_code: UnitCode,
+    pub new_code: UnitCode,
+    pub whole: bool,
+    pub default_target: bool,
+}
+
+kind! {
+    /// What became of units when a list replaced another.
+    UnitsReorganised { from_version: String, to_version: String, successions: Vec<Succession>, }
+    from(m) {
+        text("units version", &m.from_version, 32)?;
+        text("units version", &m.to_version, 32)?;
+        let successions = m.successions.iter().map(|s| Ok(Succession {
+            old_code: s.old_code.parse()?,
+            new_code: s.new_code.parse()?,
+            whole: s.whole,
+            default_target: s.default_target,
+        })).collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(Self { from_version: m.from_version, to_version: m.to_version, successions })
+    };
+    to(s) pb::UnitsReorganised {
+        from_version: s.from_version.clone(),
+        to_version: s.to_version.clone(),
+        successions: s.successions.iter().map(|s| pb::Succession {
+            old_code: s.old_code.to_string(),
+            new_code: s.new_code.to_string(),
+            whole: s.whole,
+            default_target: s.default_target,
+        }).collect(),
+    }
+}
+
+kind! {
+    /// Rules of the federation.
+    PolicyPublished { min_version: String, }
+    from(m) {
+        text("version", &m.min_version, 32)?;
+        Ok(Self { min_version: m.min_version })
+    };
+    to(s) pb::PolicyPublished { min_version: s.min_version.clone() }
+}
