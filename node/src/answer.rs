@@ -226,4 +226,6 @@ fn frontier(directory: &Directory, list: &UnitList, units: &[UnitCode], logs: Ve
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

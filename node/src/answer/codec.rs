@@ -160,3 +160,26 @@ impl Answer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_read_back_and_their_length_is_known() {
+        let month = Month::from_ymm(202_401).ok();
+        for figure in Figure::ALL {
+            for (month, sex) in [(None, None), (month, Some(Sex::Male)), (None, Some(Sex::Female))] {
+                for age_group in AgeGroup::all().map(Some).chain([None]) {
+                    for value in [1, 127, 128, i64::MAX, -1] {
+                        let unit = "17001".parse().expect("a unit code");
+                        let cell = Cell { unit, figure: *figure, month, sex, age_group, value };
+                        let pb = cell_to_pb(&cell);
+                        assert_eq!(cell_from_pb(&pb).as_ref(), Some(&cell));
+                        assert_eq!(cell_to_pb_len(&cell), pb.encoded_len());
+                    }
+                }
+            }
+        }
+    }
+}

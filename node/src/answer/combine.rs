@@ -72,10 +72,8 @@ pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
     }
     answer.asked.sort_unstable();
     answer.cells = add_up(answer.cells);
-    answer.frontier = frontier
-        .into_iter()
-        .map(|(log, (size, recorded_at_ms))| FrontierEntry { log, size, recorded_at_ms })
-        .collect();
+    answer.frontier =
+        frontier.into_iter().map(|(log, (size, recorded_at_ms))| FrontierEntry { log, size, recorded_at_ms }).collect();
     answer.check_size()?;
     Ok(answer)
 }

@@ -75,15 +75,13 @@ impl<A: AskChild> Queries<A> {
         let query = request.query.ok_or_else(|| invalid("there is no query"))?;
         let query = self.answers.query(&directory, &query)?;
         match pb::Source::try_from(request.source) {
-            Ok(pb::Source::Local) => {
-                self.answers.local(&directory, &query).await.map_err(answer::Error::refusal)
-            }
-            Ok(pb::Source::Children) => self.from_children(directory, &query).await,
+            Ok(pb::Source::Local) => self.answers.local(&directory, &query).await.map_err(answer::Error::refusal),
+            Ok(pb::Source::Children) => self.ask_children(directory, &query).await,
             Ok(pb::Source::Unspecified) | Err(_) => Err(invalid("the source is neither local nor children")),
         }
     }
 
-    async fn from_children(&self, directory: Arc<Directory>, query: &Query) -> Result<Answer, Refusal> {
+    async fn ask_children(&self, directory: Arc<Directory>, query: &Query) -> Result<Answer, Refusal> {
         let split = self.answers.split(&directory, query)?;
         // Whatever a child does, the own part is needed; and it refuses a question that is too large before anybody is troubled.
         let own = self.answers.rest(&directory, query, &split).await.map_err(answer::Error::refusal)?;
@@ -130,11 +128,8 @@ impl<A: AskChild> Queries<A> {
 /// One refusal for those of several children: those that were not reached first, for they can be waited for.
 fn all_refused(mut refused: Vec<(NodeId, Refusal)>) -> Refusal {
     refused.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let unreached: Vec<&str> = refused
-        .iter()
-        .filter(|(_, refusal)| is_unreached(refusal.reason))
-        .map(|(node, _)| node.as_str())
-        .collect();
+    let unreached: Vec<&str> =
+        refused.iter().filter(|(_, refusal)| is_unreached(refusal.reason)).map(|(node, _)| node.as_str()).collect();
     if let Some((node, refusal)) = refused.first()
         && unreached.is_empty()
     {
