@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 5  main -> app -> everything
-//! 4  wire -> link, pipeline::Handle, answer     link -> pipeline::Handle, core::sync, store (read only)
-//! 3  pipeline -> core, store, intake, keys, clock    answer -> core, store (read only)
+//! 4  wire -> link, pipeline::Handle, answer, view, intake     link -> pipeline::Handle, core::sync, store (read only)
+//! 3  pipeline -> core, store, intake, keys, clock    answer, view -> core, store (read only)
 //! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki
 //! ```
 
@@ -19,4 +19,5 @@ pub mod pki;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod view;
 pub mod wire;

@@ -18,6 +18,7 @@ CREATE TABLE entry (
     sequence INTEGER NOT NULL,
     leaf     BLOB    NOT NULL,
     set_id   BLOB    NOT NULL,                        -- what the ids of its changes share (12 bytes)
+    changes  INTEGER NOT NULL,                        -- how many it has; before the long columns, so that they add up quickly
     envelope BLOB    NOT NULL,                        -- the very bytes that were signed
     parts    BLOB,                                    -- detached identity parts
     PRIMARY KEY (log, sequence)

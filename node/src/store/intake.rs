@@ -179,6 +179,24 @@ impl Tx {
         rows.iter().map(waiting).collect()
     }
 
+    /// Slips that wait, by unit and number: at most `max` behind `after`.
+    pub async fn waiting_page(&mut self, after: Option<(&UnitCode, &str)>, max: usize) -> Result<Vec<WaitingSlip>> {
+        let failed = self.failed();
+        // Nothing sorts before two empty texts.
+        let (unit, slip_no) = after.map_or((String::new(), ""), |(unit, slip_no)| (unit.to_string(), slip_no));
+        let rows = sqlx::query(
+            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting
+             WHERE (unit, slip_no) > ($1, $2) ORDER BY unit, slip_no LIMIT $3",
+        )
+        .bind(unit)
+        .bind(slip_no.to_owned())
+        .bind(i64::try_from(max).unwrap_or(i64::MAX))
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
+        rows.iter().map(waiting).collect()
+    }
+
     /// Keeps slips that wait; one that waits already stays as it is, but for what it waits for.
     pub async fn waiting_put(&mut self, slips: &[WaitingSlip]) -> Result<()> {
         for chunk in slips.chunks(ROWS) {

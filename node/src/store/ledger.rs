@@ -127,12 +127,13 @@ impl Tx {
     pub async fn entry_append(&mut self, entries: &[(i64, Entry)]) -> Result<()> {
         for chunk in entries.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, sequence, leaf, set_id, envelope, parts) ");
+            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope, parts) ");
             sql.push_values(chunk, |mut row, (log, entry)| {
                 row.push_bind(*log)
                     .push_bind(entry.sequence() as i64)
                     .push_bind(entry.leaf().to_vec())
                     .push_bind(set_id(entry.change_set().first_id).to_vec())
+                    .push_bind(entry.change_set().changes.len() as i64)
                     .push_bind(entry.envelope().to_vec())
                     .push_bind(entry.parts().map(|parts| parts.encode().to_vec()));
             });
@@ -223,5 +224,15 @@ impl Tx {
                 .await
                 .map_err(failed)?;
         leaves.iter().map(|leaf| hash(leaf, "entry", "leaf")).collect()
+    }
+
+    /// Changes in all entries.
+    pub async fn change_count(&mut self) -> Result<u64> {
+        let failed = self.failed();
+        let count: i64 = sqlx::query_scalar("SELECT coalesce(sum(changes), 0) FROM entry")
+            .fetch_one(self.conn())
+            .await
+            .map_err(failed)?;
+        unsigned(count, "entry", "changes")
     }
 }

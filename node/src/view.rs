@@ -1,0 +1,188 @@
+//! What the operator may look at: counts, waiting slips, findings, receipts, entries, and proofs made of them. Reads the store and never
+//! writes; knows nothing of gRPC. Leaves out what identifies persons: neither slips nor identity parts come out of here.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use danso_proto::ids::{ChangeId, LogId, NodeId, UnitCode};
+use danso_proto::refusal::{Reason, Refusal};
+
+use crate::store::{self, Store};
+
+mod prove;
+
+/// Why something could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not here, or may not be shown.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// As a refusal with a reason code, for those who asked.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal.clone(),
+            Self::Store(error) => {
+                tracing::error!(%error, source = ?std::error::Error::source(error), "the store could not be read");
+                Refusal::new(Reason::Internal, "the store could not be read")
+            }
+        }
+    }
+}
+
+/// How much is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Changes in all logs.
+    pub changes: u64,
+    /// Persons in the register.
+    pub persons: u64,
+    /// Slips that wait.
+    pub waiting: u64,
+    /// Records that cannot be counted.
+    pub findings: u64,
+}
+
+/// A slip that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The commune of the slip.
+    pub unit: UnitCode,
+    /// Its number.
+    pub slip_no: String,
+    /// What is missing: a person's reference, or the number of a slip.
+    pub missing: String,
+    /// Kind of change, as the form has it.
+    pub kind: String,
+    /// Since when, Unix milliseconds.
+    pub since_ms: i64,
+}
+
+/// A record that cannot be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where it stands.
+    pub log: LogId,
+    /// Its entry.
+    pub sequence: u64,
+    /// The change.
+    pub change: ChangeId,
+    /// The unit that it is about.
+    pub unit: UnitCode,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The latest receipt of a giver for a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The log.
+    pub log: LogId,
+    /// Who has the entries durable.
+    pub giver: NodeId,
+    /// How many.
+    pub size: u64,
+    /// Giver's clock, Unix seconds.
+    pub time_s: u64,
+    /// The signed note.
+    pub note: String,
+}
+
+/// An entry of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Position in the log.
+    pub sequence: u64,
+    /// The envelope, verbatim.
+    pub envelope: Bytes,
+}
+
+/// A read-only view of the store.
+#[derive(Debug, Clone)]
+pub struct View {
+    store: Store,
+}
+
+impl View {
+    /// A view of `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// How much is here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn counts(&self) -> Result<Counts, Error> {
+        let mut tx = self.store.read("counts").await?;
+        let (persons, waiting, findings) = tx.counts().await?;
+        Ok(Counts { changes: tx.change_count().await?, persons, waiting, findings })
+    }
+
+    /// Slips that wait, by unit and number: at most `max` behind `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn waiting(&self, after: Option<&Waiting>, max: usize) -> Result<Vec<Waiting>, Error> {
+        let after = after.map(|slip| (&slip.unit, &*slip.slip_no));
+        let slips = self.store.read("waiting").await?.waiting_page(after, max).await?;
+        let waiting = slips.into_iter().map(|slip| {
+            let (_, missing) = slip.missing;
+            // What is missing is kept with its kind before it: `person:` or `slip:`.
+            let missing = missing.split_once(':').map(|(_, reference)| reference.to_owned()).unwrap_or(missing);
+            Waiting { unit: slip.unit, slip_no: slip.slip_no, missing, kind: slip.kind, since_ms: slip.since_ms }
+        });
+        Ok(waiting.collect())
+    }
+
+    /// All findings, by log and position.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn findings(&self) -> Result<Vec<Finding>, Error> {
+        let mut tx = self.store.read("findings").await?;
+        let rows = tx.finding_list().await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let logs: HashMap<i64, LogId> = tx.log_list().await?.into_iter().map(|row| (row.pk, row.log)).collect();
+        let finding = |row: store::FindingRow| {
+            // The table points at a log's row, so that it is there.
+            let log = logs.get(&row.log)?.clone();
+            Some(Finding { log, sequence: row.sequence, change: row.change, unit: row.unit, reason: row.reason })
+        };
+        Ok(rows.into_iter().filter_map(finding).collect())
+    }
+
+    /// The latest receipt of each giver, for one log or for all.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn receipts(&self, log: Option<&LogId>) -> Result<Vec<Receipt>, Error> {
+        let rows = self.store.read("receipts").await?.receipt_list(log).await?;
+        let receipt = |row: store::ReceiptRow| Receipt {
+            log: row.log,
+            giver: row.giver,
+            size: row.size,
+            time_s: row.time_s,
+            note: row.note,
+        };
+        Ok(rows.into_iter().map(receipt).collect())
+    }
+
+    /// Entries of the log with this row number from `from` on: as many as fit `max_entries` and `max_bytes`, but one at least while there
+    /// is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn entries(&self, log: i64, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<LogEntry>, Error> {
+        let entries = self.store.read("entries").await?.entry_read(log, from, max_entries, max_bytes).await?;
+        let entry = |entry: store::StoredEntry| LogEntry { sequence: entry.sequence, envelope: entry.envelope };
+        Ok(entries.into_iter().map(entry).collect())
+    }
+}
