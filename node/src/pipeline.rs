@@ -17,7 +17,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::store::{self, InviteRow, ReceiptRow, Store};
+use crate::store::{self, ReceiptRow, Store};
 use crate::telemetry;
 
 mod apply;
@@ -25,6 +25,7 @@ mod batch;
 mod import;
 mod state;
 
+pub use crate::store::InviteRow;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows};
 pub use state::{Snapshot, found};
 

@@ -92,6 +92,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
         parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
         listen: listen.clone(),
+        scratch: layout.dir().to_path_buf(),
     });
     let queries = wire::query::Queries::new(pipeline.clone(), answers, children);
     let mut operator =

@@ -1,0 +1,70 @@
+//! One-time invites for nodes below this one. The token is worth a place in the federation: it goes to the caller and nowhere else.
+
+use danso_proto::limits;
+use danso_proto::pb::admin::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::{Parts, of_pipeline, own_unit, unit_code};
+use crate::config::Address;
+use crate::keys;
+use crate::pipeline::InviteRow;
+use crate::token::{InviteSecret, Token};
+
+impl Parts {
+    pub(super) async fn invite(&self, request: pb::CreateInviteRequest) -> Result<pb::CreateInviteResponse, Refusal> {
+        let snapshot = self.pipeline.snapshot();
+        let directory = snapshot.directory();
+        let (own, units) = (own_unit(&snapshot)?, self.units(directory)?);
+        let code = unit_code(&request.unit)?;
+        let unit = units.get(&code).ok_or_else(|| {
+            Refusal::new(Reason::UnitUnknown, format!("{code} is not in the unit list {}", units.version()))
+        })?;
+        if code == *own || !units.is_within(&code, own) {
+            let detail = format!("{code} is not below {own}; a node for it is invited by a node above it");
+            return Err(Refusal::new(Reason::UnitNotBelow, detail));
+        }
+        let life_s = match request.expires_in_s {
+            0 => limits::INVITE_LIFE_S,
+            life_s => life_s,
+        };
+        if life_s > limits::INVITE_LIFE_MAX_S {
+            let detail = format!("an invite lives {} days at most", limits::INVITE_LIFE_MAX_S / 86_400);
+            return Err(Refusal::new(Reason::QueryInvalid, detail));
+        }
+        let address = self.invite_address(&request.address)?;
+        let expires_at_ms = self.clock.now_ms().saturating_add_unsigned(life_s * 1_000);
+        let secret = InviteSecret(keys::random_bytes());
+        let token = Token {
+            address: address.clone(),
+            unit: code.clone(),
+            parent: snapshot.me().clone(),
+            ca_certificate: self.ca_certificate.clone(),
+            anchor: directory.anchor(),
+            trust_domain: directory.trust_domain().to_owned(),
+            secret,
+            expires_at_ms,
+        };
+        // Before it is kept: an invite whose token cannot be written is of no use.
+        let token = token.to_text()?;
+        let invite = InviteRow { secret_hash: secret.hash(), unit: code.clone(), expires_at_ms, used_by: None };
+        self.pipeline.invite(invite).await.map_err(of_pipeline)?;
+        tracing::info!(unit = %code, %address, expires_at_ms, "an invite was made");
+        let unit_name = unit.name.to_string();
+        Ok(pb::CreateInviteResponse { token, unit_name, expires_at_ms, address: address.to_string() })
+    }
+
+    /// The address that the child shall dial.
+    fn invite_address(&self, given: &str) -> Result<Address, Refusal> {
+        let advice = "give one that the new node can reach, with --address HOST:PORT, or set node.advertise in the configuration";
+        let address = match given.trim() {
+            "" => self.invite_address.clone(),
+            given => given
+                .parse()
+                .map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the address: {error}")))?,
+        };
+        if !address.is_dialable() {
+            return Err(Refusal::new(Reason::QueryInvalid, format!("nobody can dial {address}; {advice}")));
+        }
+        Ok(address)
+    }
+}

@@ -1,0 +1,129 @@
+//! The node at a glance: itself, its link, its logs, its children.
+
+use std::collections::HashMap;
+
+use danso_proto::ids::{LogId, Stream};
+use danso_proto::pb::admin::v1 as pb;
+use danso_proto::refusal::Refusal;
+
+use super::{Parts, of_view, own_unit};
+use crate::link::{self, LinkState};
+use crate::pipeline::Snapshot;
+
+/// Logs and children that a status names, so that it stays far below a gRPC message; all of them are in the lists of their own.
+const GLANCE: usize = 1_000;
+
+impl Parts {
+    pub(super) async fn status(&self) -> Result<pb::GetStatusResponse, Refusal> {
+        let counts = self.view.counts().await.map_err(of_view)?;
+        // After the counts: what they count is in these logs.
+        let snapshot = self.pipeline.snapshot();
+        let (directory, me) = (snapshot.directory(), snapshot.me());
+        let own = own_unit(&snapshot)?;
+        let unit = self.unit(directory, own);
+        let link = self.link.as_ref().map(|link| link.borrow().clone());
+        let trouble = link.as_ref().and_then(|link| link.trouble.clone());
+        let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
+        let mut logs = logs(&snapshot);
+        if logs.len() > GLANCE {
+            // Those in trouble first, then our own.
+            logs.sort_by_key(|log| (log.reason.is_empty(), !log.log.starts_with(me.as_str())));
+            logs.truncate(GLANCE);
+        }
+        let mut children = self.children(&snapshot);
+        children.truncate(GLANCE);
+        Ok(pb::GetStatusResponse {
+            node: me.to_string(),
+            unit: own.to_string(),
+            unit_name: unit.map(|unit| unit.name.to_string()).unwrap_or_default(),
+            tier: unit.map(|unit| unit.tier.to_string()).unwrap_or_default(),
+            software: link::SOFTWARE.to_owned(),
+            anchor: directory.anchor().to_string(),
+            listen: self.listen.to_string(),
+            parent_node: self.parent.as_ref().map(|(node, _)| node.to_string()).unwrap_or_default(),
+            parent_address: self.parent.as_ref().map(|(_, address)| address.to_string()).unwrap_or_default(),
+            link: match link.as_ref().map(|link| link.state) {
+                None => pb::LinkState::None,
+                Some(LinkState::Connected) => pb::LinkState::Connected,
+                Some(LinkState::Connecting) => pb::LinkState::Connecting,
+                Some(LinkState::Waiting) => pb::LinkState::Waiting,
+            }
+            .into(),
+            link_reason: trouble.as_ref().map(|trouble| trouble.reason.code().to_owned()).unwrap_or_default(),
+            link_detail: trouble.map(|trouble| trouble.detail).unwrap_or_default(),
+            clock_skew_ms: link.as_ref().map(|link| link.skew_ms).unwrap_or_default(),
+            link_heard_ms: link.map(|link| link.heard_ms).unwrap_or_default(),
+            changes: counts.changes,
+            persons: counts.persons,
+            waiting: counts.waiting,
+            findings: counts.findings,
+            logs,
+            children,
+            own_entries,
+            own_entries_receipted,
+            units_version: self.units(directory).map(|list| list.version().to_owned()).unwrap_or_default(),
+        })
+    }
+
+    /// The entries of our own logs that go up, and how many of them the parent has receipted.
+    async fn own_entries(&self, snapshot: &Snapshot) -> Result<(u64, u64), Refusal> {
+        let (mut entries, mut receipted) = (0, 0);
+        for (log, size) in own_logs(snapshot) {
+            entries += size;
+            let Some((parent, _)) = &self.parent else { continue };
+            let receipts = self.view.receipts(Some(&log)).await.map_err(of_view)?;
+            let by_parent = receipts.iter().filter(|receipt| receipt.giver == *parent).map(|receipt| receipt.size).max();
+            // A receipt can be for more than the snapshot knew.
+            receipted += by_parent.unwrap_or_default().min(size);
+        }
+        Ok((entries, receipted))
+    }
+
+    /// The children that are enrolled, and how their links are.
+    pub(super) fn children(&self, snapshot: &Snapshot) -> Vec<pb::ChildState> {
+        let directory = snapshot.directory();
+        let seen: HashMap<_, _> = self.children.list().into_iter().map(|child| (child.node.clone(), child)).collect();
+        directory
+            .children(snapshot.me())
+            .map(|node| {
+                let seen = seen.get(node.id());
+                pb::ChildState {
+                    node: node.id().to_string(),
+                    unit: node.unit().to_string(),
+                    unit_name: self.unit(directory, node.unit()).map(|unit| unit.name.to_string()).unwrap_or_default(),
+                    connected: seen.is_some_and(|child| child.connected),
+                    heard_ms: seen.map(|child| child.heard_ms).unwrap_or_default(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Our own logs that go up and have entries, with their sizes.
+pub(super) fn own_logs(snapshot: &Snapshot) -> impl Iterator<Item = (LogId, u64)> {
+    [Stream::Directory, Stream::Records].into_iter().filter_map(|stream| {
+        let row = snapshot.log(&LogId::new(snapshot.me().clone(), stream))?;
+        (row.head.size() > 0).then(|| (row.log.clone(), row.head.size()))
+    })
+}
+
+/// All logs, by id.
+pub(super) fn logs(snapshot: &Snapshot) -> Vec<pb::LogState> {
+    let directory = snapshot.directory();
+    snapshot
+        .logs()
+        .map(|row| {
+            let author = row.log.node();
+            let (reason, detail) = row.trouble.clone().unwrap_or_default();
+            pb::LogState {
+                log: row.log.to_string(),
+                size: row.head.size(),
+                root: row.head.root().to_vec().into(),
+                unit: directory.node(author).map_or_else(|| author.unit(), |node| node.unit().clone()).to_string(),
+                reason,
+                detail,
+                committed_at_ms: row.committed_at_ms,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! The service against a pipeline and a store of its own.
