@@ -8,6 +8,7 @@
 //! ```
 
 pub mod answer;
+pub mod app;
 pub mod clock;
 pub mod config;
 mod files;
