@@ -180,7 +180,13 @@ impl View {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn entries(&self, log: i64, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<LogEntry>, Error> {
+    pub async fn entries(
+        &self,
+        log: i64,
+        from: u64,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LogEntry>, Error> {
         let entries = self.store.read("entries").await?.entry_read(log, from, max_entries, max_bytes).await?;
         let entry = |entry: store::StoredEntry| LogEntry { sequence: entry.sequence, envelope: entry.envelope };
         Ok(entries.into_iter().map(entry).collect())

@@ -66,7 +66,9 @@ impl Prover {
         let (pk, size) = (row.pk, row.head.size());
         let found = if sequence < size { self.tx.entry_read(pk, sequence, 1, usize::MAX).await?.pop() } else { None };
         let found = found.filter(|entry| entry.sequence == sequence);
-        Ok(found.ok_or_else(|| not_found(format!("{log} has {size} entries here, counted from 0; there is no entry {sequence}")))?)
+        Ok(found.ok_or_else(|| {
+            not_found(format!("{log} has {size} entries here, counted from 0; there is no entry {sequence}"))
+        })?)
     }
 
     /// The entry of a directory log that enrols `node`.
@@ -97,14 +99,19 @@ impl Prover {
         for note in notes(self.row(log)?.checkpoint.as_deref(), &receipts) {
             let head = note.unverified();
             let Some(tree) = usize::try_from(head.size).ok().and_then(|size| leaves.get(..size)) else { continue };
-            let Some(inclusion) = usize::try_from(sequence).ok().and_then(|at| merkle::inclusion_proof(tree, at)) else { continue };
+            let Some(inclusion) = usize::try_from(sequence).ok().and_then(|at| merkle::inclusion_proof(tree, at))
+            else {
+                continue;
+            };
             // A note about another history of the log proves nothing about this one.
             if merkle::verify_inclusion(entry.leaf, sequence, head.size, &inclusion, &head.root).is_ok() {
                 let checkpoint = note.text().to_owned();
                 return Ok(ProvenEntry { envelope: entry.envelope, sequence, checkpoint, inclusion });
             }
         }
-        let detail = format!("no checkpoint of {log} that covers entry {sequence} is here yet; wait until the link is up and try again");
+        let detail = format!(
+            "no checkpoint of {log} that covers entry {sequence} is here yet; wait until the link is up and try again"
+        );
         Err(not_found(detail).into())
     }
 }
@@ -179,7 +186,13 @@ mod tests {
             let head = Checkpoint { log: log.clone(), size, root: [size as u8; 32] };
             checkpoint::parse(&sign(&head, &key).expect("signs")).expect("reads")
         };
-        let row = |giver: &NodeId, size, note: String| ReceiptRow { log: log.clone(), giver: giver.clone(), size, time_s: 1, note };
+        let row = |giver: &NodeId, size, note: String| ReceiptRow {
+            log: log.clone(),
+            giver: giver.clone(),
+            size,
+            time_s: 1,
+            note,
+        };
         let by_district = cosign(&note(4), &district, &district_key, 10).expect("cosigns");
         // The province's receipt carries an older line of the district.
         let older = checkpoint::parse(&cosign(&note(4), &district, &district_key, 5).expect("cosigns")).expect("reads");

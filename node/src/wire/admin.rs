@@ -81,7 +81,9 @@ impl Parts {
     /// `units_version_unknown`.
     fn units(&self, directory: &Directory) -> Result<Arc<UnitList>, Refusal> {
         let list = directory.units().in_force(self.today()).cloned();
-        list.ok_or_else(|| Refusal::new(Reason::UnitsVersionUnknown, "the unit list has not arrived yet; wait for the link"))
+        list.ok_or_else(|| {
+            Refusal::new(Reason::UnitsVersionUnknown, "the unit list has not arrived yet; wait for the link")
+        })
     }
 
     /// A unit in the list in force, else in any list: a unit that was abolished still has a name.
@@ -117,7 +119,9 @@ fn lang(word: &str) -> Result<Lang, Refusal> {
     if word.is_empty() {
         return Ok(Lang::default());
     }
-    word.parse().map_err(|error| Refusal::new(Reason::QueryInvalid, format!("{error}, not {:?}", word.chars().take(20).collect::<String>())))
+    word.parse().map_err(|error| {
+        Refusal::new(Reason::QueryInvalid, format!("{error}, not {:?}", word.chars().take(20).collect::<String>()))
+    })
 }
 
 fn of_view(error: view::Error) -> Refusal {

@@ -154,8 +154,16 @@ impl Import {
                     self.summary.message = messages::file(&problem, self.lang);
                 }
                 let summary = std::mem::take(&mut self.summary);
-                tracing::info!(form = self.form.as_str(), rows = summary.rows, taken = summary.taken, waiting = summary.waiting,
-                    refused = summary.refused, dry_run = summary.dry_run, reason = summary.reason, "imported a file");
+                tracing::info!(
+                    form = self.form.as_str(),
+                    rows = summary.rows,
+                    taken = summary.taken,
+                    waiting = summary.waiting,
+                    refused = summary.refused,
+                    dry_run = summary.dry_run,
+                    reason = summary.reason,
+                    "imported a file"
+                );
                 // That the caller has gone now changes nothing.
                 let _ = self.say(Said::Summary(summary));
             }
@@ -169,7 +177,10 @@ impl Import {
         let watch = feed.watch();
         let mut rows = RowReader::open(feed, scratch)?;
         let header = Header::parse(self.form, rows.titles())?;
-        self.say(Said::Header(pb::ImportHeader { columns: header.titles().to_vec(), ignored: header.ignored().to_vec() }))?;
+        self.say(Said::Header(pb::ImportHeader {
+            columns: header.titles().to_vec(),
+            ignored: header.ignored().to_vec(),
+        }))?;
         let units = self.units.clone();
         let own_unit = self.own_unit.clone();
         let context = forms::Context { units: &units, own_unit: &own_unit, today: self.today };

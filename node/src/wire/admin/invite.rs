@@ -58,9 +58,9 @@ impl Parts {
         let advice = "give one that the new node can reach, with --address HOST:PORT, or set node.advertise in the configuration";
         let address = match given.trim() {
             "" => self.invite_address.clone(),
-            given => given
-                .parse()
-                .map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the address: {error}")))?,
+            given => {
+                given.parse().map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the address: {error}")))?
+            }
         };
         if !address.is_dialable() {
             return Err(Refusal::new(Reason::QueryInvalid, format!("nobody can dial {address}; {advice}")));

@@ -22,7 +22,8 @@ impl Parts {
     ) -> Result<mpsc::Receiver<Result<pb::ReadLogResponse, Refusal>>, Refusal> {
         let log: LogId = log_id(&request.log)?;
         let row = self.pipeline.snapshot().log(&log).cloned();
-        let row = row.ok_or_else(|| Refusal::new(Reason::NotFound, format!("{log} is not here; see the list of logs")))?;
+        let row =
+            row.ok_or_else(|| Refusal::new(Reason::NotFound, format!("{log} is not here; see the list of logs")))?;
         let size = row.head.size();
         if request.from > size {
             let detail = format!("{log} has {size} entries here, counted from 0; there is no entry {}", request.from);

@@ -72,7 +72,8 @@ impl Parts {
             entries += size;
             let Some((parent, _)) = &self.parent else { continue };
             let receipts = self.view.receipts(Some(&log)).await.map_err(of_view)?;
-            let by_parent = receipts.iter().filter(|receipt| receipt.giver == *parent).map(|receipt| receipt.size).max();
+            let by_parent =
+                receipts.iter().filter(|receipt| receipt.giver == *parent).map(|receipt| receipt.size).max();
             // A receipt can be for more than the snapshot knew.
             receipted += by_parent.unwrap_or_default().min(size);
         }

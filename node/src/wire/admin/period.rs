@@ -11,12 +11,18 @@ use super::{Parts, of_pipeline, own_unit, unit_code};
 use crate::keys;
 
 impl Parts {
-    pub(super) async fn close_period(&self, request: pb::ClosePeriodRequest) -> Result<pb::ClosePeriodResponse, Refusal> {
+    pub(super) async fn close_period(
+        &self,
+        request: pb::ClosePeriodRequest,
+    ) -> Result<pb::ClosePeriodResponse, Refusal> {
         let snapshot = self.pipeline.snapshot();
         let (own, units) = (own_unit(&snapshot)?, self.units(snapshot.directory())?);
         let unit = unit_code(&request.unit)?;
         if !units.contains(&unit) {
-            return Err(Refusal::new(Reason::UnitUnknown, format!("{unit} is not in the unit list {}", units.version())));
+            return Err(Refusal::new(
+                Reason::UnitUnknown,
+                format!("{unit} is not in the unit list {}", units.version()),
+            ));
         }
         if !units.is_within(&unit, own) {
             return Err(Refusal::new(Reason::UnitNotOurs, format!("{unit} is neither {own} nor below it")));

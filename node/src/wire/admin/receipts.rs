@@ -19,7 +19,10 @@ use crate::view::Receipt;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 impl Parts {
-    pub(super) async fn list_receipts(&self, request: pb::ListReceiptsRequest) -> Result<pb::ListReceiptsResponse, Refusal> {
+    pub(super) async fn list_receipts(
+        &self,
+        request: pb::ListReceiptsRequest,
+    ) -> Result<pb::ListReceiptsResponse, Refusal> {
         let snapshot = self.pipeline.snapshot();
         let only = match &*request.log {
             "" => None,
@@ -37,7 +40,10 @@ impl Parts {
         Ok(pb::ListReceiptsResponse { receipts: receipts.collect() })
     }
 
-    pub(super) async fn wait_receipt(&self, request: pb::WaitReceiptRequest) -> Result<pb::WaitReceiptResponse, Refusal> {
+    pub(super) async fn wait_receipt(
+        &self,
+        request: pb::WaitReceiptRequest,
+    ) -> Result<pb::WaitReceiptResponse, Refusal> {
         // Before anything is read, so that no receipt slips through between.
         let mut committed = self.pipeline.committed();
         let snapshot = self.pipeline.snapshot();
@@ -51,7 +57,9 @@ impl Parts {
                 return Ok(self.waited(&snapshot, complete, &giver, wanted, given));
             }
             let ours = |news: &Committed| match news {
-                Committed::Receipts(rows) => rows.iter().any(|row| row.giver == giver && row.log.node() == snapshot.me()),
+                Committed::Receipts(rows) => {
+                    rows.iter().any(|row| row.giver == giver && row.log.node() == snapshot.me())
+                }
                 Committed::Grown(_) => false,
             };
             let news = tokio::time::timeout_at(deadline, async {
@@ -61,7 +69,9 @@ impl Parts {
                         Ok(_) => {}
                         // Receipts may be among what was missed.
                         Err(RecvError::Lagged(_)) => return Ok(()),
-                        Err(RecvError::Closed) => return Err(Refusal::new(Reason::ShuttingDown, "the node is shutting down")),
+                        Err(RecvError::Closed) => {
+                            return Err(Refusal::new(Reason::ShuttingDown, "the node is shutting down"));
+                        }
                     }
                 }
             });
@@ -102,7 +112,9 @@ impl Parts {
         let mut given = HashMap::new();
         for (log, _) in logs {
             let receipts = self.view.receipts(Some(log)).await.map_err(of_view)?;
-            given.extend(receipts.into_iter().filter(|receipt| receipt.giver == *giver).map(|receipt| (log.clone(), receipt)));
+            given.extend(
+                receipts.into_iter().filter(|receipt| receipt.giver == *giver).map(|receipt| (log.clone(), receipt)),
+            );
         }
         Ok(given)
     }
@@ -125,7 +137,8 @@ impl Parts {
 
     fn receipt(&self, snapshot: &Snapshot, receipt: Receipt, log_size: u64) -> pb::Receipt {
         let directory = snapshot.directory();
-        let giver_unit = directory.node(&receipt.giver).map_or_else(|| receipt.giver.unit(), |node| node.unit().clone());
+        let giver_unit =
+            directory.node(&receipt.giver).map_or_else(|| receipt.giver.unit(), |node| node.unit().clone());
         let tier = self.unit(directory, &giver_unit).map(|unit| unit.tier.to_string()).unwrap_or_default();
         pb::Receipt {
             log: receipt.log.to_string(),

@@ -52,11 +52,7 @@ impl Batch {
 
     /// Counts what became of the rows, and gives what is to be told, in the order of the file. `imported` has an outcome for each row
     /// that went to the pipeline, in their order: see [`Self::fits`].
-    pub(super) fn outcomes(
-        self,
-        imported: ImportedRows,
-        summary: &mut ImportSummary,
-    ) -> Vec<(RawRow, RowProblem)> {
+    pub(super) fn outcomes(self, imported: ImportedRows, summary: &mut ImportSummary) -> Vec<(RawRow, RowProblem)> {
         let mut outcomes = imported.rows.into_iter();
         let mut told = Vec::new();
         summary.rows += self.read.len() as u64;
