@@ -226,6 +226,4 @@ fn frontier(directory: &Directory, list: &UnitList, units: &[UnitCode], logs: Ve
 }
 
 #[cfg(test)]
-pub(crate) mod fixture;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -65,6 +65,11 @@ impl RowReader {
         &self.titles
     }
 
+    /// Whether the file is a workbook (XLSX), by its content.
+    pub fn is_workbook(&self) -> bool {
+        matches!(self.rows, Rows::Sheet(_))
+    }
+
     fn read(&mut self) -> Result<Option<RawRow>, FileProblem> {
         let row = match &mut self.rows {
             Rows::Table(table) => table.next_of(self.titles.len())?,

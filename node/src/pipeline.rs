@@ -60,7 +60,9 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.clone(),
             Self::Store(store::Error::DiskFull { .. }) => Refusal::new(Reason::DiskFull, self.to_string()),
-            Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => Refusal::new(Reason::Internal, self.to_string()),
+            Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => {
+                Refusal::new(Reason::Internal, self.to_string())
+            }
             Self::Ended => Refusal::new(Reason::ShuttingDown, self.to_string()),
         }
     }
@@ -176,8 +178,7 @@ impl Handle {
         let shared = Arc::new(Shared::load(&outfit).await?);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(COMMITTED);
-        let cosigner =
-            Cosigner { me: shared.me().clone(), signer: outfit.signer.clone(), clock: outfit.clock.clone() };
+        let cosigner = Cosigner { me: shared.me().clone(), signer: outfit.signer.clone(), clock: outfit.clock.clone() };
         let worker =
             Worker { outfit, shared: shared.clone(), committed: committed.clone(), cosigner: cosigner.clone() };
         let runtime = tokio::runtime::Handle::current();

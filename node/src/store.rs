@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlStr, Transaction};
+use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
 
 mod figures;
 mod intake;
@@ -199,12 +199,14 @@ impl Tx {
     /// Keeps a value under `key`.
     pub async fn meta_put(&mut self, key: &str, value: &[u8]) -> Result<()> {
         let failed = self.failed();
-        sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
-            .execute(self.conn())
-            .await
-            .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )
+        .bind(key)
+        .bind(value)
+        .execute(self.conn())
+        .await
+        .map_err(failed)?;
         Ok(())
     }
 }

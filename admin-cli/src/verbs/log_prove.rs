@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use danso_proto::ids::LogId;
 use danso_proto::pb::admin::v1::ProveEntryRequest;
 
 use crate::connect::{self, PROMPT};
@@ -15,7 +16,7 @@ use crate::output::{Field, Sheet, column};
 pub struct Args {
     /// The log
     #[arg(value_name = "LOG")]
-    log: String,
+    log: LogId,
     /// Position of the entry in the log, from 0
     #[arg(value_name = "SEQ")]
     sequence: u64,
@@ -27,7 +28,7 @@ pub struct Args {
 /// Writes the file. It holds the signed side of the entry: personal data, so it is for the owner's eyes only.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
-    let request = ProveEntryRequest { log: args.log.clone(), sequence: args.sequence };
+    let request = ProveEntryRequest { log: args.log.to_string(), sequence: args.sequence };
     let proof = connect::within(ctx, PROMPT, node.prove_entry(request)).await?;
     files::replace(&args.out, &proof.file)?;
     let mut sheet = Sheet::new([
@@ -38,7 +39,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     ]);
     sheet.push([
         Field::Text(args.out.display().to_string()),
-        Field::from(&*args.log),
+        Field::from(&*args.log.to_string()),
         Field::Number(args.sequence),
         Field::Count(proof.file.len() as u64),
     ]);

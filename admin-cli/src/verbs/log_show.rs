@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use danso_proto::change::ChangeSet;
+use danso_proto::ids::LogId;
 use danso_proto::merkle;
 use danso_proto::pb::admin::v1::{ReadLogRequest, ReadLogResponse};
 use danso_proto::pb::exchange::v1::Envelope;
@@ -20,7 +21,7 @@ use crate::output::{Field, Format, Sheet, column, detail, hex, rfc3339};
 pub struct Args {
     /// The log
     #[arg(value_name = "LOG")]
-    log: String,
+    log: LogId,
     /// First position
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
@@ -33,7 +34,7 @@ pub struct Args {
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
     let to = args.from.saturating_add(args.limit);
-    let request = ReadLogRequest { log: args.log.clone(), from: args.from, to };
+    let request = ReadLogRequest { log: args.log.to_string(), from: args.from, to };
     let mut stream = connect::within(ctx, PROMPT, node.read_log(request)).await?;
     let mut sheet = Sheet::new([
         column("sequence", "Mục", "Entry"),

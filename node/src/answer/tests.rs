@@ -1,5 +1,7 @@
 //! Tests of the room beside: parts add up to the whole, and nothing but a child's own, new and fitting answer passes.
 
+pub(crate) mod fixture;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +12,8 @@ use danso_proto::pb::query::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use prost::Message as _;
 
-use super::fixture::{Federation, Member, NOW_MS, unit};
 use super::{Answer, Error, Query, Split, check, combine};
+use fixture::{Federation, Member, NOW_MS, unit};
 
 const NONCE: [u8; 16] = [9; 16];
 const DIMENSIONS: [&[&str]; 4] = [&[], &["month"], &["sex", "age_group"], &["month", "sex", "age_group"]];

@@ -67,10 +67,7 @@ pub(super) async fn demo(what: Demo) -> anyhow::Result<()> {
 }
 
 async fn show(voice: &Voice, data: Option<PathBuf>) -> anyhow::Result<Federation> {
-    voice.head(
-        "A federation comes up: one process for each node",
-        "Liên đoàn khởi động: mỗi nút là một tiến trình",
-    );
+    voice.head("A federation comes up: one process for each node", "Liên đoàn khởi động: mỗi nút là một tiến trình");
     let mut federation = Federation::found(data).await?;
     let root = federation.member(data::ROOT)?.status().await?;
     let anchor: Fingerprint = root.anchor.parse()?;
@@ -131,10 +128,7 @@ async fn show(voice: &Voice, data: Option<PathBuf>) -> anyhow::Result<Federation
 }
 
 async fn receipts(voice: &Voice, commune: &Member) -> anyhow::Result<()> {
-    voice.say(
-        &format!("   receipts of {}:", commune.unit()),
-        &format!("   biên nhận của {}:", commune.unit()),
-    );
+    voice.say(&format!("   receipts of {}:", commune.unit()), &format!("   biên nhận của {}:", commune.unit()));
     for receipt in commune.receipts().await? {
         if receipt.log.ends_with("/records") {
             println!(

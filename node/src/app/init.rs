@@ -94,9 +94,7 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
     };
     let (envelope, _) = seal(draft(&what.unit, genesis, clock.now_ms()), &sealing).map_err(pipeline::Error::from)?;
     pipeline::found(&store, &node, envelope, anchor, clock.now_ms()).await?;
-    store
-        .run_tx("init", async |tx| tx.meta_put(META_ANCHOR, &anchor.0).await)
-        .await?;
+    store.run_tx("init", async |tx| tx.meta_put(META_ANCHOR, &anchor.0).await).await?;
     publish(&store, &key, &clock, anchor, &what.unit, &list).await?;
     store.close().await;
     // The configuration last: a directory without it was not set up to the end.

@@ -34,7 +34,12 @@ pub(super) struct Joined {
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Uses an invite.
-pub(super) async fn join(data: &Path, token: Token, listen: Address, advertise: Option<Address>) -> Result<Joined, Error> {
+pub(super) async fn join(
+    data: &Path,
+    token: Token,
+    listen: Address,
+    advertise: Option<Address>,
+) -> Result<Joined, Error> {
     let clock = clock();
     let layout = Layout::create(data)?;
     let _lock = layout.lock()?;

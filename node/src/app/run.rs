@@ -55,7 +55,8 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     let pipeline = Handle::start(outfit).await?;
     let me = pipeline.me().clone();
     let answers = Answers::new(store.clone(), key.clone(), me.clone(), clock.clone());
-    let context = Context { pipeline: pipeline.clone(), store: store.clone(), answers: answers.clone(), clock: clock.clone() };
+    let context =
+        Context { pipeline: pipeline.clone(), store: store.clone(), answers: answers.clone(), clock: clock.clone() };
     let children = Children::new(context.clone(), stop.child_token());
 
     let listener = bind(&config.listen).await?;
@@ -69,18 +70,23 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let desk = wire::JoinDesk { context: context.clone(), ca: ca.clone(), clock: clock.clone() };
     let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
-    let (dialling, link_status) = match (parent, &config.parent) {
+    let mut work = tokio::task::JoinSet::new();
+    let link_status = match (parent, &config.parent) {
         (Some(parent), Some(address)) => {
             let (status, seen) = watch::channel(LinkStatus::default());
             let dial = Dial { address: address.clone(), parent, tls: client_tls(layout, &link_key, clock.clone())? };
-            let task = tokio::spawn(link::dial(context.clone(), dial.clone(), status, stop.child_token()));
-            (Some(task), Some((dial, seen)))
+            let dialling = link::dial(context.clone(), dial.clone(), status, stop.child_token());
+            work.spawn(async {
+                dialling.await;
+                Ok(())
+            });
+            Some((dial, seen))
         }
         (Some(parent), None) => {
             let detail = format!("this node's parent is {parent}, but the configuration has no [parent] address");
             return Err(Refusal::new(Reason::NotFound, detail).into());
         }
-        (None, _) => (None, None),
+        (None, _) => None,
     };
     let admin = wire::admin::Admin::new(wire::admin::Parts {
         pipeline: pipeline.clone(),
@@ -95,9 +101,8 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         scratch: layout.dir().to_path_buf(),
     });
     let queries = wire::query::Queries::new(pipeline.clone(), answers, children);
-    let mut operator =
-        tokio::spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
-    let mut exchange = tokio::spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
+    work.spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
+    work.spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
     let metrics_address = metrics.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
     tracing::info!(node = %me, %listen, metrics = metrics_address, data = %layout.dir().display(), "ready");
     // Systemd learns it when it waits for it (Type=notify); elsewhere this does nothing.
@@ -108,22 +113,17 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        ended = &mut exchange => ended.unwrap_or(Ok(())),
-        ended = &mut operator => ended.unwrap_or(Ok(())),
+        Some(ended) = work.join_next() => match ended {
+            Ok(ended) => ended.map_err(Error::from),
+            Err(broke) => Err(Refusal::new(Reason::Internal, format!("a part of the node broke: {broke}")).into()),
+        },
     };
     tracing::info!("shutting down");
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     stop.cancel();
-    let drained = tokio::time::timeout(DRAIN, async {
-        if let Some(task) = dialling {
-            let _ = task.await;
-        }
-        let _ = (&mut exchange).await;
-        let _ = (&mut operator).await;
-    });
-    if drained.await.is_err() {
-        exchange.abort();
-        operator.abort();
+    let drained = async { while work.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        work.abort_all();
         tracing::info!("some connections did not end in time and were cut");
     }
     // What was acknowledged is durable already; this folds the write-ahead log and closes the files.
@@ -133,13 +133,14 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         tracing::debug!(%error, "the admin socket was gone already");
     }
     tracing::info!("stopped");
-    ended.map_err(Error::from)
+    ended
 }
 
 /// The anchor, and the parent's id unless this is the root.
 async fn place(store: &Store) -> Result<(Fingerprint, Option<NodeId>), Error> {
     let mut tx = store.read("place").await?;
-    let unreadable = || Refusal::new(Reason::NotFound, "the database does not say where this node belongs; set it up anew");
+    let unreadable =
+        || Refusal::new(Reason::NotFound, "the database does not say where this node belongs; set it up anew");
     let anchor = tx.meta_get(META_ANCHOR).await?.ok_or_else(unreadable)?;
     let anchor = Fingerprint(anchor.try_into().map_err(|_| unreadable())?);
     let parent = match tx.meta_get(META_PARENT).await? {

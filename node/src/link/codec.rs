@@ -89,11 +89,9 @@ pub fn from_pb(frame: pb::Frame) -> Result<Frame, Refusal> {
             Frame::Heads(heads.heads.into_iter().map(head_from_pb).collect::<Result<_, _>>()?)
         }
         Body::Package(package) => Frame::Package(package::decode(&package.zstd)?),
-        Body::Durable(durable) => Frame::Durable(Durable {
-            log: durable.log.parse()?,
-            size: durable.size,
-            receipt: note(durable.receipt)?,
-        }),
+        Body::Durable(durable) => {
+            Frame::Durable(Durable { log: durable.log.parse()?, size: durable.size, receipt: note(durable.receipt)? })
+        }
         Body::Refused(refused) => {
             let (reason, detail) = reason(&refused.reason, refused.detail);
             Frame::Refused(Refused { log: refused.log.parse()?, sequence: refused.sequence, reason, detail })

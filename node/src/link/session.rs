@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, PROTOCOL, SOFTWARE, flowing, heads, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received};
-use crate::telemetry::{self, ENTRIES_REFUSED};
 use crate::store;
+use crate::telemetry::{self, ENTRIES_REFUSED};
 
 /// Frames from the peer. An item that is an error ends the session.
 pub type Inbound = Pin<Box<dyn AsyncStream<Item = Result<Frame, Refusal>> + Send>>;
@@ -317,8 +317,12 @@ impl Running {
                 }));
             }
             Action::Quarantine { log, reason, ours, theirs } => {
-                let detail =
-                    format!("{} entries here, {} at {}; an operator must decide", ours.0, theirs.size, self.session.peer());
+                let detail = format!(
+                    "{} entries here, {} at {}; an operator must decide",
+                    ours.0,
+                    theirs.size,
+                    self.session.peer()
+                );
                 tracing::error!(%log, %reason, %detail, "ALARM: two histories of one log");
                 metrics::counter!(telemetry::FORKS, "reason" => reason.code()).increment(1);
                 // A log that is merely shorter at its author's may be made whole again; two histories may not go on.
@@ -327,7 +331,8 @@ impl Running {
                 }
             }
             Action::Behind { log, ours, theirs } => {
-                let detail = format!("{ours} entries here, {theirs} at the parent: this node was restored from an old copy");
+                let detail =
+                    format!("{ours} entries here, {theirs} at the parent: this node was restored from an old copy");
                 tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
                 self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
             }
@@ -447,7 +452,8 @@ pub async fn load(
     if entries.is_empty() {
         return Ok(None);
     }
-    let entries = entries.into_iter().map(|entry| SealedEntry { envelope: entry.envelope, parts: entry.parts }).collect();
+    let entries =
+        entries.into_iter().map(|entry| SealedEntry { envelope: entry.envelope, parts: entry.parts }).collect();
     let checkpoint = row.checkpoint.clone().filter(|_| end == row.head.size());
     Ok(Some(Package { log: log.clone(), first: from, entries, checkpoint }))
 }

@@ -162,10 +162,8 @@ impl<'a> Batch<'a> {
         }
         self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
         super::apply::apply(self.tx, &self.logs, &entries).await?;
-        let keyed: Vec<(i64, Entry)> = entries
-            .into_iter()
-            .map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry))
-            .collect();
+        let keyed: Vec<(i64, Entry)> =
+            entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
         self.tx.entry_append(&keyed).await?;
         Ok(())
     }
@@ -173,7 +171,6 @@ impl<'a> Batch<'a> {
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
-
 
     /// The unit that this node serves.
     pub(super) fn own_unit(&self) -> Result<UnitCode, Refusal> {
@@ -382,10 +379,14 @@ impl Trial {
     /// The author's checkpoint, if it is for where the log stands now.
     fn check_checkpoint(&self, log: &LogId, note: &str) -> Result<Option<String>, Refusal> {
         let author = self.directory.node(log.node());
-        let author = author.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, format!("{} is not enrolled", log.node())))?;
+        let author =
+            author.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, format!("{} is not enrolled", log.node())))?;
         let checkpoint = checkpoint::parse(note)?.verify(author.id(), author.key())?;
         if checkpoint.log != *log {
-            return Err(Refusal::new(Reason::CheckpointInvalid, format!("a checkpoint of {} for {log}", checkpoint.log)));
+            return Err(Refusal::new(
+                Reason::CheckpointInvalid,
+                format!("a checkpoint of {} for {log}", checkpoint.log),
+            ));
         }
         if checkpoint.size != self.head.size() {
             return Ok(None);
@@ -400,14 +401,8 @@ impl Trial {
 
 /// A draft of one change of a directory log.
 pub(super) fn directory_draft(unit: UnitCode, body: Body, now_ms: i64) -> Draft {
-    let change = Change {
-        unit,
-        hamlet: String::new(),
-        event_date: None,
-        reported_on: None,
-        identity_commitment: None,
-        body,
-    };
+    let change =
+        Change { unit, hamlet: String::new(), event_date: None, reported_on: None, identity_commitment: None, body };
     let first_id = ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes());
     Draft { first_id, changes: vec![change], parts: vec![None] }
 }

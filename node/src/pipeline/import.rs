@@ -5,7 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use danso_core::forms::{Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, Source, needed, resolve};
+use danso_core::forms::{
+    Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, Source, needed, resolve,
+};
 use danso_core::ledger::Draft;
 use danso_proto::ids::{ChangeId, Stream, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
@@ -118,7 +120,12 @@ impl Batch<'_> {
     }
 
     /// Slips that wait for what has just become known.
-    async fn released(&mut self, keys: &[Key], dry_run: Option<&DryRun>, run: &mut Run<impl FnMut() -> ChangeId>) -> Result<Vec<Row>, Error> {
+    async fn released(
+        &mut self,
+        keys: &[Key],
+        dry_run: Option<&DryRun>,
+        run: &mut Run<impl FnMut() -> ChangeId>,
+    ) -> Result<Vec<Row>, Error> {
         let mut rows: Vec<Row> = Vec::new();
         for slip in self.tx.waiting_for(keys).await? {
             rows.push(postcard::from_bytes(&slip.slip).map_err(|e| crate::store::Error::Inconsistent {
@@ -131,7 +138,8 @@ impl Batch<'_> {
             rows.extend(dry_run.released(keys));
         }
         // Those of this very batch wait in memory.
-        let (now, later) = std::mem::take(&mut run.waits).into_iter().partition(|(missing, _, _)| keys.contains(&key(missing)));
+        let (now, later) =
+            std::mem::take(&mut run.waits).into_iter().partition(|(missing, _, _)| keys.contains(&key(missing)));
         run.waits = later;
         let now: Vec<(Missing, i64, Row)> = now;
         rows.extend(now.into_iter().map(|(_, _, row)| row));
@@ -147,7 +155,8 @@ impl Batch<'_> {
         let keys = |set: &std::collections::BTreeSet<(&UnitCode, &str)>| -> Vec<Key> {
             set.iter().map(|(unit, key)| ((*unit).clone(), (*key).to_owned())).collect()
         };
-        let persons: Vec<Key> = keys(&needed.persons).into_iter().filter(|(u, r)| known.person(u, r).is_none()).collect();
+        let persons: Vec<Key> =
+            keys(&needed.persons).into_iter().filter(|(u, r)| known.person(u, r).is_none()).collect();
         for ((unit, reference), person) in self.tx.person_by_reference(&persons).await? {
             if let Some(profile) = person.profile() {
                 let person = KnownPerson {
@@ -205,9 +214,10 @@ impl<F: FnMut() -> ChangeId> Run<F> {
         let unit = row.unit();
         match &outcome {
             Outcome::Taken { .. } => {
-                let source = self.known.source(unit, form, key).ok_or_else(|| {
-                    Refusal::new(Reason::Internal, "a row was taken and is not known")
-                })?;
+                let source = self
+                    .known
+                    .source(unit, form, key)
+                    .ok_or_else(|| Refusal::new(Reason::Internal, "a row was taken and is not known"))?;
                 self.sources.push(SourceRow {
                     unit: unit.clone(),
                     form: form_code(form),

@@ -80,7 +80,8 @@ impl Shared {
     /// Reads the logs and replays the directory logs from the anchor down.
     pub(super) async fn load(outfit: &Outfit) -> Result<Self, Error> {
         let mut tx = outfit.store.read("load").await?;
-        let me = tx.meta_get(META_NODE).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
+        let me =
+            tx.meta_get(META_NODE).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
         let me: NodeId = String::from_utf8_lossy(&me).parse().map_err(Refusal::from)?;
         let rows = tx.log_list().await?;
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
@@ -137,10 +138,12 @@ async fn replay(tx: &mut Tx, rows: &[LogRow], anchor: Fingerprint) -> Result<Dir
             break;
         }
     }
-    let mut directory = root.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the anchor's log is not in the database"))?;
+    let mut directory =
+        root.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the anchor's log is not in the database"))?;
     let mut left: Vec<&LogRow> = directory_logs().collect();
     while !left.is_empty() {
-        let (ready, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|row| directory.node(row.log.node()).is_some());
+        let (ready, later): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|row| directory.node(row.log.node()).is_some());
         if ready.is_empty() {
             let why = format!("{} is in the database, but nobody enrols its author", later[0].log);
             return Err(store::Error::Inconsistent { table: "log", column: "name", why }.into());

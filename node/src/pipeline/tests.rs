@@ -295,7 +295,8 @@ fn what_was_committed_is_there_after_a_restart() {
 fn an_own_write_enters_by_the_same_door() {
     run(async |bed| {
         let outside = bed::draft(enrolled("17065", 198_001), 7);
-        let written = bed.handle.write(Stream::Records, vec![outside]).await.expect("the root writes for anybody below");
+        let written =
+            bed.handle.write(Stream::Records, vec![outside]).await.expect("the root writes for anybody below");
         assert_eq!(written.size, 1);
         let nowhere = bed::draft(enrolled("99999", 198_001), 8);
         let error = bed.handle.write(Stream::Records, vec![nowhere]).await.expect_err("no such unit");

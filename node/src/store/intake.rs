@@ -61,7 +61,9 @@ impl Tx {
         let mut found = Vec::new();
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, key, digest, change, person, birth FROM source WHERE form = ");
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "SELECT unit, key, digest, change, person, birth FROM source WHERE form = ",
+            );
             sql.push_bind(i64::from(form)).push(" AND ");
             push_pairs(&mut sql, "unit, key", chunk);
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
@@ -71,7 +73,9 @@ impl Tx {
                     form,
                     key: row.get("key"),
                     digest: digest
-                        .map(|digest| digest.try_into().map_err(|_| Error::inconsistent("source", "digest", "not 16 bytes")))
+                        .map(|digest| {
+                            digest.try_into().map_err(|_| Error::inconsistent("source", "digest", "not 16 bytes"))
+                        })
                         .transpose()?,
                     change: change_id(row.get("change"), "source", "change")?,
                     person: change_id(row.get("person"), "source", "person")?,
@@ -86,7 +90,8 @@ impl Tx {
     pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
         for chunk in rows.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO source (unit, form, key, digest, change, person, birth) ");
+            let mut sql =
+                QueryBuilder::<Sqlite>::new("INSERT INTO source (unit, form, key, digest, change, person, birth) ");
             sql.push_values(chunk, |mut out, row| {
                 out.push_bind(row.unit.to_string())
                     .push_bind(i64::from(row.form))
@@ -106,13 +111,16 @@ impl Tx {
         let mut found = Vec::new();
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("SELECT unit, reference, data FROM person WHERE reference IS NOT NULL AND ");
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "SELECT unit, reference, data FROM person WHERE reference IS NOT NULL AND ",
+            );
             push_pairs(&mut sql, "unit, reference", chunk);
             // The newest first: whoever reads keeps the oldest, should two nodes have enrolled the same person.
             sql.push(" ORDER BY id DESC");
             for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
                 let key = (parsed(row.get("unit"), "person", "unit")?, row.get("reference"));
-                let person = Person::from_bytes(row.get("data")).map_err(|e| Error::inconsistent("person", "data", e))?;
+                let person =
+                    Person::from_bytes(row.get("data")).map_err(|e| Error::inconsistent("person", "data", e))?;
                 found.push((key, person));
             }
         }

@@ -117,7 +117,10 @@ impl Tx {
                 // SQLite does not promise the order of RETURNING.
                 let name = log.log.to_string();
                 let row = rows.iter().find(|row| row.get::<&str, _>("name") == name);
-                pks.push(row.ok_or_else(|| Error::inconsistent("log", "name", "a row that was written is not there"))?.get("id"));
+                pks.push(
+                    row.ok_or_else(|| Error::inconsistent("log", "name", "a row that was written is not there"))?
+                        .get("id"),
+                );
             }
         }
         Ok(pks)
@@ -127,7 +130,9 @@ impl Tx {
     pub async fn entry_append(&mut self, entries: &[(i64, Entry)]) -> Result<()> {
         for chunk in entries.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope, parts) ");
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope, parts) ",
+            );
             sql.push_values(chunk, |mut row, (log, entry)| {
                 row.push_bind(*log)
                     .push_bind(entry.sequence() as i64)
@@ -215,14 +220,15 @@ impl Tx {
     /// Leaf hashes of a log, in order, for the sequences in `range`.
     pub async fn leaf_read(&mut self, log: i64, range: Range<u64>) -> Result<Vec<Hash>> {
         let failed = self.failed();
-        let leaves: Vec<Vec<u8>> =
-            sqlx::query_scalar("SELECT leaf FROM entry WHERE log = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence")
-                .bind(log)
-                .bind(range.start as i64)
-                .bind(range.end as i64)
-                .fetch_all(self.conn())
-                .await
-                .map_err(failed)?;
+        let leaves: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT leaf FROM entry WHERE log = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence",
+        )
+        .bind(log)
+        .bind(range.start as i64)
+        .bind(range.end as i64)
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
         leaves.iter().map(|leaf| hash(leaf, "entry", "leaf")).collect()
     }
 

@@ -186,7 +186,9 @@ impl Tx {
                         recorded: filter.to,
                         measure: *measure,
                         sex: sex_from(row.get("sex"))?,
-                        birth_month: (row.get::<i64, _>("birth_month") >= 0).then(|| month("birth_month")).transpose()?,
+                        birth_month: (row.get::<i64, _>("birth_month") >= 0)
+                            .then(|| month("birth_month"))
+                            .transpose()?,
                         detail: row.get("detail"),
                         other: if other.is_empty() { None } else { Some(parsed(other, "cube", "other")?) },
                     };
@@ -216,7 +218,8 @@ impl Tx {
     pub async fn finding_add(&mut self, findings: &[FindingRow]) -> Result<()> {
         for chunk in findings.chunks(ROWS) {
             let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO finding (change, person, log, sequence, unit, reason) ");
+            let mut sql =
+                QueryBuilder::<Sqlite>::new("INSERT INTO finding (change, person, log, sequence, unit, reason) ");
             sql.push_values(chunk, |mut row, finding| {
                 row.push_bind(finding.change.as_bytes().to_vec())
                     .push_bind(finding.person.map(|person| person.as_bytes().to_vec()))
@@ -234,11 +237,12 @@ impl Tx {
     /// All findings.
     pub async fn finding_list(&mut self) -> Result<Vec<FindingRow>> {
         let failed = self.failed();
-        let rows =
-            sqlx::query("SELECT change, person, log, sequence, unit, reason FROM finding ORDER BY log, sequence, change")
-                .fetch_all(self.conn())
-                .await
-                .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT change, person, log, sequence, unit, reason FROM finding ORDER BY log, sequence, change",
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
         rows.iter()
             .map(|row| {
                 let person: Option<&[u8]> = row.get("person");

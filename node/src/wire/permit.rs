@@ -21,8 +21,9 @@ impl Permit {
 /// # Errors
 /// `certificate_missing`, `certificate_unknown`, `not_a_child`, `key_revoked`.
 pub(super) fn child(extensions: &tonic::Extensions, snapshot: &Snapshot) -> Result<Permit, Refusal> {
-    let certificate = pki::peer_certificate(extensions)
-        .ok_or_else(|| Refusal::new(Reason::CertificateMissing, "a session needs the certificate that joining gives"))?;
+    let certificate = pki::peer_certificate(extensions).ok_or_else(|| {
+        Refusal::new(Reason::CertificateMissing, "a session needs the certificate that joining gives")
+    })?;
     let directory = snapshot.directory();
     let node = pki::node_of(&certificate, &TrustDomain::of_anchor(&directory.anchor()))?;
     match directory.node(&node) {

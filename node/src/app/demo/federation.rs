@@ -53,7 +53,8 @@ impl Federation {
                 (base, None)
             }
             None => {
-                let temporary = tempfile::Builder::new().prefix("danso-demo-").tempdir().context("no temporary directory")?;
+                let temporary =
+                    tempfile::Builder::new().prefix("danso-demo-").tempdir().context("no temporary directory")?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -102,13 +103,18 @@ impl Federation {
         let ready = async {
             while member.status().await.is_err() {
                 if let Some(status) = member.process.try_wait()? {
-                    bail!("the node of {unit} ended with {status}; see {}", self.base.join(format!("{unit}.log")).display());
+                    bail!(
+                        "the node of {unit} ended with {status}; see {}",
+                        self.base.join(format!("{unit}.log")).display()
+                    );
                 }
                 tokio::time::sleep(LOOK).await;
             }
             Ok(())
         };
-        tokio::time::timeout(READY, ready).await.with_context(|| format!("the node of {unit} is not ready in time"))??;
+        tokio::time::timeout(READY, ready)
+            .await
+            .with_context(|| format!("the node of {unit} is not ready in time"))??;
         self.members.insert(unit.into(), member);
         Ok(())
     }
@@ -165,9 +171,13 @@ impl Member {
             lang: "en".into(),
             file_bytes: text.len() as u64,
         };
-        let chunks = text.as_bytes().chunks(limits::CHUNK_BYTES).map(|chunk| Request::Chunk(bytes::Bytes::from_static(chunk)));
-        let requests: Vec<admin::ImportRequest> =
-            [Request::Start(start)].into_iter().chain(chunks).map(|body| admin::ImportRequest { body: Some(body) }).collect();
+        let chunks =
+            text.as_bytes().chunks(limits::CHUNK_BYTES).map(|chunk| Request::Chunk(bytes::Bytes::from_static(chunk)));
+        let requests: Vec<admin::ImportRequest> = [Request::Start(start)]
+            .into_iter()
+            .chain(chunks)
+            .map(|body| admin::ImportRequest { body: Some(body) })
+            .collect();
         let mut responses = self.admin().import(tokio_stream::iter(requests)).await?.into_inner();
         while let Some(response) = responses.message().await? {
             if let Some(Response::Summary(summary)) = response.body {

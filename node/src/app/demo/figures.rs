@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use danso_proto::pb::query::v1 as query;
 
+use super::Voice;
 use super::data::{self, EXPECTED, MONTHS};
 use super::federation::Federation;
-use super::Voice;
 
 /// What the table shows: measure, heading in English and in Vietnamese.
 const COLUMNS: [(&str, &str, &str); 8] = [
@@ -54,10 +54,7 @@ pub(super) async fn table(voice: &Voice, federation: &Federation) -> anyhow::Res
         }
         println!();
     }
-    voice.say(
-        &format!("   made from {made_from} signed logs"),
-        &format!("   lập từ {made_from} nhật ký đã ký"),
-    );
+    voice.say(&format!("   made from {made_from} signed logs"), &format!("   lập từ {made_from} nhật ký đã ký"));
     Ok(())
 }
 
@@ -94,11 +91,7 @@ pub(super) async fn check(voice: &Voice, federation: &Federation) -> anyhow::Res
 }
 
 /// A unit's figures in the shape of the truth: residents by sex and age, all else by sex.
-async fn pull(
-    root: &super::Member,
-    unit: &str,
-    source: query::Source,
-) -> anyhow::Result<BTreeMap<Key, i64>> {
+async fn pull(root: &super::Member, unit: &str, source: query::Source) -> anyhow::Result<BTreeMap<Key, i64>> {
     let mut figures = BTreeMap::new();
     for dimensions in [&["month", "sex"][..], &["month", "sex", "age_group"]] {
         for cell in root.pull(question(unit, "", dimensions), source).await?.1 {

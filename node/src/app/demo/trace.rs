@@ -7,9 +7,9 @@ use danso_proto::ids::Fingerprint;
 use danso_proto::pb::query::v1 as query;
 use danso_proto::proof;
 
+use super::Voice;
 use super::data::{self, COMMUNES, MONTHS};
 use super::federation::Federation;
-use super::Voice;
 
 pub(super) async fn trace(voice: &Voice, federation: &Federation, anchor: Fingerprint) -> anyhow::Result<()> {
     let root = federation.member(data::ROOT)?;
@@ -55,7 +55,8 @@ pub(super) async fn trace(voice: &Voice, federation: &Federation, anchor: Finger
     ensure!(births == cell.value, "{births} births in the log, {} in the figure", cell.value);
     let sequence = last.context("no entry holds a birth of that month")?;
 
-    let file = root.prove(&log, sequence).await?;
+    // The commune itself holds the receipts of every tier.
+    let file = federation.member(unit)?.prove(&log, sequence).await?;
     let proven = proof::check(&file, &anchor).context("the proof does not hold")?;
     voice.say(
         &format!(

@@ -81,7 +81,13 @@ pub(super) struct Author {
 impl Author {
     fn new(node: NodeId, secret: u8) -> Self {
         let log = LogId::new(node, Stream::Records);
-        Self { log, signer: Arc::new(signer(secret)), position: Position::default(), tree: CompactTree::default(), n: secret }
+        Self {
+            log,
+            signer: Arc::new(signer(secret)),
+            position: Position::default(),
+            tree: CompactTree::default(),
+            n: secret,
+        }
     }
 
     /// The next entry.

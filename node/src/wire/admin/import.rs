@@ -70,6 +70,7 @@ pub(super) async fn begin(
         runtime: runtime::Handle::current(),
         out,
         pending: None,
+        named_workbook: start.file_name.to_ascii_lowercase().ends_with(".xlsx"),
         summary: pb::ImportSummary { dry_run: start.dry_run, ..Default::default() },
     };
     tokio::spawn(pump(requests, given));
@@ -126,6 +127,8 @@ struct Import {
     own_unit: UnitCode,
     today: PartialDate,
     dry_run: Option<DryRun>,
+    /// The name says XLSX.
+    named_workbook: bool,
     pipeline: Handle,
     runtime: runtime::Handle,
     out: Answers,
@@ -176,6 +179,10 @@ impl Import {
     fn read(&mut self, feed: Feed, scratch: &Path) -> Result<(), Stop> {
         let watch = feed.watch();
         let mut rows = RowReader::open(feed, scratch)?;
+        // Else every fault of a damaged workbook would be told as one of a table.
+        if self.named_workbook && !rows.is_workbook() {
+            return Err(FileProblem::new(Reason::FileFormat, None, "named .xlsx, but no workbook").into());
+        }
         let header = Header::parse(self.form, rows.titles())?;
         self.say(Said::Header(pb::ImportHeader {
             columns: header.titles().to_vec(),

@@ -49,11 +49,12 @@ impl Parts {
         let snapshot = self.pipeline.snapshot();
         let giver = self.giver(&snapshot, &request.tier)?;
         let wanted: Vec<(LogId, u64)> = own_logs(&snapshot).collect();
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(request.timeout_ms).min(WAIT_MAX);
+        let over = tokio::time::sleep(Duration::from_millis(request.timeout_ms).min(WAIT_MAX));
+        tokio::pin!(over);
         loop {
             let given = self.given(&giver, &wanted).await?;
             let complete = wanted.iter().all(|(log, size)| given.get(log).is_some_and(|receipt| receipt.size >= *size));
-            if complete || tokio::time::Instant::now() >= deadline {
+            if complete || over.is_elapsed() {
                 return Ok(self.waited(&snapshot, complete, &giver, wanted, given));
             }
             let ours = |news: &Committed| match news {
@@ -62,7 +63,7 @@ impl Parts {
                 }
                 Committed::Grown(_) => false,
             };
-            let news = tokio::time::timeout_at(deadline, async {
+            let news = async {
                 loop {
                     match committed.recv().await {
                         Ok(news) if ours(&news) => return Ok(()),
@@ -74,9 +75,10 @@ impl Parts {
                         }
                     }
                 }
-            });
-            if let Ok(news) = news.await {
-                news?;
+            };
+            tokio::select! {
+                news = news => news?,
+                () = &mut over => {}
             }
         }
     }

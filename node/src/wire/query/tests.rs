@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::answer::fixture::Federation;
+use crate::answer::tests::fixture::Federation;
 
 /// Children that answer, refuse or give something else.
 struct Asked {

@@ -17,7 +17,7 @@ use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::pb::query::v1 as pb;
 use danso_proto::refusal::Reason;
 
-use super::{Answer, Answers, Query};
+use crate::answer::{Answer, Answers, Query};
 use crate::clock::ManualClock;
 use crate::store::{FindingRow, LogRow, Store};
 
