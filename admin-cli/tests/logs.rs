@@ -94,7 +94,7 @@ async fn entries_are_shown_decoded() {
     assert!(said.out.contains("period_closed 1"), "{}", said.out);
     let said = node.admin(&["log", "list", "--output", "csv"]).await;
     assert_eq!(said.out.lines().count(), 3);
-    assert_eq!(node.admin(&["log", "show", "nothing"]).await.exit, Exit::Refused);
+    assert_eq!(node.admin(&["log", "show", "nothing"]).await.exit, Exit::Usage);
 }
 
 #[tokio::test]
