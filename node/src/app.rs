@@ -15,6 +15,7 @@ use crate::telemetry::TelemetryError;
 
 pub mod cli;
 mod demo;
+mod gauges;
 mod init;
 mod join;
 mod run;

@@ -323,6 +323,7 @@ impl Worker {
         match run.await {
             Ok((answers, done)) => {
                 metrics::counter!(telemetry::CHANGES).increment(done.changes);
+                metrics::counter!(telemetry::ENTRIES).increment(done.entries);
                 metrics::counter!(telemetry::COMMITS).increment(1);
                 metrics::histogram!(telemetry::COMMIT_SECONDS)
                     .record(self.outfit.clock.monotonic().saturating_sub(start));

@@ -16,7 +16,11 @@ pub mod refusal;
 pub mod wire;
 
 /// Generated from the `.proto` files. These types stay at the edge: rooms further in use the types of this crate.
-#[expect(missing_docs, clippy::all, reason = "generated code")]
+#[expect(
+    clippy::allow_attributes,
+    reason = "the generated code has them, and which lints it trips depends on features"
+)]
+#[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
 pub mod pb {
     macro_rules! package {
         ($name:literal) => {

@@ -112,10 +112,10 @@ fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Res
         match &change.body {
             Body::Genesis(_) if set.sequence == 0 && author.id() == directory.root() => {}
             Body::Genesis(_) => return denied("a genesis stands first in the anchor's log"),
-            Body::UnitsPublished(_) | Body::UnitsReorganised(_) | Body::PolicyPublished(_) => {
-                if author.id() != directory.root() {
-                    return denied("only the anchor's node publishes");
-                }
+            Body::UnitsPublished(_) | Body::UnitsReorganised(_) | Body::PolicyPublished(_)
+                if author.id() != directory.root() =>
+            {
+                return denied("only the anchor's node publishes");
             }
             Body::NodeEnrolled(child) => {
                 check_enrolment(change, set, author, directory)?;
@@ -123,10 +123,10 @@ fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Res
                     return denied("the node id does not fit its unit and key");
                 }
             }
-            Body::NodeRevoked(revoked) => {
-                if !directory.lineage(&revoked.node).skip(1).any(|above| above == author.id()) {
-                    return denied("only a node above revokes");
-                }
+            Body::NodeRevoked(revoked)
+                if !directory.lineage(&revoked.node).skip(1).any(|above| above == author.id()) =>
+            {
+                return denied("only a node above revokes");
             }
             Body::NodeRekeyed(rekeyed) if rekeyed.node != *author.id() => {
                 return denied("a node changes its own key only");

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock};
+use super::{Error, META_ANCHOR, META_PARENT, clock, gauges};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
@@ -100,6 +100,22 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         listen: listen.clone(),
         scratch: layout.dir().to_path_buf(),
     });
+    if metrics.is_some() {
+        let certificate =
+            pki::read_certificates(&layout.link_certificate()).ok().and_then(|chain| chain.into_iter().next());
+        let gauges = gauges::Gauges {
+            pipeline: pipeline.clone(),
+            view: View::new(store.clone()),
+            children: children.clone(),
+            parent: link_status.as_ref().map(|(dial, _)| dial.parent.clone()),
+            certificate_ends_ms: certificate.and_then(|certificate| pki::not_after_ms(&certificate).ok()),
+        };
+        let over = stop.child_token();
+        work.spawn(async move {
+            over.run_until_cancelled(gauges.run()).await;
+            Ok(())
+        });
+    }
     let queries = wire::query::Queries::new(pipeline.clone(), answers, children);
     work.spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
     work.spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));

@@ -4,7 +4,10 @@ fn open(bytes: impl Into<Vec<u8>>) -> Result<RowReader, FileProblem> {
     RowReader::open(io::Cursor::new(bytes.into()), &std::env::temp_dir())
 }
 
-fn rows(bytes: impl Into<Vec<u8>>) -> (Vec<(u64, Vec<String>)>, Option<(Reason, Option<u64>)>) {
+/// Lines with their fields, and the reason and line of what ended the file.
+type Told = (Vec<(u64, Vec<String>)>, Option<(Reason, Option<u64>)>);
+
+fn rows(bytes: impl Into<Vec<u8>>) -> Told {
     let (mut good, mut problem) = (Vec::new(), None);
     match open(bytes) {
         Err(p) => problem = Some((p.reason, p.line)),

@@ -53,6 +53,7 @@ pub(super) struct Done {
     pub(super) directory: Option<Arc<Directory>>,
     pub(super) logs: Vec<LogRow>,
     pub(super) receipts: Vec<ReceiptRow>,
+    pub(super) entries: u64,
     pub(super) changes: u64,
     /// A dry run: nothing of it is kept.
     pub(super) undo: bool,
@@ -71,6 +72,7 @@ pub(super) struct Batch<'a> {
     /// Entries that are verified and not yet written.
     pending: Vec<Entry>,
     receipts: Vec<ReceiptRow>,
+    entries: u64,
     changes: u64,
     undo: bool,
 }
@@ -88,6 +90,7 @@ impl<'a> Batch<'a> {
             logs: BTreeMap::new(),
             pending: Vec::new(),
             receipts: Vec::new(),
+            entries: 0,
             changes: 0,
             undo: false,
         }
@@ -140,6 +143,7 @@ impl<'a> Batch<'a> {
             directory: self.directory_changed.then_some(self.directory),
             logs: self.logs.into_values().collect(),
             receipts: self.receipts,
+            entries: self.entries,
             changes: self.changes,
             undo: self.undo,
         })
@@ -160,6 +164,7 @@ impl<'a> Batch<'a> {
                 row.pk = pk;
             }
         }
+        self.entries += entries.len() as u64;
         self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
         super::apply::apply(self.tx, &self.logs, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
@@ -266,13 +271,11 @@ impl<'a> Batch<'a> {
     }
 
     fn keep(&mut self, mut row: LogRow, trial: Trial, note: Option<String>) -> LogRow {
-        if trial.head.size() > row.head.size() {
-            row.checkpoint = note;
-        } else if note.is_some() {
-            row.checkpoint = note;
-        } else {
+        if trial.head.size() == row.head.size() && note.is_none() {
             return row;
         }
+        // A checkpoint for a smaller size says nothing about where the log stands now.
+        row.checkpoint = note;
         row.head = trial.head;
         if let Some(last) = trial.entries.last() {
             row.recorded_at_ms = last.change_set().recorded_at_ms;

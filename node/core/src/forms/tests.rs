@@ -114,9 +114,12 @@ impl<F: FnMut() -> ChangeId> Desk<F> {
     }
 }
 
+/// What is told of the case, the columns that are changed, the reason, and the column that is named.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Reason, &'a str);
+
 #[test]
 fn faults_have_their_own_reason() {
-    let cases: &[(&str, &[(&str, &str)], Reason, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("death", &[("unit_code", "99999")], Reason::UnitUnknown, "unit_code"),
         ("death", &[("unit_code", "")], Reason::FieldMissing, "unit_code"),
         ("death", &[("unit_code", "16738")], Reason::UnitNotOurs, "unit_code"),

@@ -158,7 +158,7 @@ impl World {
             links: TREE.iter().map(|_| None).collect(),
             windows: vec![[1; 2]; TREE.len()],
             chaos: true,
-            faulty: seed % 2 == 0,
+            faulty: seed.is_multiple_of(2),
             restored: false,
             cuts: 0,
         }
@@ -347,7 +347,7 @@ impl World {
             }
             Some(Todo::Root(log, size)) => {
                 let root = self.nodes[node].logs[&log].roots.get(size as usize - 1).copied();
-                Event::RootAt { log, size, root: root.filter(|_| !(self.chaos && self.faulty) || !self.rng.one_in(10)) }
+                Event::RootAt { log, size, root: root.filter(|_| !(self.chaos && self.faulty && self.rng.one_in(10))) }
             }
             None => match sides[1 - end].wire.pop_front() {
                 Some(frame) => Event::Frame { frame, now_ms: self.now },

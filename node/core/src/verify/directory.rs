@@ -209,7 +209,7 @@ impl Directory {
     }
 
     fn enrol(&mut self, node: Node) {
-        Arc::make_mut(&mut self.keys).insert(node.key.fingerprint(), (node.id.clone(), node.key.clone()));
+        Arc::make_mut(&mut self.keys).insert(node.key.fingerprint(), (node.id.clone(), node.key));
         Arc::make_mut(&mut self.nodes).insert(node.id.clone(), node);
     }
 
@@ -224,6 +224,6 @@ impl Directory {
 
 impl Keys for Directory {
     fn public_key(&self, keyid: &Fingerprint) -> Option<PublicKey> {
-        self.keys.get(keyid).map(|(_, key)| key.clone())
+        self.keys.get(keyid).map(|(_, key)| *key)
     }
 }

@@ -1,0 +1,67 @@
+//! What Prometheus sees of a node's state, read every few seconds while metrics are served.
+
+use std::time::Duration;
+
+use danso_proto::ids::NodeId;
+
+use crate::link::Children;
+use crate::pipeline::Handle;
+use crate::telemetry;
+use crate::view::View;
+
+/// How often; a scrape comes every 15 to 60 seconds.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What the gauges are read from.
+pub(super) struct Gauges {
+    pub(super) pipeline: Handle,
+    pub(super) view: View,
+    pub(super) children: Children,
+    pub(super) parent: Option<NodeId>,
+    /// End of the certificate for the link to the parent, Unix milliseconds.
+    pub(super) certificate_ends_ms: Option<i64>,
+}
+
+impl Gauges {
+    /// Sets the gauges for as long as it is polled.
+    pub(super) async fn run(self) {
+        metrics::gauge!(telemetry::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        if let Some(ends_ms) = self.certificate_ends_ms {
+            metrics::gauge!(telemetry::CERTIFICATE_ENDS).set(ends_ms as f64 / 1000.0);
+        }
+        let mut tick = tokio::time::interval(EVERY);
+        loop {
+            tick.tick().await;
+            self.set().await;
+        }
+    }
+
+    async fn set(&self) {
+        let snapshot = self.pipeline.snapshot();
+        let stopped = snapshot.logs().filter(|row| row.trouble.is_some()).count();
+        metrics::gauge!(telemetry::LOGS_QUARANTINED).set(stopped as f64);
+        let connected = self.children.list().iter().filter(|child| child.connected).count();
+        metrics::gauge!(telemetry::CHILDREN_CONNECTED).set(connected as f64);
+        match self.view.counts().await {
+            Ok(counts) => {
+                metrics::gauge!(telemetry::SLIPS_WAITING).set(counts.waiting as f64);
+                metrics::gauge!(telemetry::FINDINGS_OPEN).set(counts.findings as f64);
+            }
+            Err(error) => tracing::warn!(%error, "the gauges could not be read"),
+        }
+        let Some(parent) = &self.parent else { return };
+        match self.view.receipts(None).await {
+            Ok(receipts) => {
+                let own = snapshot.logs().filter(|row| row.log.node() == snapshot.me());
+                let waiting: u64 = own
+                    .map(|row| {
+                        let given = receipts.iter().find(|given| given.log == row.log && given.giver == *parent);
+                        row.head.size().saturating_sub(given.map_or(0, |given| given.size))
+                    })
+                    .sum();
+                metrics::gauge!(telemetry::ENTRIES_WAITING).set(waiting as f64);
+            }
+            Err(error) => tracing::warn!(%error, "the gauges could not be read"),
+        }
+    }
+}
