@@ -141,8 +141,11 @@ impl Answers {
     /// The answer from the own cube for the units that no child covers: the own part of what [`combine()`] puts together.
     ///
     /// # Errors
-    /// `too_large`, and faults of the store.
+    /// `child_incomplete` when other authors wrote about a unit that a child is asked for, so that its answer would miss their records;
+    /// `too_large`; faults of the store.
     pub async fn rest(&self, directory: &Directory, query: &Query, split: &Split) -> Result<Answer, Error> {
+        let said = self.store.read("answer").await?.log_unit_list().await?;
+        combine::check_complete(directory, query.list(), split, &said)?;
         self.about(directory, query, &query.asked()?, &split.rest).await
     }
 

@@ -133,6 +133,8 @@ reasons! {
     QueryInvalid = "query_invalid", Invalid;
     /// A child that is needed for the answer is not connected or did not answer.
     ChildUnavailable = "child_unavailable", Unavailable;
+    /// A child does not hold all records about its units: some are by authors that are not below it.
+    ChildIncomplete = "child_incomplete", Conflict;
     /// A child's answer does not fit the question, its key or its frontier.
     AnswerInvalid = "answer_invalid", Invalid;
     /// What was asked for is not here.

@@ -25,6 +25,13 @@ CREATE TABLE entry (
 ) STRICT;
 CREATE INDEX entry_set ON entry (set_id);             -- from a change to the entry that holds it
 
+-- Which logs say something about which units: who holds all records about a unit, and who does not.
+CREATE TABLE log_unit (
+    log  INTEGER NOT NULL REFERENCES log (id),
+    unit TEXT    NOT NULL,
+    PRIMARY KEY (log, unit)
+) STRICT, WITHOUT ROWID;
+
 -- What it means: derived from the entries; `rebuild` makes it again.
 CREATE TABLE person (
     pk        INTEGER PRIMARY KEY,

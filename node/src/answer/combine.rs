@@ -1,12 +1,13 @@
 //! One answer from several: who covers which part of a question, and the sum of the parts.
 //!
 //! A question goes to every child that serves a unit in what is asked about, or above it, each restricted to its own unit. Moves compare with
-//! the boundary of the unit asked about, whoever answers, so that the parts add up. What the node itself wrote about a unit that a child
-//! covers (before that unit had a node) is in no child's cube, and so not in the sum: the frontier shows it.
+//! the boundary of the unit asked about, whoever answers, so that the parts add up. What others than a child and those below it wrote about
+//! its units (a district that typed a commune's slips before that had a node) is not in the child's cube: then the child is not asked.
 
 use std::collections::BTreeMap;
 
 use danso_core::question::add_up;
+use danso_core::units::UnitList;
 use danso_core::verify::Directory;
 use danso_proto::ids::{LogId, NodeId, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
@@ -50,6 +51,26 @@ pub(super) fn split(directory: &Directory, me: &NodeId, query: &Query) -> Result
     let is_covered = |unit: &UnitCode| covered.iter().any(|within| list.is_within(unit, within));
     let rest = asked.units().map(|unit| &unit.code).filter(|unit| !is_covered(unit)).cloned().collect();
     Ok(Split { children, rest })
+}
+
+/// Checks that each child holds all records that are here about what it is asked for. `said` is which logs speak about which units.
+pub(super) fn check_complete(
+    directory: &Directory,
+    list: &UnitList,
+    split: &Split,
+    said: &[(LogId, UnitCode)],
+) -> Result<(), Refusal> {
+    for (child, query) in &split.children {
+        let Some(within) = query.question().within() else { continue };
+        let elsewhere = said.iter().find(|(log, unit)| {
+            list.is_within(unit, within) && !directory.lineage(log.node()).any(|above| above == child)
+        });
+        if let Some((log, unit)) = elsewhere {
+            let detail = format!("{log} speaks about {unit}, and {child} does not hold it");
+            return Err(Refusal::new(Reason::ChildIncomplete, detail));
+        }
+    }
+    Ok(())
 }
 
 /// The answer that `own` (from [`super::Answers::rest`]) and those of the children asked make together: sums of cells, the union of the

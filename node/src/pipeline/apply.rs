@@ -1,28 +1,23 @@
 //! From entries to register and cube, in a handful of statements a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use danso_core::cube::Batch;
 use danso_core::ledger::Entry;
 use danso_core::register::Intake;
-use danso_proto::ids::{LogId, PersonId};
+use danso_proto::ids::{LogId, PersonId, Stream};
 use danso_proto::refusal::Reason;
 
 use super::Error;
 use crate::store::{FindingRow, LogRow, Tx, set_id};
 
-/// Where the store keeps the number of changes taken in.
-pub const META_CHANGES: &str = "changes";
-
 /// Counts what verified entries say. The entries' logs have their rows already.
 pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: &[Entry]) -> Result<(), Error> {
     let mut intake = Intake::default();
-    let mut changes = 0u64;
     for entry in entries {
         intake.take(entry);
-        changes += entry.change_set().changes.len() as u64;
     }
-    count(tx, changes).await?;
+    note_units(tx, logs, entries).await?;
     // A finding says where its change stands; most are about changes of this batch.
     let mut places: HashMap<[u8; 12], (i64, u64)> = HashMap::with_capacity(entries.len());
     for entry in entries {
@@ -79,17 +74,21 @@ pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: 
     Ok(())
 }
 
-async fn count(tx: &mut Tx, changes: u64) -> Result<(), Error> {
-    let kept = changes_taken(tx).await?;
-    tx.meta_put(META_CHANGES, (kept + changes).to_string().as_bytes()).await?;
+/// Notes which logs speak about which units.
+async fn note_units(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: &[Entry]) -> Result<(), Error> {
+    let mut pairs = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| *entry.log().stream() == Stream::Records) {
+        let pk = logs.get(entry.log()).map_or(0, |row| row.pk);
+        // Most sets are about one unit.
+        let mut last = None;
+        for change in &entry.change_set().changes {
+            if last != Some(&change.unit) {
+                pairs.insert((pk, change.unit.clone()));
+                last = Some(&change.unit);
+            }
+        }
+    }
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    tx.log_unit_add(&pairs).await?;
     Ok(())
-}
-
-/// How many changes this node has taken in.
-///
-/// # Errors
-/// When the store fails.
-pub async fn changes_taken(tx: &mut Tx) -> Result<u64, crate::store::Error> {
-    let kept = tx.meta_get(META_CHANGES).await?;
-    Ok(kept.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).unwrap_or(0))
 }

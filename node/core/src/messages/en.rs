@@ -39,9 +39,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The unit list that is named has not arrived here yet.",
             "Wait until the list comes down from above; the entry is then taken by itself.",
         ),
-        Reason::UnitUnknown => {
-            ("This unit code is not in the unit list.", "Correct the code; see `danso-admin unit list`.")
-        }
+        Reason::UnitUnknown => (
+            "This unit code is not in the unit list.",
+            "Correct the code: it is the official one of the list in force, with its leading zeros.",
+        ),
         Reason::SequenceGap => {
             ("Entries before this one are missing.", "Nothing: the missing entries are asked for again.")
         }
@@ -55,7 +56,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::LogShorter => (
             "The log is shorter than what was receipted: the node lost data or was restored from an old backup.",
-            "Run `danso-node recover` at that node.",
+            "Leave that node's directory as it is, write nothing more there, and call the operator of its parent, which holds the missing entries.",
         ),
         Reason::RootDiffers => (
             "The log has two histories.",
@@ -138,6 +139,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "A child that is needed for the answer is not connected.",
             "Ask again later, or ask for the figures of this node with `--source local`.",
         ),
+        Reason::ChildIncomplete => (
+            "A child does not hold all records about its units: some were written by other nodes.",
+            "Ask for the figures of this node with `--source local`.",
+        ),
         Reason::AnswerInvalid => (
             "The answer of a child does not fit the question or its signature.",
             "Do not use it; call the operator of that node.",
@@ -145,7 +150,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::NotFound => ("What was asked for is not here.", "Check the name."),
         Reason::ReadOnly => (
             "This node writes nothing until an operator decides.",
-            "Look at `danso-admin status`, then run `danso-node recover`.",
+            "Look at `danso-admin status`; leave the directory as it is and call the operator of the parent, which holds the missing entries.",
         ),
         Reason::ShuttingDown => ("The node is ending.", "Try again when it is up."),
         Reason::DiskFull => ("There is no room left on the disk.", "Make room; the node then goes on."),

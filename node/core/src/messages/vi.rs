@@ -35,9 +35,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Danh mục đơn vị được nêu chưa về tới đây.",
             "Chờ danh mục từ cấp trên chuyển xuống; mục này sẽ tự được nhận.",
         ),
-        Reason::UnitUnknown => {
-            ("Mã đơn vị không có trong danh mục đơn vị hành chính.", "Sửa lại mã; xem `danso-admin unit list`.")
-        }
+        Reason::UnitUnknown => (
+            "Mã đơn vị không có trong danh mục đơn vị hành chính.",
+            "Sửa lại mã: dùng mã chính thức của danh mục hiện hành, kể cả số 0 ở đầu.",
+        ),
         Reason::SequenceGap => {
             ("Còn thiếu các mục trước mục này.", "Không phải làm gì: các mục thiếu sẽ được yêu cầu gửi lại.")
         }
@@ -49,7 +50,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         }
         Reason::LogShorter => (
             "Sổ ghi ngắn hơn phần đã được xác nhận: nút bị mất dữ liệu hoặc được khôi phục từ bản sao lưu cũ.",
-            "Chạy `danso-node recover` tại nút đó.",
+            "Giữ nguyên thư mục của nút đó, không ghi thêm gì, và liên hệ người vận hành nút cấp trên, nơi giữ các mục còn thiếu.",
         ),
         Reason::RootDiffers => (
             "Sổ ghi có hai lịch sử khác nhau.",
@@ -118,6 +119,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Một nút cấp dưới cần cho câu trả lời đang không kết nối.",
             "Hỏi lại sau, hoặc lấy số liệu của nút này bằng `--source local`.",
         ),
+        Reason::ChildIncomplete => (
+            "Một nút cấp dưới không giữ đủ các bản ghi về đơn vị của nó: một số do nút khác ghi.",
+            "Lấy số liệu của nút này bằng `--source local`.",
+        ),
         Reason::AnswerInvalid => (
             "Câu trả lời của nút cấp dưới không khớp với câu hỏi hoặc chữ ký.",
             "Không sử dụng; liên hệ người vận hành nút đó.",
@@ -125,7 +130,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::NotFound => ("Không có thứ được hỏi ở đây.", "Kiểm tra lại tên."),
         Reason::ReadOnly => (
             "Nút này không ghi gì cho đến khi người vận hành quyết định.",
-            "Xem `danso-admin status`, sau đó chạy `danso-node recover`.",
+            "Xem `danso-admin status`; giữ nguyên thư mục và liên hệ người vận hành nút cấp trên, nơi giữ các mục còn thiếu.",
         ),
         Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
         Reason::DiskFull => ("Ổ đĩa đã đầy.", "Giải phóng chỗ trống; nút sẽ chạy tiếp."),
