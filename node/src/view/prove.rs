@@ -21,12 +21,26 @@ const SCAN_ENTRIES: usize = 256;
 const SCAN_BYTES: usize = limits::PACKAGE_INFLATED_MAX;
 
 impl View {
-    /// The bytes of a self-contained proof file for one entry. It was checked from the anchor's fingerprint before it is returned.
+    /// The bytes of a self-contained proof file for one entry. It was checked from the anchor's fingerprint before it is returned. `own` is
+    /// this node's own receipt for the log, given now: the store holds only those of others.
     ///
     /// # Errors
     /// `not_found` when the entry, or a checkpoint that covers it, is not here.
-    pub async fn proof(&self, directory: &Directory, log: &LogId, sequence: u64) -> Result<Vec<u8>, Error> {
+    pub async fn proof(
+        &self,
+        directory: &Directory,
+        log: &LogId,
+        sequence: u64,
+        own: Option<(NodeId, SignedNote)>,
+    ) -> Result<Vec<u8>, Error> {
         let mut prover = Prover::new(self.store.read("proof").await?).await?;
+        prover.own = own.map(|(giver, note)| ReceiptRow {
+            log: log.clone(),
+            giver,
+            size: note.unverified().size,
+            time_s: 0,
+            note: note.text().to_owned(),
+        });
         let entry = prover.entry(log, sequence).await?;
         let entry = prover.prove(log, entry).await?;
         let mut lineage: Vec<&NodeId> = directory.lineage(log.node()).collect();
@@ -49,12 +63,13 @@ impl View {
 struct Prover {
     tx: Tx,
     logs: BTreeMap<LogId, LogRow>,
+    own: Option<ReceiptRow>,
 }
 
 impl Prover {
     async fn new(mut tx: Tx) -> Result<Self, Error> {
         let logs = tx.log_list().await?.into_iter().map(|row| (row.log.clone(), row)).collect();
-        Ok(Self { tx, logs })
+        Ok(Self { tx, logs, own: None })
     }
 
     fn row(&self, log: &LogId) -> Result<&LogRow, Refusal> {
@@ -93,7 +108,8 @@ impl Prover {
     async fn prove(&mut self, log: &LogId, entry: StoredEntry) -> Result<ProvenEntry, Error> {
         let row = self.row(log)?;
         let (pk, size) = (row.pk, row.head.size());
-        let receipts = self.tx.receipt_list(Some(log)).await?;
+        let mut receipts = self.tx.receipt_list(Some(log)).await?;
+        receipts.extend(self.own.clone().filter(|own| own.log == *log));
         let leaves = self.tx.leaf_read(pk, 0..size).await?;
         let sequence = entry.sequence;
         for note in notes(self.row(log)?.checkpoint.as_deref(), &receipts) {

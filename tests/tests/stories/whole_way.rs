@@ -117,8 +117,7 @@ fn no_name_and_no_identifier_is_in_what_is_shown_or_logged() {
 #[test]
 fn what_a_district_typed_for_a_commune_stays_in_the_figures_when_the_commune_gets_a_node() {
     let mut federation = Federation::over(&["17065"]);
-    let truth =
-        Truth::simulate(&federation.path("sim"), &Plan { communes: &["17065", "17062"], ..Plan::default() });
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &["17065", "17062"], ..Plan::default() });
     // The district types the paper of a commune that has no computer.
     let district = federation.node("420");
     district.import_all("households", &truth.households("17062"));
@@ -135,6 +134,7 @@ fn what_a_district_typed_for_a_commune_stays_in_the_figures_when_the_commune_get
     truth.holds_at(federation.node("420"), "420", "local");
     truth.holds_at(federation.node(ROOT), "40", "children");
     // The new node does not hold what the district wrote: it is not asked, and nobody gets a figure that misses it.
-    let question = ["aggregate", "pull", "--unit", "420", "--from", "2021-01", "--to", "2021-12", "--source", "children"];
+    let question =
+        ["aggregate", "pull", "--unit", "420", "--from", "2021-01", "--to", "2021-12", "--source", "children"];
     federation.node("420").admin(question).refused_with("child_incomplete");
 }

@@ -1,12 +1,14 @@
 //! The entries of a log, verbatim, and proof files.
 
-use danso_proto::ids::LogId;
+use danso_proto::checkpoint::{self, SignedNote};
+use danso_proto::ids::{LogId, NodeId};
 use danso_proto::limits;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::mpsc;
 
 use super::{Parts, of_view};
+use crate::pipeline::Snapshot;
 
 /// Entries that wait for the caller; each is far below a gRPC message.
 const AHEAD: usize = 4;
@@ -72,12 +74,20 @@ impl Parts {
     pub(super) async fn prove(&self, request: pb::ProveEntryRequest) -> Result<pb::ProveEntryResponse, Refusal> {
         let log = log_id(&request.log)?;
         let snapshot = self.pipeline.snapshot();
-        let file = self.view.proof(snapshot.directory(), &log, request.sequence).await.map_err(of_view)?;
+        let own = self.own_receipt(&snapshot, &log);
+        let file = self.view.proof(snapshot.directory(), &log, request.sequence, own).await.map_err(of_view)?;
         if file.len() > limits::GRPC_MESSAGE_MAX - 1024 {
             let detail = format!("the proof file has {} bytes, more than one answer can carry", file.len());
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
         Ok(pb::ProveEntryResponse { file: file.into() })
+    }
+
+    /// This node's receipt for another's log.
+    fn own_receipt(&self, snapshot: &Snapshot, log: &LogId) -> Option<(NodeId, SignedNote)> {
+        let note = snapshot.log(log).filter(|row| row.log.node() != snapshot.me())?.checkpoint.as_deref()?;
+        let note = self.pipeline.cosign(&checkpoint::parse(note).ok()?).ok()?;
+        Some((snapshot.me().clone(), checkpoint::parse(&note).ok()?))
     }
 }
 
