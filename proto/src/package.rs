@@ -209,9 +209,12 @@ fn check_counts(package: &[u8]) -> Result<(), Refusal> {
         if entry_fits.is_some() && bounded { Continue(()) } else { Break(()) }
     });
     match (fits, entries) {
+        _ if entries > limits::PACKAGE_ENTRIES_MAX => {
+            Err(Refusal::new(Reason::TooLarge, format!("more than {} entries", limits::PACKAGE_ENTRIES_MAX)))
+        }
         (Some(()), 1..) => Ok(()),
         (Some(()), 0) => Err(malformed("a package without entries")),
-        _ => Err(malformed("not a package, or one of too many entries or parts")),
+        _ => Err(malformed("not a package, or one with an entry of too many parts")),
     }
 }
 

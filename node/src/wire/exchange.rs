@@ -47,7 +47,7 @@ impl ExchangeService for Exchange {
         let inbound = request.into_inner().map(|message| match message {
             Ok(ExchangeRequest { frame: Some(frame) }) => from_pb(frame),
             Ok(_) => Err(Refusal::new(Reason::Malformed, "a message without a frame")),
-            Err(error) => Err(Refusal::new(Reason::LinkDown, error.message())),
+            Err(error) => Err(status::of_inbound(&error)),
         });
         let (outbound, frames) = mpsc::channel::<Frame>(CARRIER);
         let (end, ended) = oneshot::channel();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use danso_proto::refusal::{Class, Refusal};
+use danso_proto::refusal::{Class, Reason, Refusal};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -27,6 +27,16 @@ pub fn from_refusal(refusal: &Refusal) -> Status {
     Status::with_error_details(code, short(&refusal.detail), details)
 }
 
+/// Why a peer's stream of messages broke off.
+pub(super) fn of_inbound(error: &Status) -> Refusal {
+    let reason = match error.code() {
+        // What tonic says of a message over the bound that was set.
+        Code::OutOfRange => Reason::TooLarge,
+        _ => Reason::LinkDown,
+    };
+    Refusal::new(reason, error.message())
+}
+
 /// The beginning of a text, cut between two characters.
 fn short(detail: &str) -> &str {
     &detail[..detail.floor_char_boundary(DETAIL_MAX)]
@@ -34,8 +44,6 @@ fn short(detail: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use danso_proto::refusal::Reason;
-
     use super::*;
 
     #[test]

@@ -111,7 +111,7 @@ fn what_is_no_package_is_refused() {
     };
     assert_eq!(refused(&|_| ()), None);
     assert_eq!(refused(&|m| m.entries.clear()), Some(Reason::Malformed));
-    assert_eq!(refused(&|m| m.entries = vec![pb::SealedEntry::default(); 257]), Some(Reason::Malformed));
+    assert_eq!(refused(&|m| m.entries = vec![pb::SealedEntry::default(); 257]), Some(Reason::TooLarge));
     assert_eq!(refused(&|m| m.entries[0].envelope = None), Some(Reason::Malformed));
     assert_eq!(refused(&|m| m.entries[0].identity = None), Some(Reason::Malformed));
     assert_eq!(refused(&|m| m.first = u64::MAX), Some(Reason::Malformed));

@@ -185,7 +185,7 @@ fn packages() {
         }),
         raw("an envelope over its bound", Reason::TooLarge, &large(&log_field, limits::ENVELOPE_BYTES_MAX + 1)),
         broken("no entries", Reason::Malformed, &|m| m.entries.clear()),
-        broken("257 entries", Reason::Malformed, &|m| m.entries = vec![pb::SealedEntry::default(); 257]),
+        broken("257 entries", Reason::TooLarge, &|m| m.entries = vec![pb::SealedEntry::default(); 257]),
         broken("an entry without envelope", Reason::Malformed, &|m| m.entries[0].envelope = None),
         broken("1,001 parts", Reason::Malformed, &|m| m.entries[0].identity = Some(many_parts.clone())),
         broken("cut out without parts", Reason::Malformed, &|m| m.entries[0].identity = None),

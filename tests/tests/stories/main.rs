@@ -8,6 +8,7 @@ mod proofs;
 mod proto_lint;
 mod refusals_import;
 mod refusals_join;
+mod refusals_wire;
 mod survive;
 mod tidy;
 mod whole_way;
