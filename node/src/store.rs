@@ -3,6 +3,8 @@
 //! Knows types of `danso-core`, and nothing of gRPC, links or files. Many rows a statement: a statement costs 16 to 55 microseconds
 //! whatever it does, so nothing in here runs one a row.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,6 +102,14 @@ impl Store {
     /// When the file cannot be opened, or holds a database of a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
         let failed = |source| Error::Open { path: path.display().to_string(), source };
+        // Names and identifiers of persons are in it: for the node's user only, whatever the directory was made with. SQLite gives the
+        // files beside it the same mode.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| failed(sqlx::Error::Io(source)))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

@@ -2,6 +2,8 @@
 
 mod serve;
 
+use std::io::IsTerminal as _;
+
 use metrics::Unit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -42,7 +44,9 @@ pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> 
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| filter.into());
     let parsed = EnvFilter::try_new(&filter)
         .map_err(|error| TelemetryError::Filter { filter: filter.clone(), why: error.to_string() })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // Colours are for people at a terminal; in a file or a journal they are dirt.
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours).with_writer(std::io::stderr);
     match format {
         LogFormat::Human => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

@@ -11,7 +11,8 @@ use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Refusal};
 
 use super::{demo, init, join, run};
-use crate::config::Address;
+use crate::config::{Address, LayoutError};
+use crate::pki::PkiError;
 use crate::token::Token;
 
 /// Danso: the population data node, one binary for every tier.
@@ -151,8 +152,18 @@ fn read_token(file: &Path) -> anyhow::Result<Token> {
     Ok(text.parse::<Token>()?)
 }
 
-/// The exit code for an error: that of the refusal in it, else 1.
+/// The exit code for an error: that of the refusal in it; what the operator must set right before another try is wrong usage or refused,
+/// so that nothing starts the node again and again (see `RestartPreventExitStatus` in the systemd unit); else 1.
 fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<super::Error>() {
+        Some(super::Error::Config(_) | super::Error::Layout(LayoutError::Missing(_) | LayoutError::PathTooLong(_))) => {
+            return 2;
+        }
+        Some(super::Error::Units { .. } | super::Error::Key(_) | super::Error::Pki(PkiError::Key(_))) => return 3,
+        // It may be about to end.
+        Some(super::Error::Layout(LayoutError::Busy { .. })) => return 4,
+        _ => {}
+    }
     let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>().cloned()).or_else(|| {
         // Errors that are a refusal themselves hide it from the chain.
         match error.downcast_ref::<super::Error>()? {

@@ -73,7 +73,11 @@ impl Children {
         let _turn = turn.lock().await;
         let setup =
             Setup { role: Role::Parent, peer: peer.clone(), window, inbound, outbound, questions: asked, seen, stop };
-        let ended = session::run(self.context.clone(), setup).await;
+        let mut ended = session::run(self.context.clone(), setup).await;
+        if self.stop.is_cancelled() {
+            // The child must not look for a second copy of itself because its parent is restarted.
+            ended.refusal = Refusal::new(Reason::ShuttingDown, "the node ends");
+        }
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get_mut(&peer) {
             slot.window = ended.window;

@@ -72,7 +72,8 @@ pub async fn dial(context: Context, dial: Dial, status: watch::Sender<LinkStatus
             () = stop.cancelled() => break,
         };
         window = ended.window;
-        if ended.greeted {
+        // Who was replaced by its own copy must not take the session back at once, or the two do nothing else.
+        if ended.greeted && ended.refusal.reason != Reason::SessionReplaced {
             backoff = Duration::from_millis(limits::BACKOFF_MIN_MS);
         }
         metrics::gauge!(telemetry::LINK_UP).set(0.0);

@@ -373,7 +373,10 @@ impl Trial {
         }
         let verified = verify(opened, &self.directory, &self.head.position())?;
         if *log.stream() == Stream::Directory {
-            Arc::make_mut(&mut self.directory).apply(&verified)?;
+            // On a copy: an entry that is refused half way must not leave the half behind.
+            let mut directory = self.directory.clone();
+            Arc::make_mut(&mut directory).apply(&verified)?;
+            self.directory = directory;
         }
         self.entries.push(append(&mut self.head, verified));
         Ok(())

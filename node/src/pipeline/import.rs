@@ -80,21 +80,27 @@ impl Batch<'_> {
             now_known: HashSet::new(),
             done: Vec::new(),
             waits: Vec::new(),
-            now_ms,
         };
         self.prefetch(&batch.rows, &mut run.known).await?;
         let mut imported = ImportedRows::default();
-        for row in &batch.rows {
-            imported.rows.push(ImportedRow { line: row.line(), outcome: run.take(row)? });
+        for (at, row) in batch.rows.iter().enumerate() {
+            imported.rows.push(ImportedRow { line: row.line(), outcome: run.take(row, Some(at))? });
         }
         // A slip that is released can make known what others wait for.
         while !run.now_known.is_empty() {
             let keys: Vec<Key> = run.now_known.drain().collect();
             let released = self.released(&keys, batch.dry_run.as_ref(), &mut run).await?;
-            self.prefetch(&released, &mut run.known).await?;
-            for row in &released {
-                if let Outcome::Taken { .. } = run.take(row)? {
-                    imported.released += 1;
+            self.prefetch(released.iter().map(|(row, _)| row), &mut run.known).await?;
+            for (row, at) in &released {
+                match run.take(row, *at)? {
+                    Outcome::Taken { .. } => imported.released += 1,
+                    // It waits nowhere else: whoever imports it is told here, or never.
+                    refused @ Outcome::Refused(_) => {
+                        if let Some(told) = at.and_then(|at| imported.rows.get_mut(at)) {
+                            told.outcome = refused;
+                        }
+                    }
+                    Outcome::Unchanged | Outcome::Waits { .. } => {}
                 }
             }
         }
@@ -114,43 +120,41 @@ impl Batch<'_> {
         }
         self.tx.source_put(&sources).await?;
         self.tx.waiting_remove(&done).await?;
-        let waits = waits.into_iter().map(|(missing, since_ms, row)| waiting(&missing, since_ms, &row));
+        let waits = waits.into_iter().map(|wait| waiting(&wait.missing, now_ms, &wait.row));
         self.tx.waiting_put(&waits.collect::<Result<Vec<_>, _>>()?).await?;
         Ok(imported)
     }
 
-    /// Slips that wait for what has just become known.
+    /// Slips that wait for what has just become known, and where those of this batch stand in it.
     async fn released(
         &mut self,
         keys: &[Key],
         dry_run: Option<&DryRun>,
         run: &mut Run<impl FnMut() -> ChangeId>,
-    ) -> Result<Vec<Row>, Error> {
-        let mut rows: Vec<Row> = Vec::new();
+    ) -> Result<Vec<(Row, Option<usize>)>, Error> {
+        // Those of this very batch wait in memory. They come first: one slip can be in the store and, newer, in this batch.
+        let (now, later): (Vec<Wait>, _) =
+            std::mem::take(&mut run.waits).into_iter().partition(|wait| keys.contains(&key(&wait.missing)));
+        run.waits = later;
+        let mut rows: Vec<(Row, Option<usize>)> = now.into_iter().map(|wait| (wait.row, wait.at)).collect();
         for slip in self.tx.waiting_for(keys).await? {
-            rows.push(postcard::from_bytes(&slip.slip).map_err(|e| crate::store::Error::Inconsistent {
+            let row = postcard::from_bytes(&slip.slip).map_err(|e| crate::store::Error::Inconsistent {
                 table: "waiting",
                 column: "slip",
                 why: e.to_string(),
-            })?);
+            })?;
+            rows.push((row, None));
         }
         if let Some(dry_run) = dry_run {
-            rows.extend(dry_run.released(keys));
+            rows.extend(dry_run.released(keys).into_iter().map(|row| (row, None)));
         }
-        // Those of this very batch wait in memory.
-        let (now, later) =
-            std::mem::take(&mut run.waits).into_iter().partition(|(missing, _, _)| keys.contains(&key(missing)));
-        run.waits = later;
-        let now: Vec<(Missing, i64, Row)> = now;
-        rows.extend(now.into_iter().map(|(_, _, row)| row));
-        // One slip can be in the store and in this batch.
         let mut seen = HashSet::new();
-        rows.retain(|row| seen.insert((row.unit().clone(), row.key().1.to_owned())));
+        rows.retain(|(row, _)| seen.insert((row.unit().clone(), row.key().1.to_owned())));
         Ok(rows)
     }
 
     /// Reads what the rows need to know into `known`.
-    async fn prefetch(&mut self, rows: &[Row], known: &mut Known) -> Result<(), Error> {
+    async fn prefetch(&mut self, rows: impl IntoIterator<Item = &Row>, known: &mut Known) -> Result<(), Error> {
         let needed = needed(rows);
         let keys = |set: &std::collections::BTreeSet<(&UnitCode, &str)>| -> Vec<Key> {
             set.iter().map(|(unit, key)| ((*unit).clone(), (*key).to_owned())).collect()
@@ -203,12 +207,19 @@ struct Run<F> {
     now_known: HashSet<Key>,
     /// Slips that were taken: they wait no longer, if they did.
     done: Vec<Key>,
-    waits: Vec<(Missing, i64, Row)>,
-    now_ms: i64,
+    waits: Vec<Wait>,
+}
+
+/// A slip that waits, and where it stands in this batch if it is of it.
+struct Wait {
+    missing: Missing,
+    row: Row,
+    at: Option<usize>,
 }
 
 impl<F: FnMut() -> ChangeId> Run<F> {
-    fn take(&mut self, row: &Row) -> Result<Outcome, Error> {
+    /// `at`: where the row stands in the batch.
+    fn take(&mut self, row: &Row, at: Option<usize>) -> Result<Outcome, Error> {
         let outcome = resolve(row, &mut self.known, &mut self.drafter);
         let (form, key) = row.key();
         let unit = row.unit();
@@ -235,7 +246,7 @@ impl<F: FnMut() -> ChangeId> Run<F> {
             }
             Outcome::Waits { missing } => {
                 self.known.add_waiting(unit, key);
-                self.waits.push((missing.clone(), self.now_ms, row.clone()));
+                self.waits.push(Wait { missing: missing.clone(), row: row.clone(), at });
             }
             Outcome::Unchanged | Outcome::Refused(_) => {}
         }
@@ -248,11 +259,11 @@ impl DryRun {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).known)
     }
 
-    fn put(&self, known: Known, waits: &[(Missing, i64, Row)]) {
+    fn put(&self, known: Known, waits: &[Wait]) {
         let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         carried.known = known;
-        for (missing, _, row) in waits {
-            carried.waiting.entry(key(missing)).or_default().push(row.clone());
+        for wait in waits {
+            carried.waiting.entry(key(&wait.missing)).or_default().push(wait.row.clone());
         }
     }
 

@@ -2,6 +2,7 @@
 //! unharmed.
 
 mod bed;
+mod waiting;
 
 use bytes::Bytes;
 use danso_proto::change::Body;

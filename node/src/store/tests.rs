@@ -84,3 +84,15 @@ async fn synchronous_is_full_and_foreign_keys_hold() {
         .await;
     assert!(orphan.is_err(), "an entry without its log");
 }
+
+#[tokio::test]
+async fn the_database_is_for_the_nodes_user_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, store) = opened().await;
+    store.run_tx("test", async |tx| tx.meta_put("key", b"value").await).await.expect("written");
+    for file in std::fs::read_dir(dir.path()).expect("directory") {
+        let file = file.expect("file");
+        let mode = file.metadata().expect("metadata").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+    }
+}
