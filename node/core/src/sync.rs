@@ -55,6 +55,9 @@ pub const RETRY_MS: i64 = 60_000;
 pub const RETRY_DIRECTORY_MS: i64 = 15 * 60_000;
 /// Frames that the carrier was given and has not taken, up to which heads and replies are added. Packages have their window.
 const OUTBOX_FRAMES: usize = 8;
+/// Frames that the carrier has not taken, at which no more of the peer's are read: each of them may be answered by one of ours, and a peer
+/// that sends and does not read would fill our memory with them. Far above what a session needs that reads what it is sent.
+const UNSENT_MAX: usize = 512;
 
 /// An end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,6 +278,11 @@ impl Session {
     /// Packages in flight that are allowed now.
     pub fn window(&self) -> u32 {
         self.window
+    }
+
+    /// Whether another frame of the peer may be read; if not, not before an [`Event::Sent`].
+    pub fn has_room(&self) -> bool {
+        self.unsent < UNSENT_MAX
     }
 
     /// With what the next session begins when the link is cut now.

@@ -134,7 +134,7 @@ pub(super) async fn run(context: Context, setup: Setup) -> Ended {
     while end.is_none() {
         let step = tokio::select! {
             () = stop.cancelled() => Err(Refusal::new(Reason::SessionReplaced, "a newer session of this node, or the node ends")),
-            frame = inbound.next() => match frame {
+            frame = inbound.next(), if running.session.has_room() => match frame {
                 Some(Ok(frame)) => running.heard(frame).await,
                 Some(Err(refusal)) => Err(refusal),
                 None => Err(Refusal::new(Reason::LinkDown, "the peer ended the session")),

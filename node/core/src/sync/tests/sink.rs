@@ -52,6 +52,22 @@ fn what_may_not_come_this_way_is_refused_and_the_link_goes_on() {
 }
 
 #[test]
+fn a_peer_that_sends_and_does_not_read_is_not_read_either() {
+    let mut end = parent();
+    let mut sent = 0;
+    while end.session.has_room() {
+        let mut out = Vec::new();
+        let event = Event::Frame { frame: Frame::Package(package("S/records", 0, 1)), now_ms: NOW };
+        end.session.step(event, &tree(), &mut out);
+        assert_eq!(refusals(&out).len(), 1);
+        sent += 1;
+        assert!(sent <= UNSENT_MAX, "bounded");
+    }
+    end.session.step(Event::Sent, &tree(), &mut Vec::new());
+    assert!(end.session.has_room(), "and goes on when it reads");
+}
+
+#[test]
 fn a_gap_is_refused_with_what_comes_next() {
     let mut end = parent();
     let out = end.frame(Frame::Package(package("C/records", 4, 1)));
