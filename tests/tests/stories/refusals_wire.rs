@@ -159,7 +159,7 @@ fn a_bad_entry_is_refused_alone() {
     assert_eq!(line.refused(), (name.clone(), 0, "replay_differs".into()));
 
     for (make, reason) in FAULTS {
-        let bad = log.aside(|log| make(log));
+        let bad = log.aside(make);
         line.send(&log.package(1, vec![bad], false));
         assert_eq!(line.refused(), (name.clone(), 1, (*reason).into()), "{reason}");
     }
@@ -181,8 +181,11 @@ fn a_bad_entry_is_refused_alone() {
     stage.parent().admin(["log", "verify"]).must(DONE);
 }
 
-/// What can be wrong about a log's next entry.
-const FAULTS: &[(fn(&mut Author) -> SealedEntry, &str)] = &[
+/// Makes a log's next entry, with one thing wrong.
+type Fault = fn(&mut Author) -> SealedEntry;
+
+/// What can be wrong about a log's next entry, and the reason.
+const FAULTS: &[(Fault, &str)] = &[
     (
         |log| {
             let mut entry = log.entry(vec![person(BAD, 198_002)]);
