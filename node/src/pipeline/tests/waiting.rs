@@ -9,8 +9,17 @@ use super::run;
 use crate::pipeline::{ImportBatch, ImportedRows};
 
 const TITLES: [&str; 11] = [
-    "slip_no", "unit_code", "household_no", "change_type", "event_date", "reported_on", "person_ref", "full_name", "sex",
-    "birth_date", "mother_ref",
+    "slip_no",
+    "unit_code",
+    "household_no",
+    "change_type",
+    "event_date",
+    "reported_on",
+    "person_ref",
+    "full_name",
+    "sex",
+    "birth_date",
+    "mother_ref",
 ];
 
 /// A birth or a death of the person `person_ref` in 17065.
