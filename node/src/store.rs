@@ -120,6 +120,8 @@ impl Store {
             .busy_timeout(Duration::from_secs(10))
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "memory")
+            // 16 MiB of write-ahead log between checkpoints: pages that change again and again are copied into the database less often.
+            .pragma("wal_autocheckpoint", "4096")
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(64);
         let writer = SqlitePoolOptions::new()
@@ -231,7 +233,8 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(steps.to_vec())
 }
 
-/// Rows a statement: where the measured rate of multi-row inserts is flat, and well below SQLite's 32,766 variables.
+/// Rows a statement: where the measured rate of multi-row inserts is flat, and well below SQLite's 32,766 variables. Statements of just
+/// so many rows are kept prepared; those for the rest of a batch are of any length, and would fill the cache and drive the others out.
 const ROWS: usize = 400;
 
 fn hash(bytes: &[u8], table: &'static str, column: &'static str) -> Result<[u8; 32]> {

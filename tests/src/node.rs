@@ -265,10 +265,19 @@ impl Node {
 
     /// Most memory that the running node had resident at any time, in KiB.
     pub fn memory_peak_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Memory that the running node has resident now, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let pid = self.child.as_ref().expect("it runs").id();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux reports VmHWM");
-        line.trim().trim_end_matches(" kB").parse().expect("VmHWM is a number")
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("Linux reports it");
+        line.trim().trim_end_matches(" kB").parse().expect("it is a number")
     }
 
     /// Kills it as a power cut would.

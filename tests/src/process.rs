@@ -64,10 +64,11 @@ pub const REFUSED: i32 = 3;
 /// Exit code: node or link not available, or too late.
 pub const UNAVAILABLE: i32 = 4;
 
-/// A built program of this workspace: it lies beside the directory of the test's own executable.
+/// A built program of this workspace: it lies beside the test's own executable or one directory above it.
 pub fn program(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a running test has an executable");
-    let dir = own.ancestors().nth(2).expect("a test's executable lies in target/PROFILE/deps");
+    // A test lies in target/PROFILE/deps, the benchmark beside the programs.
+    let dir = own.ancestors().skip(1).find(|dir| !dir.ends_with("deps")).expect("an executable lies in a directory");
     let path = dir.join(name);
     assert!(
         path.is_file(),

@@ -66,7 +66,7 @@ impl Tx {
             );
             sql.push_bind(i64::from(form)).push(" AND ");
             push_pairs(&mut sql, "unit, key", chunk);
-            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+            for row in sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)? {
                 let digest: Option<&[u8]> = row.get("digest");
                 found.push(SourceRow {
                     unit: parsed(row.get("unit"), "source", "unit")?,
@@ -101,7 +101,7 @@ impl Tx {
                     .push_bind(row.person.as_bytes().to_vec())
                     .push_bind(row.birth);
             });
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Tx {
             push_pairs(&mut sql, "unit, reference", chunk);
             // The newest first: whoever reads keeps the oldest, should two nodes have enrolled the same person.
             sql.push(" ORDER BY id DESC");
-            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+            for row in sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)? {
                 let key = (parsed(row.get("unit"), "person", "unit")?, row.get("reference"));
                 let person =
                     Person::from_bytes(row.get("data")).map_err(|e| Error::inconsistent("person", "data", e))?;
@@ -136,7 +136,7 @@ impl Tx {
                 QueryBuilder::<Sqlite>::new("SELECT id, unit, number FROM household WHERE number IS NOT NULL AND ");
             push_pairs(&mut sql, "unit, number", chunk);
             sql.push(" ORDER BY id DESC");
-            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+            for row in sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)? {
                 let key = (parsed(row.get("unit"), "household", "unit")?, row.get("number"));
                 found.push((key, change_id(row.get("id"), "household", "id")?));
             }
@@ -154,7 +154,7 @@ impl Tx {
             );
             push_pairs(&mut sql, "missing_unit, missing", chunk);
             sql.push(" ORDER BY unit, slip_no");
-            let rows = sql.build().fetch_all(self.conn()).await.map_err(failed)?;
+            let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)?;
             found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
         }
         Ok(found)
@@ -169,7 +169,7 @@ impl Tx {
                 "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting WHERE ",
             );
             push_pairs(&mut sql, "unit, slip_no", chunk);
-            let rows = sql.build().fetch_all(self.conn()).await.map_err(failed)?;
+            let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)?;
             found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
         }
         Ok(found)
@@ -225,7 +225,7 @@ impl Tx {
                 " ON CONFLICT (unit, slip_no) DO UPDATE SET missing_unit = excluded.missing_unit, missing = excluded.missing,
                   slip = excluded.slip",
             );
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Tx {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM waiting WHERE ");
             push_pairs(&mut sql, "unit, slip_no", chunk);
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }

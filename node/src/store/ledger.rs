@@ -112,7 +112,7 @@ impl Tx {
                   committed_at_ms = excluded.committed_at_ms, reason = excluded.reason, detail = excluded.detail
                   RETURNING id, name",
             );
-            let rows = sql.build().fetch_all(self.conn()).await.map_err(failed)?;
+            let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)?;
             for log in chunk {
                 // SQLite does not promise the order of RETURNING.
                 let name = log.log.to_string();
@@ -142,7 +142,7 @@ impl Tx {
                     .push_bind(entry.envelope().to_vec())
                     .push_bind(entry.parts().map(|parts| parts.encode().to_vec()));
             });
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl Tx {
                 list.push_bind(set.to_vec());
             }
             sql.push(")");
-            for row in sql.build().fetch_all(self.conn()).await.map_err(failed)? {
+            for row in sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)? {
                 let set: &[u8] = row.get("set_id");
                 let set = set.try_into().map_err(|_| Error::inconsistent("entry", "set_id", "not 12 bytes"))?;
                 found.insert(set, (row.get("log"), unsigned(row.get("sequence"), "entry", "sequence")?));

@@ -73,7 +73,7 @@ impl Tx {
                 " ON CONFLICT (log, giver) DO UPDATE SET size = excluded.size, time_s = excluded.time_s, note = excluded.note
                   WHERE excluded.size > receipt.size",
             );
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
         Ok(())
     }

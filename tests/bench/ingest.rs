@@ -1,0 +1,130 @@
+//! Ingest at one node: packages of several logs, several in flight, through the product's pipeline into SQLite.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use danso_node::pipeline::Handle;
+use danso_proto::limits;
+use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
+
+use crate::data::{self, Data};
+use crate::figures::{Figure, rate};
+use crate::world::World;
+
+const GROUP: &str = "ingest, one node, SQLite";
+
+/// What one round took.
+struct Round {
+    book: Duration,
+    slips: Duration,
+}
+
+/// Measures the pipeline and the plain insert in turn, so that what else the machine does disturbs both alike.
+pub async fn measure(dir: &Path, data: &Data, world: &World, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    let book_changes: u64 = world.authors.iter().map(|author| author.book_changes).sum();
+    let slip_changes: u64 = world.authors.iter().map(|author| author.slip_changes).sum();
+    let all = book_changes + slip_changes;
+    ensure!(book_changes == data.residents && slip_changes == data.slips, "not all rows became changes");
+    let (mut ours, mut books, mut slips, mut wires) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut plain, mut plain_slips) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let took = data::plain_import(dir, &[&data.plain, &data.plain_slips], all)?;
+        plain.push(rate(all, took));
+        let took = data::plain_import(dir, &[&data.plain_slips], slip_changes)?;
+        plain_slips.push(rate(slip_changes, took));
+        let round = round(dir, world, false, all).await?;
+        ours.push(rate(all, round.book + round.slips));
+        books.push(rate(book_changes, round.book));
+        slips.push(rate(slip_changes, round.slips));
+        let round = self::round(dir, world, true, all).await?;
+        wires.push(rate(all, round.book + round.slips));
+    }
+    let name = "sqlite3 .import";
+    let plain = Figure::new(GROUP, "plain insert: 12 columns, text key, one transaction", "rows/s", plain);
+    let plain_slips = Figure::new(GROUP, "plain insert of the slips alone", "rows/s", plain_slips);
+    let base = plain.median();
+    let ours = Figure::new(GROUP, "verified, stored, applied, counted, durable", "changes/s", ours);
+    Ok(vec![
+        ours.against(name, base).at_least(1.0 / 8.0),
+        Figure::new(GROUP, "the same from the link's compressed bytes", "changes/s", wires).against(name, base),
+        Figure::new(GROUP, "household books alone", "changes/s", books).against(name, base),
+        Figure::new(GROUP, "slips alone, after the books", "changes/s", slips).against("of the slips", plain_slips.median()),
+        plain,
+        plain_slips,
+    ])
+}
+
+async fn round(dir: &Path, world: &World, from_wire: bool, changes: u64) -> anyhow::Result<Round> {
+    let (store, pipeline) = world.node(&dir.join("receiver.db"), &world.receiver).await?;
+    let before = taken(&store).await?;
+    let book = feed(&pipeline, world.authors.iter().map(|author| &author.book[..]), from_wire).await?;
+    let slips = feed(&pipeline, world.authors.iter().map(|author| &author.slips[..]), from_wire).await?;
+    ensure!(taken(&store).await? - before == changes, "not all changes were counted");
+    store.close().await;
+    Ok(Round { book, slips })
+}
+
+/// Changes that the node says it took in.
+async fn taken(store: &danso_node::store::Store) -> anyhow::Result<u64> {
+    let kept = store.read("bench").await?.meta_get("changes").await?;
+    kept.map_or(Ok(0), |text| String::from_utf8(text)?.parse().context("a number"))
+}
+
+/// Sends every log's packages, as a link does: in order, as many in flight as a link's window.
+async fn feed<'a>(
+    pipeline: &Handle,
+    logs: impl Iterator<Item = &'a [Package]>,
+    from_wire: bool,
+) -> anyhow::Result<Duration> {
+    let logs: Vec<Vec<Sent>> = logs.map(|packages| packages.iter().map(|p| Sent::new(p, from_wire)).collect()).collect();
+    let start = Instant::now();
+    let mut links = tokio::task::JoinSet::new();
+    for packages in logs {
+        links.spawn(link(pipeline.clone(), packages));
+    }
+    while let Some(done) = links.join_next().await {
+        done??;
+    }
+    Ok(start.elapsed())
+}
+
+/// A package as it comes.
+enum Sent {
+    Read(Package),
+    Wire(Vec<u8>),
+}
+
+impl Sent {
+    fn new(package: &Package, from_wire: bool) -> Self {
+        match from_wire {
+            true => Self::Wire(package::encode(package, PACKAGE_ZSTD_LEVEL)),
+            false => Self::Read(package.clone()),
+        }
+    }
+}
+
+async fn link(pipeline: Handle, packages: Vec<Sent>) -> anyhow::Result<()> {
+    let mut flying = std::collections::VecDeque::new();
+    for package in packages {
+        let package = match package {
+            Sent::Read(package) => package,
+            Sent::Wire(bytes) => package::decode(&bytes)?,
+        };
+        flying.push_back(pipeline.receive(package).await?);
+        if flying.len() >= limits::WINDOW_MAX as usize
+            && let Some(first) = flying.pop_front()
+        {
+            durable(first.await?)?;
+        }
+    }
+    for rest in flying {
+        durable(rest.await?)?;
+    }
+    Ok(())
+}
+
+fn durable(received: danso_node::pipeline::Received) -> anyhow::Result<()> {
+    ensure!(received.refused.is_none(), "refused: {:?}", received.refused);
+    Ok(())
+}

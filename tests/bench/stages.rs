@@ -1,0 +1,194 @@
+//! Where ingest's time goes: the same packages through the same functions in the order in which the pipeline calls them, with a clock
+//! read between, on one thread. What it adds up to is compared with the pipeline itself, so that a stage that it forgets shows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use danso_core::cube::Batch;
+use danso_core::ledger::{Entry, LogHead, append};
+use danso_core::register::Intake;
+use danso_core::verify::{Directory, verify};
+use danso_node::store::{LogRow, Store};
+use danso_proto::ids::LogId;
+use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
+
+use crate::figures::Figure;
+use crate::world::World;
+
+const GROUP: &str = "where ingest's time goes, one thread";
+
+#[derive(Default)]
+struct Clock(BTreeMap<(u8, &'static str), Duration>);
+
+impl Clock {
+    fn add(&mut self, stage: (u8, &'static str), since: Instant) {
+        *self.0.entry(stage).or_default() += since.elapsed();
+    }
+}
+
+const DECODE: (u8, &str) = (0, "inflate, restore commitments (in the link)");
+const OPEN: (u8, &str) = (1, "open: signature, decode, commitments of parts");
+const VERIFY: (u8, &str) = (2, "verify scope and chain, append to the tree");
+const INTAKE: (u8, &str) = (3, "facts from entries");
+const PERSON_READ: (u8, &str) = (4, "read persons");
+const PERSONS: (u8, &str) = (5, "persons: timelines and their counts");
+const HOUSEHOLD_READ: (u8, &str) = (6, "read households");
+const HOUSEHOLDS: (u8, &str) = (7, "households, sorting and folding counts");
+const ENTRY_PUT: (u8, &str) = (8, "write entries");
+const PERSON_PUT: (u8, &str) = (9, "write persons");
+const HOUSEHOLD_PUT: (u8, &str) = (10, "write households");
+const CUBE_PUT: (u8, &str) = (11, "write cube rows");
+const FINDINGS: (u8, &str) = (12, "findings and heads");
+const COMMIT: (u8, &str) = (13, "commit, checkpoint of the write-ahead log");
+
+/// Measures the stages, in microseconds a change.
+pub async fn measure(dir: &Path, world: &World, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    let mut stages: BTreeMap<(u8, &'static str), Vec<f64>> = BTreeMap::new();
+    let mut sums = Vec::new();
+    for _ in 0..rounds {
+        let (store, pipeline) = world.node(&dir.join("stages.db"), &world.receiver).await?;
+        let directory = pipeline.snapshot().directory_arc();
+        let mut replay = Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
+        for phase in [false, true] {
+            let logs = world.authors.iter().map(|author| if phase { &author.slips[..] } else { &author.book[..] });
+            for transaction in transactions(logs.collect()) {
+                replay.transaction(&transaction).await?;
+            }
+        }
+        let changes = world.authors.iter().map(|author| author.book_changes + author.slip_changes).sum::<u64>() as f64;
+        let mut sum = 0.0;
+        for (stage, took) in replay.clock.0 {
+            let micros = took.as_secs_f64() * 1e6 / changes;
+            if stage != DECODE {
+                sum += micros;
+            }
+            stages.entry(stage).or_default().push(micros);
+        }
+        sums.push(sum);
+        store.close().await;
+    }
+    let sum = Figure::new(GROUP, "all but the link's part", "us/change", sums);
+    let total = sum.median();
+    let mut figures: Vec<Figure> = stages
+        .into_iter()
+        .map(|((_, name), rounds)| Figure::new(GROUP, name, "us/change", rounds).against("all", total))
+        .collect();
+    figures.push(sum);
+    Ok(figures)
+}
+
+/// Packages as they come together in one transaction: a few of each log.
+fn transactions(mut logs: Vec<&[Package]>) -> Vec<Vec<&Package>> {
+    const JOBS: usize = 128;
+    let mut all = Vec::new();
+    let mut now = Vec::new();
+    while logs.iter().any(|log| !log.is_empty()) {
+        for log in &mut logs {
+            let Some((first, rest)) = log.split_first() else { continue };
+            *log = rest;
+            now.push(first);
+            if now.len() == JOBS {
+                all.push(std::mem::take(&mut now));
+            }
+        }
+    }
+    all.push(now);
+    all
+}
+
+struct Replay<'a> {
+    clock: Clock,
+    directory: &'a Directory,
+    store: &'a Store,
+    logs: BTreeMap<LogId, LogRow>,
+}
+
+impl Replay<'_> {
+    async fn transaction(&mut self, packages: &[&Package]) -> anyhow::Result<()> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for package in packages {
+            let wire = package::encode(package, PACKAGE_ZSTD_LEVEL);
+            let start = Instant::now();
+            let package = package::decode(&wire)?;
+            self.clock.add(DECODE, start);
+            self.verify(package, &mut entries)?;
+        }
+        let (clock, logs) = (&mut self.clock, &mut self.logs);
+        let mut inside = Instant::now();
+        self.store
+            .run_tx("bench", async |tx| {
+                let rows: Vec<&LogRow> = logs.values().collect();
+                let start = Instant::now();
+                let pks = tx.log_put(&rows).await?;
+                for (row, pk) in logs.values_mut().zip(pks) {
+                    row.pk = pk;
+                }
+                clock.add(FINDINGS, start);
+                let start = Instant::now();
+                let mut intake = Intake::default();
+                entries.iter().for_each(|entry| intake.take(entry));
+                let batch = Batch::new(std::mem::take(&mut intake.changes));
+                clock.add(INTAKE, start);
+                let start = Instant::now();
+                let persons = tx.person_read(batch.person_ids()).await?;
+                clock.add(PERSON_READ, start);
+                let known: Vec<_> = persons.iter().map(danso_core::register::Person::id).collect();
+                let start = Instant::now();
+                let batch = batch.with_persons(persons);
+                clock.add(PERSONS, start);
+                let start = Instant::now();
+                let households = tx.household_read(batch.household_keys()).await?;
+                clock.add(HOUSEHOLD_READ, start);
+                let start = Instant::now();
+                let outcome = batch.with_households(households);
+                clock.add(HOUSEHOLDS, start);
+                let start = Instant::now();
+                tx.person_put(&outcome.persons).await?;
+                clock.add(PERSON_PUT, start);
+                let start = Instant::now();
+                tx.household_put(&outcome.households).await?;
+                tx.household_remove(&outcome.emptied).await?;
+                clock.add(HOUSEHOLD_PUT, start);
+                let start = Instant::now();
+                tx.cube_add(&outcome.delta).await?;
+                clock.add(CUBE_PUT, start);
+                let start = Instant::now();
+                tx.finding_remove(&known).await?;
+                clock.add(FINDINGS, start);
+                let start = Instant::now();
+                let pk = |log: &LogId| logs.get(log).map_or(0, |row| row.pk);
+                let keyed: Vec<(i64, Entry)> =
+                    std::mem::take(&mut entries).into_iter().map(|entry| (pk(entry.log()), entry)).collect();
+                tx.entry_append(&keyed).await?;
+                clock.add(ENTRY_PUT, start);
+                inside = Instant::now();
+                Ok::<(), danso_node::store::Error>(())
+            })
+            .await?;
+        self.clock.add(COMMIT, inside);
+        Ok(())
+    }
+
+    fn verify(&mut self, package: Package, entries: &mut Vec<Entry>) -> anyhow::Result<()> {
+        let row = self.logs.entry(package.log.clone()).or_insert_with(|| LogRow {
+            pk: 0,
+            log: package.log.clone(),
+            head: LogHead::default(),
+            checkpoint: None,
+            recorded_at_ms: 0,
+            committed_at_ms: 0,
+            trouble: None,
+        });
+        for sealed in package.entries {
+            let start = Instant::now();
+            let opened = self.directory.open(sealed.envelope, sealed.parts)?;
+            self.clock.add(OPEN, start);
+            let start = Instant::now();
+            let verified = verify(opened, self.directory, &row.head.position())?;
+            entries.push(append(&mut row.head, verified));
+            self.clock.add(VERIFY, start);
+        }
+        Ok(())
+    }
+}
