@@ -9,7 +9,10 @@ pub fn note(report: &mut Report) {
     report.note("date", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map_or("?", |(_, name)| name.trim());
+    let cpu = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("?", |(_, name)| name.trim());
     report.note("machine", format!("{cores} cores, {cpu}"));
     report.note("kernel", said("uname", &["-sr"]));
     report.note("rustc", said("rustc", &["--version"]));

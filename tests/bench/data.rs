@@ -90,13 +90,35 @@ pub fn simulate(dir: &Path, communes: usize, households: usize) -> anyhow::Resul
 
 /// What a plain table would keep of a row of the household book; the first two make the key.
 const BOOK: [&str; 13] = [
-    "unit_code", "person_ref", "hamlet", "household_no", "full_name", "sex", "birth_date", "relation_to_head", "national_id",
-    "health_insurance_no", "ethnicity", "marital_status", "contraceptive_method",
+    "unit_code",
+    "person_ref",
+    "hamlet",
+    "household_no",
+    "full_name",
+    "sex",
+    "birth_date",
+    "relation_to_head",
+    "national_id",
+    "health_insurance_no",
+    "ethnicity",
+    "marital_status",
+    "contraceptive_method",
 ];
 /// The same of a slip.
 const SLIPS: [&str; 13] = [
-    "unit_code", "slip_no", "household_no", "change_type", "event_date", "reported_on", "person_ref", "full_name", "sex", "birth_date",
-    "national_id", "other_unit_code", "method",
+    "unit_code",
+    "slip_no",
+    "household_no",
+    "change_type",
+    "event_date",
+    "reported_on",
+    "person_ref",
+    "full_name",
+    "sex",
+    "birth_date",
+    "national_id",
+    "other_unit_code",
+    "method",
 ];
 
 fn flatten<'a>(files: impl Iterator<Item = &'a PathBuf>, to: &Path, columns: [&str; 13]) -> anyhow::Result<u64> {

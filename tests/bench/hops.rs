@@ -60,14 +60,20 @@ pub fn measure(dir: &Path, data: &Data, rounds: usize) -> anyhow::Result<Vec<Fig
     let plain = Figure::new(GROUP, "plain insert of the same rows", "rows/s", all.plain);
     let base = ("sqlite3 .import", plain.median());
     let mut figures = vec![
-        Figure::new(GROUP, "backlog: from the commune's start until durable at the root", "changes/s", all.backlog).against(base.0, base.1),
-        Figure::new(GROUP, "live: from the import's start until durable at the root", "changes/s", all.live).against(base.0, base.1),
+        Figure::new(GROUP, "backlog: from the commune's start until durable at the root", "changes/s", all.backlog)
+            .against(base.0, base.1),
+        Figure::new(GROUP, "live: from the import's start until durable at the root", "changes/s", all.live)
+            .against(base.0, base.1),
         plain,
     ];
-    for ((hop, both), up) in ["commune to district", "district to province", "province to root"].iter().zip(all.both).zip(all.up) {
+    for ((hop, both), up) in
+        ["commune to district", "district to province", "province to root"].iter().zip(all.both).zip(all.up)
+    {
         let zstd = "CSV with zstd -19";
         figures.push(
-            Figure::new(GROUP, format!("wire, {hop}, both ways, all changes"), "bytes/change", both).against(zstd, per).at_most_times(2.0),
+            Figure::new(GROUP, format!("wire, {hop}, both ways, all changes"), "bytes/change", both)
+                .against(zstd, per)
+                .at_most_times(2.0),
         );
         figures.push(Figure::new(GROUP, format!("wire, {hop}, up"), "bytes/change", up).against(zstd, per));
     }
@@ -79,7 +85,8 @@ pub fn measure(dir: &Path, data: &Data, rounds: usize) -> anyhow::Result<Vec<Fig
     let csv = csv as f64 / 1024.0 / (data.residents as f64 / 1000.0);
     figures.extend([
         Figure::new(IDLE, "resident memory, started anew, synced, idle", "MiB", all.idle).at_most(40.0),
-        Figure::new(IDLE, "resident memory, idle after the import of everything", "MiB", all.after_import).at_most(40.0),
+        Figure::new(IDLE, "resident memory, idle after the import of everything", "MiB", all.after_import)
+            .at_most(40.0),
         Figure::new(IDLE, "on disk per 1,000 residents, the unit list left out", "KiB", all.disk).against("CSV", csv),
         Figure::new(IDLE, "on disk, joined and empty (the unit list)", "KiB", all.disk_empty),
         Figure::new(IDLE, "process start until the admin socket accepts", "ms", all.ready),
@@ -211,7 +218,9 @@ impl Chain {
     /// The root, and everybody down to `leaf`, running.
     fn up(dir: &Path, leaf: &str) -> anyhow::Result<Self> {
         let mut codes = vec![leaf.to_owned()];
-        while let Some(parent) = codes.last().map(|code| unit_row(code)["parent_code"].clone()).filter(|code| !code.is_empty()) {
+        while let Some(parent) =
+            codes.last().map(|code| unit_row(code)["parent_code"].clone()).filter(|code| !code.is_empty())
+        {
             codes.push(parent);
         }
         let mut chain = Self { nodes: Vec::new(), proxies: Vec::new() };
@@ -221,7 +230,8 @@ impl Chain {
                 None => drop(node.init(&units_file(), UNITS_VERSION).must(process::DONE)),
                 Some(parent) => {
                     let proxy = Proxy::before(parent.listen.clone())?;
-                    let token = parent.admin(["child", "invite", "--unit", code, "--address", &proxy.address()]).printed();
+                    let token =
+                        parent.admin(["child", "invite", "--unit", code, "--address", &proxy.address()]).printed();
                     node.join_with(&node.token_file(token.trim())).must(process::DONE);
                     chain.proxies.push(proxy);
                 }

@@ -49,7 +49,8 @@ pub async fn measure(dir: &Path, data: &Data, world: &World, rounds: usize) -> a
         ours.against(name, base).at_least(1.0 / 8.0),
         Figure::new(GROUP, "the same from the link's compressed bytes", "changes/s", wires).against(name, base),
         Figure::new(GROUP, "household books alone", "changes/s", books).against(name, base),
-        Figure::new(GROUP, "slips alone, after the books", "changes/s", slips).against("of the slips", plain_slips.median()),
+        Figure::new(GROUP, "slips alone, after the books", "changes/s", slips)
+            .against("of the slips", plain_slips.median()),
         plain,
         plain_slips,
     ])
@@ -77,7 +78,8 @@ async fn feed<'a>(
     logs: impl Iterator<Item = &'a [Package]>,
     from_wire: bool,
 ) -> anyhow::Result<Duration> {
-    let logs: Vec<Vec<Sent>> = logs.map(|packages| packages.iter().map(|p| Sent::new(p, from_wire)).collect()).collect();
+    let logs: Vec<Vec<Sent>> =
+        logs.map(|packages| packages.iter().map(|p| Sent::new(p, from_wire)).collect()).collect();
     let start = Instant::now();
     let mut links = tokio::task::JoinSet::new();
     for packages in logs {

@@ -43,7 +43,9 @@ impl Proxy {
                     return;
                 }
                 // A parent that is away: the child sees its connection end, as it would without us.
-                let Ok((child, parent)) = connection.and_then(|child| Ok((child, TcpStream::connect(&target)?))) else { continue };
+                let Ok((child, parent)) = connection.and_then(|child| Ok((child, TcpStream::connect(&target)?))) else {
+                    continue;
+                };
                 carry(&child, &parent, &shared, |counts| &counts.up);
                 carry(&parent, &child, &shared, |counts| &counts.down);
             }

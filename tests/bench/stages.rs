@@ -49,7 +49,8 @@ pub async fn measure(dir: &Path, world: &World, rounds: usize) -> anyhow::Result
     for _ in 0..rounds {
         let (store, pipeline) = world.node(&dir.join("stages.db"), &world.receiver).await?;
         let directory = pipeline.snapshot().directory_arc();
-        let mut replay = Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
+        let mut replay =
+            Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
         for phase in [false, true] {
             let logs = world.authors.iter().map(|author| if phase { &author.slips[..] } else { &author.book[..] });
             for transaction in transactions(logs.collect()) {

@@ -139,8 +139,12 @@ impl World {
         remove_database(database);
         let store = Store::open(database).await?;
         found(&store, &node.id, self.genesis.clone(), self.anchor, self.clock.now_ms()).await?;
-        let outfit =
-            Outfit { store: store.clone(), signer: node.signer.clone(), clock: self.clock.clone(), anchor: self.anchor };
+        let outfit = Outfit {
+            store: store.clone(),
+            signer: node.signer.clone(),
+            clock: self.clock.clone(),
+            anchor: self.anchor,
+        };
         let pipeline = Handle::start(outfit).await?;
         for package in &self.directory {
             let received = pipeline.receive(package.clone()).await?.await?;
@@ -205,7 +209,13 @@ async fn import(pipeline: &Handle, rows: Vec<Row>) -> anyhow::Result<u64> {
 }
 
 /// A log from `from` on, in the packages in which a link sends it.
-async fn packages(store: &Store, pipeline: &Handle, node: &NodeId, stream: Stream, from: u64) -> anyhow::Result<Vec<Package>> {
+async fn packages(
+    store: &Store,
+    pipeline: &Handle,
+    node: &NodeId,
+    stream: Stream,
+    from: u64,
+) -> anyhow::Result<Vec<Package>> {
     let snapshot = pipeline.snapshot();
     let log = LogId::new(node.clone(), stream);
     let row = snapshot.log(&log).with_context(|| format!("{log} has no entries"))?;
