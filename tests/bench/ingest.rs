@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use danso_node::pipeline::Handle;
+use danso_node::store::Store;
 use danso_proto::limits;
 use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
 
@@ -62,14 +63,17 @@ async fn round(dir: &Path, world: &World, from_wire: bool, changes: u64) -> anyh
     let book = feed(&pipeline, world.authors.iter().map(|author| &author.book[..]), from_wire).await?;
     let slips = feed(&pipeline, world.authors.iter().map(|author| &author.slips[..]), from_wire).await?;
     ensure!(taken(&store).await? - before == changes, "not all changes were counted");
+    // Applied, too: everybody of the books is in the register, and nothing was left out of the figures.
+    let (persons, _, findings) = store.read("bench").await?.counts().await?;
+    let residents: u64 = world.authors.iter().map(|author| author.book_changes).sum();
+    ensure!(persons >= residents && findings == 0, "{persons} persons of {residents} residents, {findings} findings");
     store.close().await;
     Ok(Round { book, slips })
 }
 
 /// Changes that the node says it took in.
-async fn taken(store: &danso_node::store::Store) -> anyhow::Result<u64> {
-    let kept = store.read("bench").await?.meta_get("changes").await?;
-    kept.map_or(Ok(0), |text| String::from_utf8(text)?.parse().context("a number"))
+async fn taken(store: &Store) -> anyhow::Result<u64> {
+    Ok(store.read("bench").await?.change_count().await?)
 }
 
 /// Sends every log's packages, as a link does: in order, as many in flight as a link's window.

@@ -39,7 +39,7 @@ const ENTRY_PUT: (u8, &str) = (8, "write entries");
 const PERSON_PUT: (u8, &str) = (9, "write persons");
 const HOUSEHOLD_PUT: (u8, &str) = (10, "write households");
 const CUBE_PUT: (u8, &str) = (11, "write cube rows");
-const FINDINGS: (u8, &str) = (12, "findings and heads");
+const FINDINGS: (u8, &str) = (12, "findings, heads, units of logs");
 const COMMIT: (u8, &str) = (13, "commit, checkpoint of the write-ahead log");
 
 /// Measures the stages, in microseconds a change.
@@ -125,6 +125,13 @@ impl Replay<'_> {
                 for (row, pk) in logs.values_mut().zip(pks) {
                     row.pk = pk;
                 }
+                let units = entries.iter().flat_map(|entry| {
+                    let pk = logs.get(entry.log()).map_or(0, |row| row.pk);
+                    entry.change_set().changes.iter().map(move |change| (pk, change.unit.clone()))
+                });
+                let mut units: Vec<_> = units.collect();
+                units.dedup();
+                tx.log_unit_add(&units).await?;
                 clock.add(FINDINGS, start);
                 let start = Instant::now();
                 let mut intake = Intake::default();
