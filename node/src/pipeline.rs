@@ -116,6 +116,15 @@ pub struct Enrolment {
     pub policy: ForwardingPolicy,
 }
 
+/// Why a log is stopped.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// The reason.
+    pub refusal: Refusal,
+    /// The author's checkpoint that contradicts what is here: kept beside our own, as evidence.
+    pub shown: Option<String>,
+}
+
 enum Job {
     Receive { package: Package, reply: oneshot::Sender<Result<Received, Error>> },
     Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
@@ -123,7 +132,7 @@ enum Job {
     Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
     Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
     Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
-    Trouble { log: LogId, trouble: Option<Refusal>, reply: oneshot::Sender<Result<(), Error>> },
+    Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
 }
 
 /// What the pipeline needs of the world.
@@ -260,7 +269,7 @@ impl Handle {
     /// Keeps a new invite.
     ///
     /// # Errors
-    /// When the store fails.
+    /// `unit_has_node`, `unit_has_records` unless the invite says that this is meant; when the store fails.
     pub async fn invite(&self, invite: InviteRow) -> Result<(), Error> {
         self.ask(|reply| Job::Invite { invite, reply }).await
     }
@@ -273,11 +282,11 @@ impl Handle {
         self.ask(|reply| Job::Receipts { receipts, reply }).await
     }
 
-    /// Notes that a log is in trouble, or no longer.
+    /// Stops a log, or lets it go on.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn trouble(&self, log: LogId, trouble: Option<Refusal>) -> Result<(), Error> {
+    pub async fn trouble(&self, log: LogId, trouble: Option<Trouble>) -> Result<(), Error> {
         self.ask(|reply| Job::Trouble { log, trouble, reply }).await
     }
 }
@@ -388,7 +397,10 @@ impl Job {
             (Self::Enrol { reply, .. }, Answer::Enrolled(node)) => {
                 let _ = reply.send(node);
             }
-            (Self::Invite { reply, .. } | Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
+            (Self::Invite { reply, .. }, Answer::Invited(done)) => {
+                let _ = reply.send(done);
+            }
+            (Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
                 let _ = reply.send(Ok(()));
             }
             // `Batch::job` gives each job the answer of its kind.

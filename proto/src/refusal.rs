@@ -124,6 +124,10 @@ reasons! {
     AnchorMismatch = "anchor_mismatch", Denied;
     /// This directory has a node already.
     AlreadyJoined = "already_joined", Conflict;
+    /// A node serves the unit already.
+    UnitHasNode = "unit_has_node", Conflict;
+    /// Others wrote about the unit, which a new node for it would not hold.
+    UnitHasRecords = "unit_has_records", Conflict;
     /// The unit is not below the inviting node's unit.
     UnitNotBelow = "unit_not_below", Denied;
     /// Nobody is there: refused, unreachable, or timed out.

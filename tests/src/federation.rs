@@ -56,6 +56,17 @@ impl Federation {
         self.nodes.push(node);
     }
 
+    /// A node for a unit that has records already, which its parent's operator means; running.
+    #[track_caller]
+    pub fn add_again(&mut self, unit: &str) {
+        let parent = unit_row(unit)["parent_code"].clone();
+        let mut node = Node::at(self.dir.path(), unit);
+        let token = self.node(&parent).invite_with(unit, &["--again"]);
+        node.join_with(&node.token_file(&token)).must(process::DONE);
+        node.run();
+        self.nodes.push(node);
+    }
+
     /// A unit's node.
     #[track_caller]
     pub fn node(&self, unit: &str) -> &Node {

@@ -125,7 +125,14 @@ impl Node {
     /// Invites a child; returns the token.
     #[track_caller]
     pub fn invite(&self, unit: &str) -> String {
-        self.admin(["child", "invite", "--unit", unit, "--address", &self.listen]).printed().trim().to_owned()
+        self.invite_with(unit, &[])
+    }
+
+    /// Invites a child with further flags; returns the token.
+    #[track_caller]
+    pub fn invite_with(&self, unit: &str, flags: &[&str]) -> String {
+        let words = ["child", "invite", "--unit", unit, "--address", &self.listen];
+        self.admin(words.into_iter().chain(flags.iter().copied())).printed().trim().to_owned()
     }
 
     /// Writes a token beside the data directory.

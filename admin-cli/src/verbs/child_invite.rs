@@ -24,6 +24,9 @@ pub struct Args {
     /// Address of this node as the new node shall dial it [default: the configured one]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
+    /// Invite although the unit has a node or records already: the new node must not import the same people again
+    #[arg(long)]
+    again: bool,
 }
 
 /// Makes the invite.
@@ -38,6 +41,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         unit: args.unit.clone(),
         expires_in_s,
         address: args.address.clone().unwrap_or_default(),
+        again: args.again,
     };
     let invite = connect::within(ctx, PROMPT, node.create_invite(request)).await?;
     let name = harmless(&invite.unit_name);

@@ -118,12 +118,22 @@ CREATE TABLE receipt (
     PRIMARY KEY (log, giver)
 ) STRICT, WITHOUT ROWID;
 
+-- Two statements about one log that cannot both be true, each signed by its author.
+CREATE TABLE evidence (
+    log    TEXT    NOT NULL,
+    at_ms  INTEGER NOT NULL,
+    ours   TEXT,                                      -- the checkpoint that is kept here
+    theirs TEXT    NOT NULL,                          -- the checkpoint that was shown
+    PRIMARY KEY (log, theirs)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE invite (
     secret_hash    BLOB    NOT NULL PRIMARY KEY,
     unit           TEXT    NOT NULL,
     expires_at_ms  INTEGER NOT NULL,
     used_by        TEXT,                              -- node id
-    log_public_key BLOB
+    log_public_key BLOB,
+    again          INTEGER NOT NULL                   -- 1: the unit has a node or records already, and that is meant
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meta (

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::time::Duration;
 
-use danso_core::sync::{Action, Event, Frame, Link, Package, Question, Role, Session, SessionConfig, Way, flows};
+use danso_core::sync::{Action, Event, Frame, Head, Link, Package, Question, Role, Session, SessionConfig, Way, flows};
+use danso_proto::checkpoint;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::SealedEntry;
 use danso_proto::pb::exchange::v1 as pb;
@@ -17,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, PROTOCOL, SOFTWARE, flowing, heads, receipts, to_pb};
-use crate::pipeline::{Committed, Error, Handle, Received};
+use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
 
@@ -325,16 +326,23 @@ impl Running {
                 );
                 tracing::error!(%log, %reason, %detail, "ALARM: two histories of one log");
                 metrics::counter!(telemetry::FORKS, "reason" => reason.code()).increment(1);
-                // A log that is merely shorter at its author's may be made whole again; two histories may not go on.
-                if reason == Reason::RootDiffers {
-                    self.trouble(log, Refusal::new(reason, detail));
+                // A log that is merely shorter at its author's may be made whole again; two histories may not go on. What only the
+                // peer says stops the log for this session: it takes the author's own signature to stop it for good.
+                if reason == Reason::RootDiffers && self.is_proven(&log, &theirs) {
+                    self.trouble(log, Refusal::new(reason, detail), theirs.checkpoint);
                 }
             }
             Action::Behind { log, ours, theirs } => {
-                let detail =
-                    format!("{ours} entries here, {theirs} at the parent: this node was restored from an old copy");
-                tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
-                self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
+                let size = theirs.size;
+                if self.is_proven(&log, &theirs) {
+                    let detail =
+                        format!("{ours} entries here, {size} at the parent: this node was restored from an old copy");
+                    tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
+                    self.trouble(log, Refusal::new(Reason::ReadOnly, detail), theirs.checkpoint);
+                } else {
+                    tracing::error!(%log, ours, size, "ALARM: the parent says it holds more of our log than we, and cannot prove it");
+                    metrics::counter!(telemetry::FORKS, "reason" => Reason::ReceiptInvalid.code()).increment(1);
+                }
             }
             Action::PeerAhead { log, ours, theirs } => {
                 tracing::info!(%log, ours, theirs, "link: the peer holds more of a log than we do");
@@ -400,7 +408,17 @@ impl Running {
         }));
     }
 
-    fn trouble(&mut self, log: LogId, trouble: Refusal) {
+    /// Whether the author itself signed the head that the peer shows.
+    fn is_proven(&self, log: &LogId, head: &Head) -> bool {
+        let snapshot = self.context.pipeline.snapshot();
+        let Some(author) = snapshot.directory().node(log.node()) else { return false };
+        let note = head.checkpoint.as_deref().and_then(|note| checkpoint::parse(note).ok());
+        let signed = note.and_then(|note| note.verify(author.id(), author.key()).ok());
+        signed.is_some_and(|signed| signed.log == *log && signed.size == head.size && signed.root == head.root)
+    }
+
+    fn trouble(&mut self, log: LogId, refusal: Refusal, shown: Option<String>) {
+        let trouble = Trouble { refusal, shown };
         let pipeline = self.context.pipeline.clone();
         self.tasks.push(Box::pin(async move {
             if let Err(error) = pipeline.trouble(log.clone(), Some(trouble)).await {

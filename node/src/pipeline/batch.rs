@@ -18,13 +18,14 @@ use super::import::ImportedRows;
 use super::state::Shared;
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
-use crate::store::{LogRow, ReceiptRow, Tx};
+use crate::store::{InviteRow, LogRow, ReceiptRow, Tx};
 
 /// What a job gets back once the transaction is kept.
 pub(super) enum Answer {
     Received(Result<Taken, Error>),
     Imported(Result<ImportedRows, Error>),
     Enrolled(Result<NodeId, Error>),
+    Invited(Result<(), Error>),
     Done,
 }
 
@@ -108,10 +109,7 @@ impl<'a> Batch<'a> {
                 Answer::Imported(refused_or(self.import(batch).await)?)
             }
             Job::Enrol { enrolment, .. } => Answer::Enrolled(refused_or(self.enrol(enrolment).await)?),
-            Job::Invite { invite, .. } => {
-                self.tx.invite_add(invite).await?;
-                Answer::Done
-            }
+            Job::Invite { invite, .. } => Answer::Invited(refused_or(self.invite(invite).await)?),
             Job::Receipts { receipts, .. } => {
                 self.tx.receipt_put(receipts).await?;
                 self.receipts.extend_from_slice(receipts);
@@ -119,7 +117,12 @@ impl<'a> Batch<'a> {
             }
             Job::Trouble { log, trouble, .. } => {
                 if let Some(mut row) = self.log(log) {
-                    row.trouble = trouble.as_ref().map(|t| (t.reason.code().to_owned(), t.detail.clone()));
+                    if let Some(shown) = trouble.as_ref().and_then(|trouble| trouble.shown.as_deref()) {
+                        let now_ms = self.outfit.clock.now_ms();
+                        self.tx.evidence_add(log, now_ms, row.checkpoint.as_deref(), shown).await?;
+                    }
+                    row.trouble =
+                        trouble.as_ref().map(|t| (t.refusal.reason.code().to_owned(), t.refusal.detail.clone()));
                     self.logs.insert(log.clone(), row);
                 }
                 Answer::Done
@@ -325,6 +328,35 @@ impl<'a> Batch<'a> {
         Ok(self.answer(&row, None))
     }
 
+    /// Keeps an invite, unless the new node would count people a second time.
+    async fn invite(&mut self, invite: &InviteRow) -> Result<(), Error> {
+        if !invite.again {
+            self.check_unserved(&invite.unit)?;
+            self.check_unwritten(&invite.unit).await?;
+        }
+        self.tx.invite_add(invite).await?;
+        Ok(())
+    }
+
+    /// Refuses a unit that a node serves already: two authors would count its people twice.
+    fn check_unserved(&self, unit: &UnitCode) -> Result<(), Refusal> {
+        match self.directory.nodes().find(|node| node.unit() == unit && !node.is_revoked()) {
+            Some(node) => Err(Refusal::new(Reason::UnitHasNode, format!("{} serves {unit}", node.id()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a unit about which others wrote: its new node does not hold that, and could take the same people in again.
+    async fn check_unwritten(&mut self, unit: &UnitCode) -> Result<(), Error> {
+        self.flush().await?;
+        let said = self.tx.log_unit_list().await?;
+        let within = |code: &UnitCode| self.directory.units().iter().any(|list| list.is_within(code, unit));
+        match said.iter().find(|(_, code)| within(code)) {
+            Some((log, code)) => Err(Refusal::new(Reason::UnitHasRecords, format!("{log} speaks about {code}")).into()),
+            None => Ok(()),
+        }
+    }
+
     async fn enrol(&mut self, enrolment: &Enrolment) -> Result<NodeId, Error> {
         let node = NodeId::new(&enrolment.unit, &enrolment.log_public_key);
         let invite = self.tx.invite_get(&enrolment.secret_hash).await?;
@@ -338,6 +370,9 @@ impl<'a> Batch<'a> {
             Some((_, key)) if *key == enrolment.log_public_key => return Ok(node),
             Some((by, _)) => return Err(Refusal::new(Reason::TokenUsed, format!("{by} used it")).into()),
             None => {}
+        }
+        if !invite.again {
+            self.check_unserved(&enrolment.unit)?;
         }
         let now_ms = self.outfit.clock.now_ms();
         if now_ms >= invite.expires_at_ms {

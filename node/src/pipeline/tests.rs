@@ -267,7 +267,7 @@ fn a_log_in_trouble_takes_nothing_until_it_is_cleared() {
         let one = a.entry(vec![enrolled("17065", 198_001)]);
         bed.receive(a.package(0, vec![one], true)).await;
         let trouble = danso_proto::refusal::Refusal::new(Reason::RootDiffers, "two histories");
-        bed.handle.trouble(a.log.clone(), Some(trouble)).await.expect("noted");
+        bed.handle.trouble(a.log.clone(), Some(super::Trouble { refusal: trouble, shown: None })).await.expect("noted");
         let two = a.entry(vec![enrolled("17065", 198_002)]);
         let package = a.package(1, vec![two], true);
         let received = bed.receive(package.clone()).await;

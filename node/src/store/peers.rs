@@ -31,6 +31,8 @@ pub struct InviteRow {
     pub expires_at_ms: i64,
     /// Who used it, and with which log key.
     pub used_by: Option<(NodeId, [u8; 32])>,
+    /// The unit has a node or records already, and that is meant.
+    pub again: bool,
 }
 
 impl Tx {
@@ -78,13 +80,28 @@ impl Tx {
         Ok(())
     }
 
+    /// Keeps two statements about a log that cannot both be true.
+    pub async fn evidence_add(&mut self, log: &LogId, at_ms: i64, ours: Option<&str>, theirs: &str) -> Result<()> {
+        let failed = self.failed();
+        sqlx::query("INSERT INTO evidence (log, at_ms, ours, theirs) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+            .bind(log.to_string())
+            .bind(at_ms)
+            .bind(ours)
+            .bind(theirs)
+            .execute(self.conn())
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Keeps a new invite.
     pub async fn invite_add(&mut self, invite: &InviteRow) -> Result<()> {
         let failed = self.failed();
-        sqlx::query("INSERT INTO invite (secret_hash, unit, expires_at_ms) VALUES ($1, $2, $3)")
+        sqlx::query("INSERT INTO invite (secret_hash, unit, expires_at_ms, again) VALUES ($1, $2, $3, $4)")
             .bind(invite.secret_hash.to_vec())
             .bind(invite.unit.to_string())
             .bind(invite.expires_at_ms)
+            .bind(invite.again)
             .execute(self.conn())
             .await
             .map_err(failed)?;
@@ -94,11 +111,13 @@ impl Tx {
     /// The invite with this secret.
     pub async fn invite_get(&mut self, secret_hash: &[u8; 32]) -> Result<Option<InviteRow>> {
         let failed = self.failed();
-        let row = sqlx::query("SELECT unit, expires_at_ms, used_by, log_public_key FROM invite WHERE secret_hash = $1")
-            .bind(secret_hash.to_vec())
-            .fetch_optional(self.conn())
-            .await
-            .map_err(failed)?;
+        let row = sqlx::query(
+            "SELECT unit, expires_at_ms, used_by, log_public_key, again FROM invite WHERE secret_hash = $1",
+        )
+        .bind(secret_hash.to_vec())
+        .fetch_optional(self.conn())
+        .await
+        .map_err(failed)?;
         row.map(|row| {
             let used_by: Option<String> = row.get("used_by");
             let key: Option<Vec<u8>> = row.get("log_public_key");
@@ -113,6 +132,7 @@ impl Tx {
                 unit: parsed(row.get("unit"), "invite", "unit")?,
                 expires_at_ms: row.get("expires_at_ms"),
                 used_by,
+                again: row.get("again"),
             })
         })
         .transpose()

@@ -94,15 +94,19 @@ impl Author {
 
     /// A package of entries, with a checkpoint for where the author stands if wanted.
     pub fn package(&self, first: u64, entries: Vec<SealedEntry>, with_checkpoint: bool) -> Package {
-        let head = Checkpoint { log: self.log.clone(), size: self.tree.size(), root: self.tree.root() };
-        let checkpoint = with_checkpoint.then(|| checkpoint::sign(&head, &*self.signer).expect("a key signs"));
+        let checkpoint = with_checkpoint.then(|| self.checkpoint());
         Package { log: self.log.clone(), first, entries, checkpoint }
     }
 
-    /// Its head.
+    /// Its head, signed.
     pub fn head(&self) -> pb::Head {
         let (size, root) = (self.tree.size(), self.tree.root());
-        pb::Head { log: self.log.to_string(), size, root: root.to_vec().into(), checkpoint: String::new() }
+        pb::Head { log: self.log.to_string(), size, root: root.to_vec().into(), checkpoint: self.checkpoint() }
+    }
+
+    fn checkpoint(&self) -> String {
+        let head = Checkpoint { log: self.log.clone(), size: self.tree.size(), root: self.tree.root() };
+        checkpoint::sign(&head, &*self.signer).expect("a key signs")
     }
 
     fn grow(&mut self, leaf: Hash) {

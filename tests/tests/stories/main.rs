@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
 
 mod deploy;
+mod forks;
 mod full_year;
 mod proofs;
 mod proto_lint;

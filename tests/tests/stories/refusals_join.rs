@@ -83,7 +83,8 @@ fn nothing_was_made(node: &Node) {
 
 /// The parent is unharmed: it invites the same unit again, and that works, in the same directory.
 fn joins_after_all(federation: &Federation, mut node: Node) {
-    node.join(federation.node("VN"));
+    let token = federation.node("VN").invite_with(&node.unit, &["--again"]);
+    node.join_with(&node.token_file(&token)).must(DONE);
     node.run();
     node.receipt_wait("central").must(DONE);
 }

@@ -23,14 +23,14 @@ use danso_tests::process::{DONE, wait_for};
 use danso_tests::truth::rows;
 
 /// The unit whose node breaks the rules.
-const BAD: &str = "17065";
+pub(crate) const BAD: &str = "17065";
 /// The unit whose node keeps them, below the same parent.
 const GOOD: &str = "17035";
 /// Between the communes and the root.
 const MIDDLE: &str = "40";
 
 /// A parent with two children. One runs; of the other there are only the files.
-struct Stage {
+pub(crate) struct Stage {
     honest: Node,
     bad: Node,
     parent: &'static str,
@@ -39,7 +39,7 @@ struct Stage {
 
 impl Stage {
     /// The children are those of the central node.
-    fn below_root() -> Self {
+    pub(crate) fn below_root() -> Self {
         Self::below(Federation::central(), ROOT)
     }
 
@@ -59,16 +59,16 @@ impl Stage {
         Self { honest, bad, parent, federation }
     }
 
-    fn parent(&self) -> &Node {
+    pub(crate) fn parent(&self) -> &Node {
         self.federation.node(self.parent)
     }
 
-    fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         Peer::of(&self.bad, self.parent())
     }
 
     /// The honest child writes, and gets its receipt over the link that it has had all the time.
-    fn others_go_on(&self) {
+    pub(crate) fn others_go_on(&self) {
         assert_eq!(self.honest.status_text("link"), "connected");
         let file = self.federation.path("honest.csv");
         let header = "unit_code,household_no,person_ref,full_name,sex,birth_date";
@@ -82,14 +82,14 @@ impl Stage {
 }
 
 /// Residents of a unit at the end of the year in which the peer writes.
-fn residents(node: &Node, unit: &str) -> i64 {
+pub(crate) fn residents(node: &Node, unit: &str) -> i64 {
     let question = ["--from", "2021-12", "--to", "2021-12", "--measure", "residents", "--output", "csv"];
     let said = node.admin(["aggregate", "pull", "--unit", unit].into_iter().chain(question)).printed();
     rows(&said).map(|row| row["value"].parse::<i64>().unwrap()).sum()
 }
 
 /// Entries of a log at a node, and why it is stopped.
-fn log_at(node: &Node, log: &LogId) -> (u64, String) {
+pub(crate) fn log_at(node: &Node, log: &LogId) -> (u64, String) {
     let status = node.status();
     let row = status["logs"].as_array().unwrap().iter().find(|row| row["log"] == log.to_string()).cloned();
     row.map(|row| (row["entries"].as_u64().unwrap(), row["reason"].as_str().unwrap().to_owned())).unwrap_or_default()
@@ -344,60 +344,6 @@ fn more_packages_than_the_window_end_the_session() {
     let taken = log_at(stage.parent(), &log.log).0;
     assert!(taken >= u64::from(limits::WINDOW_MAX) && taken < packages.len() as u64, "{taken} entries");
     assert_eq!(residents(stage.parent(), BAD), 200 * taken as i64);
-    stage.others_go_on();
-}
-
-#[test]
-fn a_log_that_was_cut_or_has_another_history_stops_alone() {
-    let stage = Stage::below_root();
-    let peer = stage.peer();
-    let mut log = peer.author(Stream::Records);
-    let mut directory = peer.author(Stream::Directory);
-    let name = log.log.to_string();
-    let before = log.clone();
-    let first = log.entry(vec![person(BAD, 198_001)]);
-    let short = log.clone();
-    let second = log.entry(vec![person(BAD, 198_002)]);
-    let mut line = peer.session(&[]);
-    line.send(&log.package(0, vec![first.clone(), second], true));
-    line.durable(&log.log, 2);
-
-    // Shorter than its receipt. The peer's other log is taken meanwhile.
-    let mut line = peer.session(&[&short]);
-    assert_eq!(line.refused(), (name.clone(), 1, "log_shorter_than_receipt".into()));
-    let entry = directory.entry_of_the_future(BAD);
-    line.send(&directory.package(0, vec![entry], true));
-    line.durable(&directory.log, 1);
-    let mut line = peer.session(&[&directory]);
-    assert_eq!(line.refused(), (name.clone(), 0, "log_shorter_than_receipt".into()), "not even named");
-    assert_eq!(log_at(stage.parent(), &log.log), (2, String::new()), "made whole again, it may go on");
-    let mut line = peer.session(&[&log, &directory]);
-    let third = log.entry(vec![person(BAD, 198_003)]);
-    line.send(&log.package(2, vec![third], true));
-    line.durable(&log.log, 3);
-
-    // As long as the receipt says, and not the same.
-    let mut twin = before;
-    for month in [197_001, 197_002, 197_003] {
-        twin.entry(vec![person(BAD, month)]);
-    }
-    let mut line = peer.session(&[&twin, &directory]);
-    assert_eq!(line.refused(), (name.clone(), 3, "root_differs".into()));
-    let entry = directory.entry_of_the_future(BAD);
-    line.send(&directory.package(1, vec![entry], true));
-    line.durable(&directory.log, 2);
-    wait_for(
-        || "the fork does not show".into(),
-        || (log_at(stage.parent(), &log.log) == (3, "root_differs".into())).then_some(()),
-    );
-    // Until an operator decides, its true history is stopped, too.
-    let mut line = peer.session(&[&log, &directory]);
-    let fourth = log.entry(vec![person(BAD, 198_004)]);
-    line.send(&log.package(3, vec![fourth], true));
-    assert_eq!(line.refused(), (name, 3, "log_quarantined".into()));
-    assert_eq!(log_at(stage.parent(), &log.log), (3, "root_differs".into()));
-    assert_eq!(log_at(stage.parent(), &directory.log), (2, String::new()));
-    assert_eq!(residents(stage.parent(), BAD), 3);
     stage.others_go_on();
 }
 

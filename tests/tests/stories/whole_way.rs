@@ -129,7 +129,10 @@ fn what_a_district_typed_for_a_commune_stays_in_the_figures_when_the_commune_get
     district.import_all("changes", &truth.changes("17062"));
     federation.settle();
     truth.holds_at(federation.node("420"), "420", "children");
-    federation.add("17062");
+    let invite = ["child", "invite", "--unit", "17062"];
+    federation.node("420").admin(invite).refused_with("unit_has_records");
+    federation.add_again("17062");
+    federation.node("420").admin(invite).refused_with("unit_has_node");
     federation.settle();
     truth.holds_at(federation.node("420"), "420", "local");
     truth.holds_at(federation.node(ROOT), "40", "children");

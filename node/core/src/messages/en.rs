@@ -139,6 +139,14 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "A child that is needed for the answer is not connected.",
             "Ask again later, or ask for the figures of this node with `--source local`.",
         ),
+        Reason::UnitHasNode => (
+            "A node serves this unit already; a second one would count its people twice.",
+            "Start that node again, from its own directory or keys. If it is gone for good and nothing will be imported twice, invite with `--again`.",
+        ),
+        Reason::UnitHasRecords => (
+            "Others have written records about this unit, and a new node for it does not hold them: importing the same book there would count people twice.",
+            "If the new node will hand in new slips only, invite with `--again`.",
+        ),
         Reason::ChildIncomplete => (
             "A child does not hold all records about its units: some were written by other nodes.",
             "Ask for the figures of this node with `--source local`.",

@@ -119,6 +119,14 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Một nút cấp dưới cần cho câu trả lời đang không kết nối.",
             "Hỏi lại sau, hoặc lấy số liệu của nút này bằng `--source local`.",
         ),
+        Reason::UnitHasNode => (
+            "Đơn vị này đã có nút; nút thứ hai sẽ làm người dân bị tính hai lần.",
+            "Khởi động lại nút đó từ thư mục hoặc khóa của nó. Nếu nút đã mất hẳn và không có gì bị nhập hai lần, mời bằng `--again`.",
+        ),
+        Reason::UnitHasRecords => (
+            "Nút khác đã ghi dữ liệu về đơn vị này mà nút mới không giữ: nhập lại cùng sổ hộ ở đó sẽ làm người dân bị tính hai lần.",
+            "Nếu nút mới chỉ nộp phiếu mới, mời bằng `--again`.",
+        ),
         Reason::ChildIncomplete => (
             "Một nút cấp dưới không giữ đủ các bản ghi về đơn vị của nó: một số do nút khác ghi.",
             "Lấy số liệu của nút này bằng `--source local`.",

@@ -187,8 +187,8 @@ pub enum Action {
         log: LogId,
         /// Our size.
         ours: u64,
-        /// The peer's.
-        theirs: u64,
+        /// What the peer showed: only a checkpoint that we signed proves it.
+        theirs: Head,
     },
     /// The peer holds more of a log than we who relay it to it. No error: it catches up from the other side. For the record.
     PeerAhead {

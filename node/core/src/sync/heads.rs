@@ -119,7 +119,7 @@ impl Session {
         if theirs.size > size {
             if *log.id.node() == self.me {
                 log.stop = Some(Stop::Final);
-                out.push(Action::Behind { log: log.id.clone(), ours: size, theirs: theirs.size });
+                out.push(Action::Behind { log: log.id.clone(), ours: size, theirs });
             } else if log.out {
                 if first {
                     out.push(Action::PeerAhead { log: log.id.clone(), ours: size, theirs: theirs.size });

@@ -46,7 +46,13 @@ impl Parts {
         };
         // Before it is kept: an invite whose token cannot be written is of no use.
         let token = token.to_text()?;
-        let invite = InviteRow { secret_hash: secret.hash(), unit: code.clone(), expires_at_ms, used_by: None };
+        let invite = InviteRow {
+            secret_hash: secret.hash(),
+            unit: code.clone(),
+            expires_at_ms,
+            used_by: None,
+            again: request.again,
+        };
         self.pipeline.invite(invite).await.map_err(of_pipeline)?;
         tracing::info!(unit = %code, %address, expires_at_ms, "an invite was made");
         let unit_name = unit.name.to_string();

@@ -166,7 +166,7 @@ fn who_is_behind_the_peer_in_its_own_log_is_told() {
     for ours in [vec![held("C/records", 2, 1), held("C/directory", 1, 1)], vec![held("C/directory", 1, 1)]] {
         let size = if ours.len() == 2 { 2 } else { 0 };
         let (mut end, out) = End::ready(Role::Child, ours, vec![head("C/records", 5, 1)]);
-        assert!(out.contains(&Action::Behind { log: log("C/records"), ours: size, theirs: 5 }));
+        assert!(out.contains(&Action::Behind { log: log("C/records"), ours: size, theirs: head("C/records", 5, 1) }));
         assert_eq!(loads(&out), [(log("C/directory"), 0)], "the others go on");
         end.step(Event::Appended(held("C/records", 7, 1)));
         assert_eq!(end.session.logs[end.session.find(&log("C/records")).unwrap()].stop, Some(log::Stop::Final));
