@@ -120,8 +120,6 @@ impl Store {
             .busy_timeout(Duration::from_secs(10))
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "memory")
-            // 16 MiB of write-ahead log between checkpoints: pages that change again and again are copied into the database less often.
-            .pragma("wal_autocheckpoint", "4096")
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(64);
         let writer = SqlitePoolOptions::new()
