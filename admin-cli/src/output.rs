@@ -114,7 +114,6 @@ impl Field {
             Self::Figure(figure) => json!(figure),
             Self::Time(ms) => rfc3339(*ms).map_or(Value::Null, Value::String),
             Self::Flag(flag) => json!(flag),
-            Self::Month(0) => Value::Null,
             Self::Month(month) => json!(month_text(*month)),
         }
     }

@@ -27,8 +27,8 @@ async fn a_good_import_is_done_and_says_so() {
     let file = node.file("a.csv", "slip_no,what\n1,ok\n2,ok\n");
     let said = node.admin(&["import", "changes", &file, "--output", "csv"]).await;
     assert_eq!(said.exit, Exit::Done, "{}", said.err);
-    let head = "file,rows,taken,unchanged,waiting,refused,released,entries,dry_run,reason,message\n";
-    assert_eq!(said.out, format!("{head}a.csv,2,2,0,0,0,0,0,false,,\n"));
+    let head = "file,rows,taken,unchanged,waiting,refused,released,slips_refused,entries,dry_run,reason,message\n";
+    assert_eq!(said.out, format!("{head}a.csv,2,2,0,0,0,0,0,0,false,,\n"));
 }
 
 #[tokio::test]
@@ -53,6 +53,18 @@ async fn refused_rows_are_named_and_collected() {
     let said = node.admin(&["import", "changes", rejects_text, "--reject-file", again.to_str().expect("text")]).await;
     assert_eq!(said.exit, Exit::Done, "{}", said.err);
     assert_eq!(std::fs::read_to_string(&again).expect("reads"), "slip_no,what,extra,line,reason,message\n");
+}
+
+#[tokio::test]
+async fn a_waiting_slip_that_is_refused_is_told_and_is_no_row_of_the_file() {
+    let node = Fake::default().start().await;
+    let file = node.file("a.csv", "slip_no,what\n1,late\n");
+    let rejects = node.dir.path().join("rejects.csv");
+    let said = node.admin(&["import", "changes", &file, "--reject-file", rejects.to_str().expect("text")]).await;
+    assert_eq!(said.exit, Exit::Refused);
+    assert!(said.err.contains("Slip P1") && said.err.contains("event_before_birth"), "{}", said.err);
+    assert!(said.out.contains("Waiting slips refused"), "{}", said.out);
+    assert_eq!(std::fs::read_to_string(&rejects).expect("reads"), "slip_no,what,line,reason,message\n");
 }
 
 #[tokio::test]
@@ -99,6 +111,7 @@ async fn wrong_usage_is_found_before_anything_is_sent() {
         vec!["aggregate", "pull", "--unit", "40", "--from", "2021-02", "--to", "2021-01"],
         vec!["aggregate", "pull", "--unit", "40", "--from", "2021-1", "--to", "2021-01"],
         vec!["child", "invite", "--unit", "17065", "--expires", "1ms"],
+        vec!["child", "invite", "--unit", "17065", "--expires", "31d"],
         vec!["receipt", "wait", "--tier", "hamlet"],
     ] {
         let said = node.admin(&words).await;
@@ -187,6 +200,7 @@ async fn an_aggregate_says_what_it_was_made_from() {
     assert!(
         said.out.contains("2 logs") && said.out.contains("2021-01-01 07:00:00") && said.out.contains("left out: 5")
     );
+    assert!(said.out.contains("Months: 2021-01 to 2021-12."), "{}", said.out);
     let said = node.admin(&[&words[..], &["--measure", "deaths,births", "--output", "json"]].concat()).await;
     let json: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(
@@ -196,6 +210,8 @@ async fn an_aggregate_says_what_it_was_made_from() {
     assert_eq!(json["header"]["query"]["dimensions"], json!(["month", "sex"]), "canonical: sorted");
     assert_eq!(json["header"]["query"]["measures"], json!(["births", "deaths"]));
     assert_eq!(json["cells"].as_array().map(Vec::len), Some(3));
+    let whole = &json["cells"][2];
+    assert_eq!((&whole["month"], &whole["sex"], &whole["age_group"]), (&json!(""), &json!(""), &json!("")));
 }
 
 #[tokio::test]
@@ -204,9 +220,11 @@ async fn receipts_are_waited_for() {
         |size| Receipt { log: "a/records".into(), size, log_size: 12, giver: "420-x".into(), ..Default::default() };
     let node = Fake { complete: true, receipts: vec![receipt(12)], ..Fake::default() }.start().await;
     assert_eq!(node.admin(&["receipt", "wait", "--timeout", "500ms"]).await.exit, Exit::Done);
-    let node = Fake { complete: false, receipts: vec![receipt(10)], ..Fake::default() }.start().await;
+    let node = Fake { complete: false, receipts: vec![receipt(10)], wait_reason: "out_of_scope", ..Fake::default() };
+    let node = node.start().await;
     let said = node.admin(&["receipt", "wait", "--timeout", "500ms"]).await;
     assert_eq!(said.exit, Exit::Unavailable);
+    assert!(said.err.contains("the parent refuses [out_of_scope]: a/records: from entry 10 on"), "{}", said.err);
     assert!(
         said.err.contains("a/records") && said.err.contains("10 of 12") && said.err.contains("420-x"),
         "{}",
@@ -223,7 +241,7 @@ async fn status_and_lists_are_for_people_and_for_programs() {
     let json: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!((&json["link"], &json["persons"], &json["logs"]), (&json!("connected"), &json!(12_345), &json!([])));
     let said = node.admin(&["waiting", "list", "--output", "csv"]).await;
-    assert_eq!(said.out, "unit,slip_no,person_ref,change_type,since\n,17065-00001,,,\n");
+    assert_eq!(said.out, "unit,slip_no,person_ref,change_type,since,reason\n,17065-00001,,,,\n");
     let said = node.admin(&["finding", "list"]).await;
     assert_eq!((said.out.as_str(), said.err.as_str()), ("", "(none)\n"));
     let said = node.admin(&["child", "list", "--output", "json"]).await;

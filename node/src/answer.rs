@@ -13,6 +13,7 @@ use danso_core::units::UnitList;
 use danso_core::verify::Directory;
 use danso_proto::envelope::{ANSWER_TYPE, Envelope, SealError, Signer};
 use danso_proto::ids::{NodeId, UnitCode};
+use danso_proto::limits;
 use danso_proto::pb::query::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use prost::Message as _;
@@ -34,6 +35,10 @@ pub use query::Query;
 const UNITS_AT_ONCE: usize = 64;
 /// Rows that are turned into cells at once: some ten milliseconds of work, in which the thread does nothing else.
 const ROWS_AT_ONCE: usize = 100_000;
+/// Cells, empty ones too, that are computed at once: 8 bytes each.
+const GRID_AT_ONCE: usize = 2_000_000;
+/// Steps by row and month that are added up at once: 8 bytes each.
+const STEPS_AT_ONCE: usize = 2_000_000;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +97,7 @@ impl Answers {
     /// The answer from the own cube to a question about the own unit or one below it.
     ///
     /// # Errors
-    /// `out_of_scope` for another unit, `too_large` for an answer over its bound, and faults of the store.
+    /// `unit_not_ours` for another unit, `too_large` for an answer over its bound, and faults of the store.
     pub async fn local(&self, directory: &Directory, query: &Query) -> Result<Answer, Error> {
         self.check_scope(directory, query.list(), query.question().unit())?;
         let asked = query.asked()?;
@@ -103,7 +108,7 @@ impl Answers {
     /// The answer to a question of the parent, as an envelope signed with the log key. It is made from the own cube alone.
     ///
     /// # Errors
-    /// `query_invalid`, `units_version_unknown`, `unit_unknown`; `out_of_scope` unless `within` is the own unit or one below it; `too_large`;
+    /// `query_invalid`, `units_version_unknown`, `unit_unknown`; `unit_not_ours` unless `within` is the own unit or one below it; `too_large`;
     /// `internal`.
     pub async fn sealed(&self, directory: &Directory, query: Bytes, nonce: [u8; 16]) -> Result<Bytes, Refusal> {
         let query = pb::Query::decode(query).map_err(|_| Refusal::new(Reason::QueryInvalid, "not a query"))?;
@@ -113,7 +118,7 @@ impl Answers {
 
     async fn seal(&self, directory: &Directory, query: Query, nonce: [u8; 16]) -> Result<Bytes, Error> {
         let Some(within) = query.question().within() else {
-            return Err(Refusal::new(Reason::OutOfScope, "a parent asks within one of its child's units").into());
+            return Err(Refusal::new(Reason::QueryInvalid, "a parent asks within one of its child's units").into());
         };
         self.check_scope(directory, query.list(), within)?;
         let asked = query.asked()?;
@@ -131,7 +136,7 @@ impl Answers {
     /// Which children a question concerns, and which units none of them covers.
     ///
     /// # Errors
-    /// `out_of_scope` for a question about a unit that is neither the own one nor below it; `unit_unknown` when a child serves a unit
+    /// `unit_not_ours` for a question about a unit that is neither the own one nor below it; `unit_unknown` when a child serves a unit
     /// that is not in the list asked about, so that nobody can say what it covers.
     pub fn split(&self, directory: &Directory, query: &Query) -> Result<Split, Refusal> {
         self.check_scope(directory, query.list(), query.question().unit())?;
@@ -183,30 +188,56 @@ impl Answers {
             return Ok(());
         }
         let detail = format!("{} serves {own}; {unit} is not in it in {}", self.me, list.version());
-        Err(Refusal::new(Reason::OutOfScope, detail))
+        Err(Refusal::new(Reason::UnitNotOurs, detail))
     }
 }
 
-async fn cells(
-    tx: &mut Tx,
-    asked: &Asked<'_>,
-    units: &[UnitCode],
-) -> Result<Vec<danso_core::question::Cell>, store::Error> {
+async fn cells(tx: &mut Tx, asked: &Asked<'_>, units: &[UnitCode]) -> Result<Vec<danso_core::question::Cell>, Error> {
     let plan = asked.plan();
-    let mut cells = Vec::new();
+    let mut cells = Gathered::default();
     let mut rows: Vec<CubeRow> = Vec::new();
+    let mut of_units: usize = 0;
+    // Rows of one unit are about one target, so that no more targets have cells at once than there are units.
+    let grids_at_once = (GRID_AT_ONCE / asked.cells_each().max(1)).max(1);
+    let rows_at_once = (STEPS_AT_ONCE / asked.months().max(1)).min(ROWS_AT_ONCE);
     // Cells of different rows add up, so that the rows need not be in memory together.
-    for units in units.chunks(UNITS_AT_ONCE) {
+    for units in units.chunks(grids_at_once.min(UNITS_AT_ONCE)) {
+        if of_units + units.len() > grids_at_once {
+            cells.add(asked.evaluate(rows.drain(..)))?;
+            of_units = 0;
+        }
+        of_units += units.len();
         for read in &plan {
             rows.append(&mut tx.cube_sum(units, read).await?);
         }
-        if rows.len() >= ROWS_AT_ONCE {
-            cells.append(&mut asked.evaluate(rows.drain(..)));
-            cells = add_up(cells);
+        if rows.len() >= rows_at_once {
+            cells.add(asked.evaluate(rows.drain(..)))?;
+            of_units = 0;
         }
     }
-    cells.append(&mut asked.evaluate(rows));
-    Ok(add_up(cells))
+    cells.add(asked.evaluate(rows))?;
+    Ok(add_up(cells.cells))
+}
+
+/// Cells that were found so far, no more than an answer may have.
+#[derive(Default)]
+struct Gathered {
+    cells: Vec<danso_core::question::Cell>,
+    /// How much of an answer they take.
+    bytes: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, mut cells: Vec<danso_core::question::Cell>) -> Result<(), Refusal> {
+        self.bytes = self.bytes.saturating_add(codec::cells_len(&cells));
+        self.cells.append(&mut cells);
+        if self.bytes > limits::ANSWER_BYTES_MAX {
+            // The same cell can be there many times.
+            self.cells = add_up(std::mem::take(&mut self.cells));
+            self.bytes = codec::cells_len(&self.cells);
+        }
+        if self.bytes > limits::ANSWER_BYTES_MAX { Err(codec::too_large()) } else { Ok(()) }
+    }
 }
 
 /// The logs whose entries can be about `units`: of authors in one of them, or above.

@@ -18,11 +18,13 @@ mod children;
 mod codec;
 mod dial;
 mod receipts;
+mod seen;
 mod session;
 
 pub use children::{Child, Children};
 pub use codec::{from_pb, to_pb};
 pub use dial::{Dial, LinkState, LinkStatus, dial, refusal_of};
+pub use seen::{Refused, RefusedFrom, Seen};
 pub use session::{Ended, Inbound, Outbound, load};
 
 /// Versions of the exchange protocol that this software speaks.

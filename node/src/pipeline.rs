@@ -26,7 +26,7 @@ mod import;
 mod state;
 
 pub use crate::store::InviteRow;
-pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows};
+pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use state::{Snapshot, found};
 
 use state::Shared;

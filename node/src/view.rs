@@ -61,6 +61,8 @@ pub struct Waiting {
     pub kind: String,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
+    /// Reason code, when what it waited for came and it was refused all the same.
+    pub reason: Option<String>,
 }
 
 /// A record that cannot be counted.
@@ -132,10 +134,11 @@ impl View {
         let after = after.map(|slip| (&slip.unit, &*slip.slip_no));
         let slips = self.store.read("waiting").await?.waiting_page(after, max).await?;
         let waiting = slips.into_iter().map(|slip| {
-            let (_, missing) = slip.missing;
+            let (_, missing) = slip.missing.clone();
             // What is missing is kept with its kind before it: `person:` or `slip:`.
             let missing = missing.split_once(':').map(|(_, reference)| reference.to_owned()).unwrap_or(missing);
-            Waiting { unit: slip.unit, slip_no: slip.slip_no, missing, kind: slip.kind, since_ms: slip.since_ms }
+            let store::WaitingSlip { unit, slip_no, kind, since_ms, reason, .. } = slip;
+            Waiting { unit, slip_no, missing, kind, since_ms, reason }
         });
         Ok(waiting.collect())
     }

@@ -104,7 +104,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
                 .collect();
             let sheet = sheet(&shown, &cells);
             ctx.sheet(&sheet)?;
-            ctx.print(format!("\n{}\n", footer(&header, ctx.lang)))?;
+            ctx.print(format!("\n{}\n{}\n", period(args, ctx.lang), footer(&header, ctx.lang)))?;
         }
     }
     Ok(Exit::Done)
@@ -153,6 +153,15 @@ fn write_csv(cells: &[Cell], with_header: bool, ctx: &mut Context) -> Result<(),
         csv.write_record(COLUMNS.map(|column| field(&column, cell).for_csv())).map_err(of_csv)?;
     }
     csv.flush().map_err(crate::context::of_output)
+}
+
+/// Which months were asked about.
+fn period(args: &Args, lang: Lang) -> String {
+    let (from, to) = (month_text(args.from), month_text(args.to));
+    match lang {
+        Lang::Vi => format!("Kỳ số liệu: từ {from} đến {to}."),
+        Lang::En => format!("Months: {from} to {to}."),
+    }
 }
 
 /// What the figures were made from, in a few words.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use danso_proto::limits;
 use danso_proto::pb::admin::v1::CreateInviteRequest;
 use serde_json::json;
 
@@ -35,6 +36,13 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let expires_in_s = args.expires.as_secs();
     if expires_in_s == 0 {
         return Err(Failure::Usage("--expires: at least 1s".into()));
+    }
+    if expires_in_s > limits::INVITE_LIFE_MAX_S {
+        let days = limits::INVITE_LIFE_MAX_S / 86_400;
+        return Err(Failure::Usage(match ctx.lang {
+            Lang::Vi => format!("--expires: nhiều nhất {days}d ({days} ngày)"),
+            Lang::En => format!("--expires: at most {days}d ({days} days)"),
+        }));
     }
     let mut node = connect::admin(ctx).await?;
     let request = CreateInviteRequest {

@@ -72,9 +72,14 @@ pub async fn run(form: Form, args: &Args, ctx: &mut Context) -> Result<Exit, Fai
     }
     match stopped {
         Some(failure) => Err(failure),
-        None if outcomes.iter().any(|o| o.summary.refused > 0 || !o.summary.reason.is_empty()) => Ok(Exit::Refused),
+        None if outcomes.iter().any(|o| has_refusal(&o.summary)) => Ok(Exit::Refused),
         None => Ok(Exit::Done),
     }
+}
+
+/// Something was refused: rows, slips that waited, or the file.
+fn has_refusal(summary: &ImportSummary) -> bool {
+    summary.refused > 0 || summary.slips_refused > 0 || !summary.reason.is_empty()
 }
 
 /// A file that is not there is found out before the first one is imported.
@@ -133,7 +138,9 @@ async fn one(
                 }
             }
             Some(Body::Problem(problem)) => {
-                if let (Some(reject), Severity::Refused | Severity::Unspecified) = (&mut reject, problem.severity()) {
+                let refused = matches!(problem.severity(), Severity::Refused | Severity::Unspecified);
+                // Line 0 is no row of this file: a slip that waited, which the node keeps.
+                if let Some(reject) = reject.as_mut().filter(|_| refused && problem.line > 0) {
                     reject.row(&problem)?;
                 }
                 problems.push(problem);
@@ -162,6 +169,7 @@ fn print(outcomes: &[Outcome], ctx: &mut Context) -> Result<(), Failure> {
         column("waiting", "Chờ", "Waiting"),
         column("refused", "Từ chối", "Refused"),
         column("released", "Hết chờ", "Released"),
+        column("slips_refused", "Phiếu chờ bị từ chối", "Waiting slips refused"),
         detail("entries"),
         detail("dry_run"),
         detail("reason"),
@@ -176,6 +184,7 @@ fn print(outcomes: &[Outcome], ctx: &mut Context) -> Result<(), Failure> {
             Field::Count(summary.waiting),
             Field::Count(summary.refused),
             Field::Count(summary.released),
+            Field::Count(summary.slips_refused),
             Field::Count(summary.entries),
             Field::Flag(summary.dry_run),
             Field::from(&*summary.reason),

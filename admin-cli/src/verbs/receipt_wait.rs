@@ -9,6 +9,7 @@ use crate::connect;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
+use crate::output::harmless;
 use crate::tables;
 
 /// What to wait for.
@@ -46,6 +47,11 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             Lang::Vi => format!("còn thiếu: {log}: {size} trong {log_size} mục được {giver} xác nhận"),
             Lang::En => format!("missing: {log}: {size} of {log_size} entries are receipted by {giver}"),
         });
+    }
+    if !answer.reason.is_empty() {
+        let (reason, detail) = (harmless(&answer.reason), harmless(&answer.detail));
+        let refused = ctx.lang.of("cấp trên từ chối", "the parent refuses");
+        ctx.note(format_args!("{refused} [{reason}]: {detail}"));
     }
     ctx.note(match ctx.lang {
         Lang::Vi => format!(

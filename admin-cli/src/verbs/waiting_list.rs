@@ -22,6 +22,7 @@ pub async fn run(_: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         column("person_ref", "Chờ người", "Waits for person"),
         column("change_type", "Loại", "Type"),
         column("since", "Từ lúc", "Since"),
+        column("reason", "Bị từ chối vì", "Refused for"),
     ]);
     for slip in connect::collect(ctx, stream).await? {
         sheet.push([
@@ -30,6 +31,7 @@ pub async fn run(_: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             Field::Text(slip.person_ref),
             Field::Text(slip.change_type),
             Field::Time(slip.since_ms),
+            Field::Text(slip.reason),
         ]);
     }
     ctx.sheet(&sheet)?;

@@ -33,6 +33,8 @@ pub struct Fake {
     pub header: AnswerHeader,
     pub receipts: Vec<Receipt>,
     pub complete: bool,
+    /// Why the parent refuses a log, as a reason code.
+    pub wait_reason: &'static str,
     pub proof: Vec<u8>,
     /// Every call but an import is refused for this.
     pub refuse: Option<Reason>,
@@ -164,6 +166,17 @@ impl AdminService for Fake {
             let (reason, severity) = match what {
                 "wait" => (Reason::PersonUnknown, Severity::Waiting),
                 "bad" => (Reason::DateInvalid, Severity::Refused),
+                // The row is taken; a slip that waited for it is refused.
+                "late" => {
+                    (summary.taken, summary.slips_refused) = (summary.taken + 1, summary.slips_refused + 1);
+                    answer(import_response::Body::Problem(RowProblem {
+                        reason: Reason::EventBeforeBirth.code().into(),
+                        message: "Slip P1".into(),
+                        severity: Severity::Refused.into(),
+                        ..Default::default()
+                    }));
+                    continue;
+                }
                 "die" => {
                     all.push(Err(refusal(Reason::ShuttingDown)));
                     return Ok(Response::new(Box::pin(stream::iter(all))));
@@ -217,12 +230,17 @@ impl AdminService for Fake {
 
     async fn list_receipts(&self, _: Request<ListReceiptsRequest>) -> Result<Response<ListReceiptsResponse>, Status> {
         self.permit()?;
-        Ok(Response::new(ListReceiptsResponse { receipts: self.receipts.clone() }))
+        Ok(Response::new(ListReceiptsResponse { receipts: self.receipts.clone(), ..Default::default() }))
     }
 
     async fn wait_receipt(&self, _: Request<WaitReceiptRequest>) -> Result<Response<WaitReceiptResponse>, Status> {
         self.permit()?;
-        Ok(Response::new(WaitReceiptResponse { complete: self.complete, receipts: self.receipts.clone() }))
+        Ok(Response::new(WaitReceiptResponse {
+            complete: self.complete,
+            receipts: self.receipts.clone(),
+            reason: self.wait_reason.into(),
+            detail: "a/records: from entry 10 on".into(),
+        }))
     }
 
     async fn list_logs(&self, _: Request<ListLogsRequest>) -> Result<Response<ListLogsResponse>, Status> {

@@ -110,6 +110,13 @@ pub enum Phrase<'a> {
     Released,
     /// Nothing was written.
     DryRun,
+    /// A slip that waited since an earlier file.
+    WaitedFrom {
+        /// Its commune.
+        unit: &'a str,
+        /// Its number.
+        slip_no: &'a str,
+    },
     /// Columns that no form knows, named.
     ColumnsIgnored(&'a str),
     /// Durable at the tier with this name, which is in the language of the message.
@@ -128,6 +135,7 @@ pub fn phrase(phrase: Phrase<'_>, lang: Lang) -> String {
             Phrase::Refused => "bị từ chối".into(),
             Phrase::Released => "hết chờ, đã nhận".into(),
             Phrase::DryRun => "chạy thử: chưa ghi gì".into(),
+            Phrase::WaitedFrom { unit, slip_no } => format!("Phiếu đang chờ từ trước số {slip_no} ({unit})"),
             Phrase::ColumnsIgnored(names) => format!("các cột không dùng đến: {names}"),
             Phrase::ReceivedAt(tier) => format!("đã lưu tại cấp {tier}"),
             Phrase::NotYetAt(tier) => format!("chưa tới cấp {tier}"),
@@ -139,6 +147,7 @@ pub fn phrase(phrase: Phrase<'_>, lang: Lang) -> String {
             Phrase::Refused => "refused".into(),
             Phrase::Released => "released".into(),
             Phrase::DryRun => "dry run: nothing was written".into(),
+            Phrase::WaitedFrom { unit, slip_no } => format!("Slip {slip_no} of {unit}, which has been waiting"),
             Phrase::ColumnsIgnored(names) => format!("columns that are not used: {names}"),
             Phrase::ReceivedAt(tier) => format!("durable at {tier}"),
             Phrase::NotYetAt(tier) => format!("not yet at {tier}"),

@@ -25,9 +25,10 @@ pub use figure::{Dimension, Figure};
 
 /// Months that a question may span: fifty years.
 pub const MONTHS_MAX: i32 = 600;
-/// Cells that an answer may have if none were empty: a year of every commune by month and sex with all figures, three times over. Each
-/// takes 8 bytes while the answer is computed, and only in units of which something is counted.
-pub const CELLS_MAX: usize = 16_000_000;
+/// Cells that an answer may have if none were empty: ten years of every commune by month, sex and age group with all figures. Most cells
+/// of such an answer are empty, and how many are not is known only when it is made ([`Asked::cells_each`]); what has more than these is
+/// no question.
+pub const CELLS_MAX: usize = 256_000_000;
 
 /// A well-formed question in canonical form: figures and dimensions sorted by word, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -104,6 +104,7 @@ CREATE TABLE waiting (
     kind         TEXT    NOT NULL,
     slip         BLOB    NOT NULL,
     since_ms     INTEGER NOT NULL,
+    reason       TEXT,                                -- why it was refused when what it waits for was there; NULL: it only waits
     PRIMARY KEY (unit, slip_no)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX waiting_missing ON waiting (missing_unit, missing);

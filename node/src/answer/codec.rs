@@ -89,10 +89,7 @@ impl Answer {
     /// # Errors
     /// `too_large`.
     pub(super) fn check_size(&self) -> Result<(), Refusal> {
-        let mut bytes = self.frontier.len().saturating_mul(FRONTIER_BYTES);
-        for cell in &self.cells {
-            bytes = bytes.saturating_add(2 + cell_to_pb_len(cell));
-        }
+        let bytes = self.frontier.len().saturating_mul(FRONTIER_BYTES).saturating_add(cells_len(&self.cells));
         if bytes > limits::ANSWER_BYTES_MAX { Err(too_large()) } else { Ok(()) }
     }
 }
@@ -100,12 +97,17 @@ impl Answer {
 /// Bytes of a frontier entry at most: a log id of 33 bytes, two numbers, and their tags.
 const FRONTIER_BYTES: usize = 64;
 
-fn too_large() -> Refusal {
+pub(super) fn too_large() -> Refusal {
     let detail = format!(
         "the answer has more than {} MiB; ask for fewer measures, dimensions or months, or unit by unit",
         limits::ANSWER_BYTES_MAX >> 20
     );
     Refusal::new(Reason::TooLarge, detail)
+}
+
+/// Bytes that cells take in an answer.
+pub(super) fn cells_len(cells: &[Cell]) -> usize {
+    cells.iter().map(|cell| 2 + cell_to_pb_len(cell)).sum()
 }
 
 /// Bytes of a cell, without making it: tag and length of five fields, and the value as a varint.

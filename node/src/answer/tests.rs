@@ -89,6 +89,44 @@ async fn the_children_s_parts_and_the_rest_make_the_local_answer() {
 }
 
 #[tokio::test]
+async fn a_question_with_many_possible_cells_is_answered_by_those_that_there_are() {
+    let f = Federation::new().await;
+    let mut short = f.ask("40", "commune", &["month", "sex", "age_group"]);
+    (short.from, short.to) = (202_402, 202_403);
+    let mut long = short.clone();
+    long.from = 197_504;
+    let answer = async |query: &pb::Query| {
+        let query = Query::read(query, &f.directory, NOW_MS).expect("a query");
+        let cells_each = query.asked().expect("asked").cells_each();
+        (f.province.answers().local(&f.directory, &query).await.expect("answered").cells, cells_each)
+    };
+    let ((short, _), (mut long, cells_each)) = (answer(&short).await, answer(&long).await);
+    assert!(cells_each > super::GRID_AT_ONCE / super::UNITS_AT_ONCE, "{cells_each}: else units are not read in parts");
+    long.retain(|cell| cell.month.is_some_and(|month| month.ymm() >= 202_402));
+    assert!(!short.is_empty());
+    assert_eq!(short, long);
+}
+
+#[test]
+fn cells_are_bounded_by_what_an_answer_may_have_and_the_same_cell_counts_once() {
+    let cell = |n: u32| {
+        let month = danso_core::calendar::Month::from_ymm(202_401).ok().map(|month| month.add_months((n % 600) as i32));
+        let unit = format!("{:05}", n / 600).parse().expect("a unit code");
+        danso_core::question::Cell { unit, figure: Figure::ALL[0], month, sex: None, age_group: None, value: 1 }
+    };
+    let mut gathered = super::Gathered::default();
+    let many: Vec<_> = (0..600_000).map(cell).collect();
+    for _ in 0..6 {
+        gathered.add(many.clone()).expect("the same cells");
+    }
+    let refused = (1..)
+        .map(|n| (0..600_000).map(|at| cell(n * 600_000 + at)).collect())
+        .find_map(|cells| gathered.add(cells).err());
+    assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::TooLarge));
+    assert!(gathered.cells.len() < 4_000_000);
+}
+
+#[tokio::test]
 async fn a_question_goes_to_the_children_that_it_concerns() {
     let f = Federation::new().await;
     let answers = f.province.answers();
@@ -104,7 +142,7 @@ async fn a_question_goes_to_the_children_that_it_concerns() {
     assert_eq!((of(&commune), commune.rest), (vec![("420".into(), "17001".into())], vec![]));
     let west = split("422");
     assert_eq!((of(&west), west.rest), (vec![], vec![unit("17201"), unit("422")]));
-    assert_eq!(answers.split(&f.directory, &f.query("49", "", &[])).expect_err("not ours").reason, Reason::OutOfScope);
+    assert_eq!(answers.split(&f.directory, &f.query("49", "", &[])).expect_err("not ours").reason, Reason::UnitNotOurs);
 }
 
 #[tokio::test]
@@ -165,14 +203,14 @@ async fn a_node_answers_for_its_own_unit_and_below_only() {
     let query = f.query("40", "", &[]);
     for outside in ["421", "40", "17101"] {
         let refusal = sealed(&query.restricted_to(unit(outside))).await.expect_err("outside");
-        assert_eq!(refusal.reason, Reason::OutOfScope, "{outside}");
+        assert_eq!(refusal.reason, Reason::UnitNotOurs, "{outside}");
     }
-    assert_eq!(sealed(&query).await.expect_err("no within").reason, Reason::OutOfScope);
+    assert_eq!(sealed(&query).await.expect_err("no within").reason, Reason::QueryInvalid);
     assert!(sealed(&query.restricted_to(unit("17001"))).await.is_ok());
     let garbage = f.north.answers().sealed(&f.directory, Bytes::from_static(&[0xff]), NONCE).await;
     assert_eq!(garbage.expect_err("garbage").reason, Reason::QueryInvalid);
     let local = f.north.answers().local(&f.directory, &query).await;
-    assert!(matches!(local, Err(Error::Refused(Refusal { reason: Reason::OutOfScope, .. }))));
+    assert!(matches!(local, Err(Error::Refused(Refusal { reason: Reason::UnitNotOurs, .. }))));
 }
 
 /// Signs an answer again after a change to it.

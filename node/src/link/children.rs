@@ -10,8 +10,8 @@ use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
-use super::session::{self, Ask, Ended, Inbound, Outbound, Seen, Setup};
+use super::session::{self, Ask, Ended, Inbound, Outbound, Setup};
+use super::{Context, Seen};
 
 /// A child that is or was connected since this node started.
 #[derive(Debug, Clone, PartialEq, Eq)]

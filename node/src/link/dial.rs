@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{self, Ended, Seen, Setup};
-use super::{Context, from_pb};
+use super::session::{self, Ended, Setup};
+use super::{Context, Refused, Seen, from_pb};
 use crate::config::Address;
 use crate::{keys, pki, telemetry};
 
@@ -53,11 +53,13 @@ pub struct LinkStatus {
     pub skew_ms: i64,
     /// Unix milliseconds of the last frame from the parent; 0: never since the start.
     pub heard_ms: i64,
+    /// Our logs that the parent refuses. Kept while the link is down: the parent does not change its mind by that.
+    pub refused: Refused,
 }
 
 impl Default for LinkStatus {
     fn default() -> Self {
-        Self { state: LinkState::Connecting, trouble: None, skew_ms: 0, heard_ms: 0 }
+        Self { state: LinkState::Connecting, trouble: None, skew_ms: 0, heard_ms: 0, refused: Refused::new() }
     }
 }
 
@@ -124,7 +126,7 @@ async fn attempt(
         Ok(_) => Err(Refusal::new(Reason::Malformed, "a message without a frame")),
         Err(error) => Err(refusal_of(&error)),
     });
-    let (seen, mut seen_by_us) = watch::channel(Seen::default());
+    let (seen, mut seen_by_us) = watch::channel(Seen { refused: status.borrow().refused.clone(), ..Seen::default() });
     // Nobody asks a parent; the channel only has to exist.
     let (_questions, asked) = mpsc::channel(1);
     let setup = Setup {
@@ -148,6 +150,7 @@ async fn attempt(
                     status.state = LinkState::Connected;
                     status.trouble = None;
                     (status.skew_ms, status.heard_ms) = (seen.skew_ms, seen.heard_ms);
+                    status.refused = seen.refused;
                 });
             }
         }

@@ -17,7 +17,7 @@ use futures_util::{Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, PROTOCOL, SOFTWARE, flowing, heads, receipts, to_pb};
+use super::{Context, PROTOCOL, SOFTWARE, Seen, flowing, heads, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
@@ -36,17 +36,6 @@ pub struct Ended {
     pub greeted: bool,
     /// Packages in flight with which the next session begins.
     pub window: u32,
-}
-
-/// What is seen of a session from outside while it runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Hello was exchanged.
-    pub greeted: bool,
-    /// Unix milliseconds of the last frame.
-    pub heard_ms: i64,
-    /// The peer's clock less ours, milliseconds.
-    pub skew_ms: i64,
 }
 
 /// A question for the peer, and where the answer goes.
@@ -296,6 +285,7 @@ impl Running {
             }
             Action::Durable { log, size, receipt } => {
                 tracing::debug!(%log, size, "link: durable at the peer");
+                self.seen.send_if_modified(|seen| seen.acknowledged(&log, size));
                 if let (Some(note), Role::Child) = (receipt, self.session.role()) {
                     let giver = self.session.peer().clone();
                     self.keep_receipts(vec![danso_core::sync::ForwardedReceipt { log, giver, note }]);
@@ -306,6 +296,7 @@ impl Running {
                 let peer = self.session.peer();
                 tracing::warn!(%peer, %log, sequence, %reason, %detail, again, "link: the peer refuses a log");
                 metrics::counter!(ENTRIES_REFUSED, "reason" => reason.code(), "by" => "peer").increment(1);
+                self.seen.send_modify(|seen| seen.refused(log, sequence, Refusal::new(reason, detail)));
             }
             Action::CompareRoot { log, size, .. } => {
                 let context = context.clone();

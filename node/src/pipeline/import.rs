@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use danso_core::forms::{
-    Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, Source, needed, resolve,
+    Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, RowProblem, Source, needed, resolve,
 };
 use danso_core::ledger::Draft;
 use danso_proto::ids::{ChangeId, Stream, UnitCode};
@@ -41,6 +41,8 @@ pub struct DryRun(Arc<Mutex<Carried>>);
 struct Carried {
     known: Known,
     waiting: HashMap<(UnitCode, String), Vec<Row>>,
+    /// Slips of which was told that they are refused.
+    refused: HashSet<(UnitCode, String)>,
 }
 
 /// What became of a row.
@@ -59,8 +61,21 @@ pub struct ImportedRows {
     pub rows: Vec<ImportedRow>,
     /// Slips that waited and were taken now.
     pub released: u64,
+    /// Slips that waited, could have been taken now, and were refused: they are kept, with the reason. Each is told once for a reason.
+    pub refused: Vec<RefusedSlip>,
     /// Change sets written.
     pub entries: u64,
+}
+
+/// A slip of an earlier batch that was refused when what it waited for came.
+#[derive(Debug, Clone)]
+pub struct RefusedSlip {
+    /// The commune of the slip.
+    pub unit: UnitCode,
+    /// Its number.
+    pub slip_no: String,
+    /// Why.
+    pub problem: RowProblem,
 }
 
 type Key = (UnitCode, String);
@@ -79,6 +94,7 @@ impl Batch<'_> {
             sources: Vec::new(),
             now_known: HashSet::new(),
             done: Vec::new(),
+            refused: Vec::new(),
             waits: Vec::new(),
         };
         self.prefetch(&batch.rows, &mut run.known).await?;
@@ -90,21 +106,32 @@ impl Batch<'_> {
         while !run.now_known.is_empty() {
             let keys: Vec<Key> = run.now_known.drain().collect();
             let released = self.released(&keys, batch.dry_run.as_ref(), &mut run).await?;
-            self.prefetch(released.iter().map(|(row, _)| row), &mut run.known).await?;
-            for (row, at) in &released {
-                match run.take(row, *at)? {
-                    Outcome::Taken { .. } => imported.released += 1,
+            self.prefetch(released.iter().map(|slip| &slip.row), &mut run.known).await?;
+            for slip in released {
+                match (run.take(&slip.row, slip.at)?, slip.at) {
+                    (Outcome::Taken { .. }, _) => imported.released += 1,
                     // It waits nowhere else: whoever imports it is told here, or never.
-                    refused @ Outcome::Refused(_) => {
-                        if let Some(told) = at.and_then(|at| imported.rows.get_mut(at)) {
+                    (refused @ Outcome::Refused(_), Some(at)) => {
+                        if let Some(told) = imported.rows.get_mut(at) {
                             told.outcome = refused;
                         }
                     }
-                    Outcome::Unchanged | Outcome::Waits { .. } => {}
+                    (Outcome::Refused(problem), None) => {
+                        // Else every import that says something about this person would tell it again.
+                        if slip.reason.as_deref() != Some(problem.reason.code()) {
+                            let (unit, slip_no) = (slip.row.unit().clone(), slip.row.key().1.to_owned());
+                            run.refused.push(RefusedSlip { unit, slip_no, problem });
+                        }
+                    }
+                    (Outcome::Unchanged | Outcome::Waits { .. }, _) => {}
                 }
             }
         }
-        let Run { known, mut drafter, sources, done, waits, .. } = run;
+        let Run { known, mut drafter, sources, done, waits, refused, .. } = run;
+        imported.refused = refused;
+        // A slip can be tried more than once, and be taken once another was.
+        let mut told: HashSet<Key> = done.iter().cloned().collect();
+        imported.refused.retain(|slip| told.insert((slip.unit.clone(), slip.slip_no.clone())));
         let sets = drafter.finish();
         imported.entries = sets.len() as u64;
         let drafts: Vec<Draft> = sets
@@ -116,10 +143,14 @@ impl Batch<'_> {
         }
         if let Some(dry_run) = &batch.dry_run {
             dry_run.put(known, &waits);
+            dry_run.tell_once(&mut imported.refused);
             return Ok(imported);
         }
         self.tx.source_put(&sources).await?;
         self.tx.waiting_remove(&done).await?;
+        for slip in &imported.refused {
+            self.tx.waiting_refused(&slip.unit, &slip.slip_no, slip.problem.reason).await?;
+        }
         let waits = waits.into_iter().map(|wait| waiting(&wait.missing, now_ms, &wait.row));
         self.tx.waiting_put(&waits.collect::<Result<Vec<_>, _>>()?).await?;
         Ok(imported)
@@ -131,25 +162,27 @@ impl Batch<'_> {
         keys: &[Key],
         dry_run: Option<&DryRun>,
         run: &mut Run<impl FnMut() -> ChangeId>,
-    ) -> Result<Vec<(Row, Option<usize>)>, Error> {
+    ) -> Result<Vec<Released>, Error> {
         // Those of this very batch wait in memory. They come first: one slip can be in the store and, newer, in this batch.
         let (now, later): (Vec<Wait>, _) =
             std::mem::take(&mut run.waits).into_iter().partition(|wait| keys.contains(&key(&wait.missing)));
         run.waits = later;
-        let mut rows: Vec<(Row, Option<usize>)> = now.into_iter().map(|wait| (wait.row, wait.at)).collect();
+        let of_batch = |wait: Wait| Released { row: wait.row, at: wait.at, reason: None };
+        let mut rows: Vec<Released> = now.into_iter().map(of_batch).collect();
         for slip in self.tx.waiting_for(keys).await? {
             let row = postcard::from_bytes(&slip.slip).map_err(|e| crate::store::Error::Inconsistent {
                 table: "waiting",
                 column: "slip",
                 why: e.to_string(),
             })?;
-            rows.push((row, None));
+            rows.push(Released { row, at: None, reason: slip.reason });
         }
         if let Some(dry_run) = dry_run {
-            rows.extend(dry_run.released(keys).into_iter().map(|row| (row, None)));
+            let of_run = |row| Released { row, at: None, reason: None };
+            rows.extend(dry_run.released(keys).into_iter().map(of_run));
         }
         let mut seen = HashSet::new();
-        rows.retain(|(row, _)| seen.insert((row.unit().clone(), row.key().1.to_owned())));
+        rows.retain(|slip| seen.insert((slip.row.unit().clone(), slip.row.key().1.to_owned())));
         Ok(rows)
     }
 
@@ -208,6 +241,17 @@ struct Run<F> {
     /// Slips that were taken: they wait no longer, if they did.
     done: Vec<Key>,
     waits: Vec<Wait>,
+    /// Slips of earlier batches that are refused, and were not for this reason before.
+    refused: Vec<RefusedSlip>,
+}
+
+/// A slip whose time has come.
+struct Released {
+    row: Row,
+    /// Where it stands in this batch, if it is of it.
+    at: Option<usize>,
+    /// Why it was refused before.
+    reason: Option<String>,
 }
 
 /// A slip that waits, and where it stands in this batch if it is of it.
@@ -267,6 +311,12 @@ impl DryRun {
         }
     }
 
+    /// Nothing of a dry run is kept, so that the store would have each batch tell the same.
+    fn tell_once(&self, refused: &mut Vec<RefusedSlip>) {
+        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|slip| carried.refused.insert((slip.unit.clone(), slip.slip_no.clone())));
+    }
+
     fn released(&self, keys: &[Key]) -> Vec<Row> {
         let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         keys.iter().filter_map(|key| carried.waiting.remove(key)).flatten().collect()
@@ -299,5 +349,6 @@ fn waiting(missing: &Missing, since_ms: i64, row: &Row) -> Result<WaitingSlip, E
         kind: row.kind().to_owned(),
         slip,
         since_ms,
+        reason: None,
     })
 }

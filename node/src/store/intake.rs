@@ -2,6 +2,7 @@
 
 use danso_core::register::Person;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
+use danso_proto::refusal::Reason;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::{Error, ROWS, Result, Tx, change_id, parsed};
@@ -40,6 +41,8 @@ pub struct WaitingSlip {
     pub slip: Vec<u8>,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
+    /// Reason code, when what it waited for came and it was refused all the same.
+    pub reason: Option<String>,
 }
 
 type UnitKey = (UnitCode, String);
@@ -150,7 +153,7 @@ impl Tx {
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new(
-                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting WHERE ",
+                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason FROM waiting WHERE ",
             );
             push_pairs(&mut sql, "missing_unit, missing", chunk);
             sql.push(" ORDER BY unit, slip_no");
@@ -166,7 +169,7 @@ impl Tx {
         for chunk in keys.chunks(ROWS) {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new(
-                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting WHERE ",
+                "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason FROM waiting WHERE ",
             );
             push_pairs(&mut sql, "unit, slip_no", chunk);
             let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)?;
@@ -179,7 +182,7 @@ impl Tx {
     pub async fn waiting_list(&mut self) -> Result<Vec<WaitingSlip>> {
         let failed = self.failed();
         let rows = sqlx::query(
-            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting ORDER BY unit, slip_no",
+            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason FROM waiting ORDER BY unit, slip_no",
         )
         .fetch_all(self.conn())
         .await
@@ -193,7 +196,7 @@ impl Tx {
         // Nothing sorts before two empty texts.
         let (unit, slip_no) = after.map_or((String::new(), ""), |(unit, slip_no)| (unit.to_string(), slip_no));
         let rows = sqlx::query(
-            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms FROM waiting
+            "SELECT unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason FROM waiting
              WHERE (unit, slip_no) > ($1, $2) ORDER BY unit, slip_no LIMIT $3",
         )
         .bind(unit)
@@ -205,12 +208,12 @@ impl Tx {
         rows.iter().map(waiting).collect()
     }
 
-    /// Keeps slips that wait; one that waits already stays as it is, but for what it waits for.
+    /// Keeps slips that wait; one that waits already stays as it is, but for what it waits for and why it was refused.
     pub async fn waiting_put(&mut self, slips: &[WaitingSlip]) -> Result<()> {
         for chunk in slips.chunks(ROWS) {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO waiting (unit, slip_no, missing_unit, missing, kind, slip, since_ms) ",
+                "INSERT INTO waiting (unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason) ",
             );
             sql.push_values(chunk, |mut row, slip| {
                 row.push_bind(slip.unit.to_string())
@@ -219,14 +222,28 @@ impl Tx {
                     .push_bind(slip.missing.1.clone())
                     .push_bind(slip.kind.clone())
                     .push_bind(slip.slip.clone())
-                    .push_bind(slip.since_ms);
+                    .push_bind(slip.since_ms)
+                    .push_bind(slip.reason.clone());
             });
             sql.push(
                 " ON CONFLICT (unit, slip_no) DO UPDATE SET missing_unit = excluded.missing_unit, missing = excluded.missing,
-                  slip = excluded.slip",
+                  slip = excluded.slip, reason = excluded.reason",
             );
             sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
         }
+        Ok(())
+    }
+
+    /// Notes why a slip that waits was refused.
+    pub async fn waiting_refused(&mut self, unit: &UnitCode, slip_no: &str, reason: Reason) -> Result<()> {
+        let failed = self.failed();
+        sqlx::query("UPDATE waiting SET reason = $3 WHERE unit = $1 AND slip_no = $2")
+            .bind(unit.to_string())
+            .bind(slip_no.to_owned())
+            .bind(reason.code())
+            .execute(self.conn())
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
@@ -250,5 +267,6 @@ fn waiting(row: &sqlx::sqlite::SqliteRow) -> Result<WaitingSlip> {
         kind: row.get("kind"),
         slip: row.get("slip"),
         since_ms: row.get("since_ms"),
+        reason: row.get("reason"),
     })
 }

@@ -218,7 +218,7 @@ impl AdminService for Admin {
     }
 
     async fn list_logs(&self, _: Request<pb::ListLogsRequest>) -> Result<Response<pb::ListLogsResponse>, Status> {
-        let logs = overview::logs(&self.0.pipeline.snapshot());
+        let logs = self.0.logs(&self.0.pipeline.snapshot());
         answered(Ok(pb::ListLogsResponse { logs }))
     }
 

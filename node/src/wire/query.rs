@@ -68,7 +68,7 @@ impl<A: AskChild> Queries<A> {
     /// The answer to a request.
     ///
     /// # Errors
-    /// `query_invalid`, `units_version_unknown`, `unit_unknown`, `out_of_scope`, `too_large`, `child_unavailable`, `answer_invalid`, what a
+    /// `query_invalid`, `units_version_unknown`, `unit_unknown`, `unit_not_ours`, `too_large`, `child_unavailable`, `answer_invalid`, what a
     /// child refuses, `internal`.
     pub async fn pull(&self, request: pb::PullAggregateRequest) -> Result<Answer, Refusal> {
         let directory = (self.directory)();

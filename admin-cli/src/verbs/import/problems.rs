@@ -65,7 +65,8 @@ impl Problems {
                     message = format!("({}) {message}", lang.of("đã nhận, cần xem lại", "taken; please check"));
                 }
                 sheet.push([
-                    Field::Number(problem.line),
+                    // A slip that waited is no row of this file.
+                    if problem.line == 0 { Field::from("") } else { Field::Number(problem.line) },
                     Field::from(&*problem.column),
                     Field::from(&*problem.reason),
                     Field::Text(message),

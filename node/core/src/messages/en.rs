@@ -231,9 +231,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Nobody lives directly in a unit of this level.",
             "Write the code of the unit at the lowest level in which the household lives.",
         ),
-        Reason::UnitNotOurs => {
-            ("The unit is neither the unit of this node nor below it.", "Import the row at the node of that unit.")
-        }
+        Reason::UnitNotOurs => (
+            "The unit is neither the unit of this node nor below it.",
+            "Do this at the node of that unit, or at one above it.",
+        ),
         Reason::IdentifierInvalid => (
             "The number has the wrong shape.",
             "A personal number has 12 digits (an old card 9), a health insurance number 10, 12 or 15 characters; format the column as text, so that leading zeros stay. What is found is the number of characters.",

@@ -196,9 +196,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::UnitNotCommune => {
             ("Không có ai cư trú trực tiếp ở đơn vị thuộc cấp này.", "Ghi mã của đơn vị cấp thấp nhất nơi hộ đang ở.")
         }
-        Reason::UnitNotOurs => {
-            ("Đơn vị này không phải của nút này và không trực thuộc nút này.", "Nhập dòng này tại nút của đơn vị đó.")
-        }
+        Reason::UnitNotOurs => (
+            "Đơn vị này không phải của nút này và không trực thuộc nút này.",
+            "Thực hiện việc này tại nút của đơn vị đó hoặc nút cấp trên của nó.",
+        ),
         Reason::IdentifierInvalid => (
             "Số không đúng dạng.",
             "Số định danh có 12 chữ số (thẻ cũ 9), số thẻ bảo hiểm y tế có 10, 12 hoặc 15 ký tự; định dạng cột là văn bản để giữ số 0 ở đầu. Số ghi kèm là số ký tự.",

@@ -186,7 +186,7 @@ impl<'a> Grid<'a> {
         };
         let offsets = asked.question.figures.iter().map(offset).collect();
         let cells_each = asked.cells_each();
-        // At most CELLS_MAX: a question with more is not asked.
+        // Who gives the rows gives those of few units at a time when a unit has many cells.
         Self { asked, offsets, cells_each, values: vec![Vec::new(); asked.targets.len()] }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use danso_core::calendar::PartialDate;
 use danso_core::forms::{self, FileProblem, Form, Header, RawRow};
-use danso_core::messages::{self, Lang};
+use danso_core::messages::{self, Lang, Phrase};
 use danso_core::units::UnitList;
 use danso_proto::ids::UnitCode;
 use danso_proto::pb::admin::v1 as pb;
@@ -240,6 +240,21 @@ impl Import {
         }
         self.summary.released += imported.released;
         self.summary.entries += imported.entries;
+        self.summary.slips_refused += imported.refused.len() as u64;
+        for slip in &imported.refused {
+            let (reason, found) = (slip.problem.reason, &slip.problem.found);
+            let what = messages::text(reason, self.lang, &messages::Args { found, ..Default::default() });
+            let slip_column = slip.problem.column.clone().unwrap_or_default();
+            let slip =
+                messages::phrase(Phrase::WaitedFrom { unit: slip.unit.as_str(), slip_no: &slip.slip_no }, self.lang);
+            self.say(Said::Problem(pb::RowProblem {
+                column: slip_column,
+                reason: reason.code().to_owned(),
+                message: format!("{slip}: {what}"),
+                severity: pb::Severity::Refused.into(),
+                ..Default::default()
+            }))?;
+        }
         for (row, problem) in batch.outcomes(imported, &mut self.summary) {
             let message = messages::row(&problem, self.lang);
             self.say(Said::Problem(said(row, problem, message)))?;

@@ -35,6 +35,7 @@ pub(super) fn waiting(view: View) -> mpsc::Receiver<Result<pb::ListWaitingRespon
                     person_ref: slip.missing,
                     change_type: slip.kind,
                     since_ms: slip.since_ms,
+                    reason: slip.reason.unwrap_or_default(),
                 };
                 if out.send(Ok(row)).await.is_err() {
                     return;

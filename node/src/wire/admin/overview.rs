@@ -7,7 +7,7 @@ use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::Refusal;
 
 use super::{Parts, of_view, own_unit};
-use crate::link::{self, LinkState};
+use crate::link::{self, LinkState, RefusedFrom};
 use crate::pipeline::Snapshot;
 
 /// Logs and children that a status names, so that it stays far below a gRPC message; all of them are in the lists of their own.
@@ -24,7 +24,7 @@ impl Parts {
         let link = self.link.as_ref().map(|link| link.borrow().clone());
         let trouble = link.as_ref().and_then(|link| link.trouble.clone());
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
-        let mut logs = logs(&snapshot);
+        let mut logs = self.logs(&snapshot);
         if logs.len() > GLANCE {
             // Those in trouble first, then our own.
             logs.sort_by_key(|log| (log.reason.is_empty(), !log.log.starts_with(me.as_str())));
@@ -108,8 +108,27 @@ pub(super) fn own_logs(snapshot: &Snapshot) -> impl Iterator<Item = (LogId, u64)
     })
 }
 
-/// All logs, by id.
-pub(super) fn logs(snapshot: &Snapshot) -> Vec<pb::LogState> {
+impl Parts {
+    /// All logs, by id. A log that is in trouble here says so; else one that the parent refuses.
+    pub(super) fn logs(&self, snapshot: &Snapshot) -> Vec<pb::LogState> {
+        let refused = self.link.as_ref().map(|link| link.borrow().refused.clone()).unwrap_or_default();
+        let mut logs = logs(snapshot);
+        for (log, from) in refused {
+            let log = log.to_string();
+            if let Some(state) = logs.iter_mut().find(|state| state.log == log && state.reason.is_empty()) {
+                (state.reason, state.detail) = (from.refusal.reason.code().to_owned(), in_words(&from));
+            }
+        }
+        logs
+    }
+}
+
+/// What to tell of a log that the parent refuses.
+pub(super) fn in_words(from: &RefusedFrom) -> String {
+    format!("the parent refuses it from entry {} on: {}", from.sequence, from.refusal.detail)
+}
+
+fn logs(snapshot: &Snapshot) -> Vec<pb::LogState> {
     let directory = snapshot.directory();
     snapshot
         .logs()

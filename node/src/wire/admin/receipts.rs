@@ -10,7 +10,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::logs::log_id;
-use super::overview::own_logs;
+use super::overview::{in_words, own_logs};
 use super::{Parts, of_view};
 use crate::pipeline::{Committed, Snapshot};
 use crate::view::Receipt;
@@ -130,11 +130,18 @@ impl Parts {
         wanted: Vec<(LogId, u64)>,
         mut given: HashMap<LogId, Receipt>,
     ) -> pb::WaitReceiptResponse {
+        let refused = self.link.as_ref().filter(|_| !complete).map(|link| link.borrow().refused.clone());
+        let refused = refused.unwrap_or_default();
+        let refused = wanted.iter().find_map(|(log, _)| Some((log, refused.get(log)?)));
+        let (reason, detail) = match refused {
+            Some((log, from)) => (from.refusal.reason.code().to_owned(), format!("{log}: {}", in_words(from))),
+            None => Default::default(),
+        };
         let receipts = wanted.into_iter().map(|(log, size)| {
             let none = || Receipt { log: log.clone(), giver: giver.clone(), size: 0, time_s: 0, note: String::new() };
             self.receipt(snapshot, given.remove(&log).unwrap_or_else(none), size)
         });
-        pb::WaitReceiptResponse { complete, receipts: receipts.collect() }
+        pb::WaitReceiptResponse { complete, receipts: receipts.collect(), reason, detail }
     }
 
     fn receipt(&self, snapshot: &Snapshot, receipt: Receipt, log_size: u64) -> pb::Receipt {

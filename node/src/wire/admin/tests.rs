@@ -4,12 +4,14 @@ mod bed;
 
 use std::time::Duration;
 
-use danso_proto::ids::Stream;
+use danso_proto::ids::{LogId, Stream};
 use danso_proto::merkle;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::proof;
+use danso_proto::refusal::{Reason, Refusal};
 
 use crate::clock::Clock as _;
+use crate::link::RefusedFrom;
 use crate::token::Token;
 use bed::{Bed, NOW_MS, code, reason, run};
 
@@ -61,6 +63,70 @@ fn a_slip_waits_for_its_person_and_nothing_is_taken_twice() {
             assert_eq!((counts(&again.summary), again.summary.entries), ([rows, 0, rows, 0, 0, 0], 0));
         }
         assert_eq!(bed.status().await.changes, status.changes);
+    });
+}
+
+#[test]
+fn a_slip_that_is_refused_when_its_time_comes_is_kept_and_told_by_the_import_that_tried() {
+    run(async || {
+        let mut bed = Bed::root().await;
+        let early = SLIPS.replace("2021-11-03", "1980-11-03");
+        assert_eq!(counts(&bed.import(pb::Form::Changes, false, &*early).await.summary), [1, 0, 0, 1, 0, 0]);
+        for dry_run in [true, false] {
+            let book = bed.import(pb::Form::Households, dry_run, BOOK).await;
+            assert_eq!((counts(&book.summary), book.summary.slips_refused), ([2, 2, 0, 0, 0, 0], 1), "{dry_run}");
+            let [told] = &book.problems[..] else { panic!("one problem: {:?}", book.problems) };
+            assert_eq!((told.line, told.severity(), &*told.reason), (0, pb::Severity::Refused, "event_before_birth"));
+            assert!(told.fields.is_empty() && told.message.starts_with("Slip P1 of 17065"), "{}", told.message);
+        }
+        let list = async |bed: &mut Bed| {
+            let mut list = bed.admin.list_waiting(pb::ListWaitingRequest::default()).await.expect("list").into_inner();
+            list.message().await.expect("reads").map(|slip| (slip.slip_no, slip.reason))
+        };
+        assert_eq!(list(&mut bed).await, Some(("P1".to_owned(), "event_before_birth".to_owned())), "nothing is lost");
+        // Another slip about the person tries again, and finds nothing new.
+        let other = SLIPS
+            .replace("P1,", "P2,")
+            .replace("death,2021-11-03", "move_out,2021-10-01")
+            .replace("001.2,", "001.2,17035");
+        let other = bed.import(pb::Form::Changes, false, other).await;
+        assert_eq!(
+            (counts(&other.summary), other.summary.slips_refused),
+            ([1, 1, 0, 0, 0, 0], 0),
+            "{:?}",
+            other.problems
+        );
+        // What was meant takes its place.
+        let corrected = bed.import(pb::Form::Changes, false, SLIPS).await;
+        assert_eq!(counts(&corrected.summary), [1, 1, 0, 0, 0, 0], "{:?}", corrected.problems);
+        assert_eq!(list(&mut bed).await, None);
+    });
+}
+
+#[test]
+fn a_log_that_the_parent_refuses_is_seen_where_it_was_written() {
+    run(async || {
+        let root = Bed::root().await;
+        let mut bed = root.child("17065", 7).await;
+        bed.import(pb::Form::Households, false, BOOK).await;
+        let log = LogId::new(bed.pipeline.me().clone(), Stream::Records);
+        let refusal = Refusal::new(Reason::OutOfScope, "no");
+        bed.link.send_modify(|link| drop(link.refused.insert(log.clone(), RefusedFrom { sequence: 0, refusal })));
+        let of_log = |logs: Vec<pb::LogState>| {
+            let state = logs.into_iter().find(|state| state.log == log.to_string()).expect("our log");
+            (state.reason, state.detail)
+        };
+        let said = ("out_of_scope".to_owned(), "the parent refuses it from entry 0 on: no".to_owned());
+        assert_eq!(of_log(bed.status().await.logs), said);
+        let listed = bed.admin.list_logs(pb::ListLogsRequest {}).await.expect("list").into_inner();
+        assert_eq!(of_log(listed.logs), said);
+        let request = pb::WaitReceiptRequest { tier: String::new(), timeout_ms: 1 };
+        let waited = bed.admin.wait_receipt(request.clone()).await.expect("waited").into_inner();
+        assert!(!waited.complete);
+        assert_eq!((waited.reason, waited.detail), (said.0, format!("{log}: {}", said.1)));
+        bed.link.send_modify(|link| link.refused.clear());
+        assert_eq!(of_log(bed.status().await.logs), Default::default());
+        assert_eq!(bed.admin.wait_receipt(request).await.expect("waited").into_inner().reason, "");
     });
 }
 

@@ -111,8 +111,8 @@ async fn a_request_that_asks_nothing_or_too_much_is_refused() {
     assert_eq!(reason(pb::PullAggregateRequest::default()).await, Reason::QueryInvalid);
     assert_eq!(reason(request(f.ask("40", "", &[]), pb::Source::Unspecified)).await, Reason::QueryInvalid);
     for source in [pb::Source::Local, pb::Source::Children] {
-        assert_eq!(reason(request(f.ask("VN", "", &[]), source)).await, Reason::OutOfScope);
-        assert_eq!(reason(request(f.ask("49", "", &[]), source)).await, Reason::OutOfScope);
+        assert_eq!(reason(request(f.ask("VN", "", &[]), source)).await, Reason::UnitNotOurs);
+        assert_eq!(reason(request(f.ask("49", "", &[]), source)).await, Reason::UnitNotOurs);
         assert_eq!(reason(request(f.ask("98", "", &[]), source)).await, Reason::UnitUnknown);
     }
     let status = queries.pull_aggregate(Request::new(pb::PullAggregateRequest::default())).await;

@@ -15,12 +15,13 @@ use danso_proto::pb::admin::v1::admin_service_server::AdminServiceServer;
 use danso_proto::pb::admin::v1::import_request::Body as Asked;
 use danso_proto::pb::admin::v1::import_response::Body as Said;
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::answer::Answers;
 use crate::clock::ManualClock;
-use crate::link::{Children, Context};
+use crate::link::{Children, Context, LinkStatus};
 use crate::pipeline::{Handle, Outfit, found};
 use crate::store::Store;
 use crate::view::View;
@@ -45,6 +46,8 @@ pub(super) struct Bed {
     pub(super) admin: AdminServiceClient<Channel>,
     pub(super) pipeline: Handle,
     pub(super) clock: Arc<ManualClock>,
+    /// How the link to the parent is said to be.
+    pub(super) link: watch::Sender<LinkStatus>,
     store: Store,
     anchor: Fingerprint,
     _dir: tempfile::TempDir,
@@ -128,11 +131,12 @@ impl Bed {
         let pipeline = Handle::start(outfit).await.expect("started");
         let answers = Answers::new(store.clone(), key, node, clock.clone());
         let context = Context { pipeline: pipeline.clone(), store: store.clone(), answers, clock: clock.clone() };
+        let link = watch::Sender::new(LinkStatus::default());
         let admin = Admin::new(Parts {
             pipeline: pipeline.clone(),
             view: View::new(store.clone()),
             children: Children::new(context, CancellationToken::new()),
-            link: None,
+            link: parent.as_ref().map(|_| link.subscribe()),
             clock: clock.clone(),
             ca_certificate: vec![7; 64],
             invite_address: "192.0.2.7:7443".parse().expect("address"),
@@ -140,7 +144,7 @@ impl Bed {
             listen: "0.0.0.0:7443".parse().expect("address"),
             scratch: dir.path().to_path_buf(),
         });
-        Self { admin: connect(admin).await, pipeline, clock, store, anchor, _dir: dir }
+        Self { admin: connect(admin).await, pipeline, clock, link, store, anchor, _dir: dir }
     }
 
     pub(super) fn anchor(&self) -> Fingerprint {

@@ -1,0 +1,65 @@
+//! What is seen of a session from outside while it runs. Knows nothing of frames.
+
+use std::collections::BTreeMap;
+
+use danso_proto::ids::LogId;
+use danso_proto::refusal::Refusal;
+
+/// What is seen of a session from outside while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Hello was exchanged.
+    pub greeted: bool,
+    /// Unix milliseconds of the last frame.
+    pub heard_ms: i64,
+    /// The peer's clock less ours, milliseconds.
+    pub skew_ms: i64,
+    /// Logs that the peer refuses.
+    pub refused: Refused,
+}
+
+/// The last refusal of each log that the peer refuses, until it acknowledges the log beyond the entry that it refused.
+pub type Refused = BTreeMap<LogId, RefusedFrom>;
+
+/// Where and why the peer refuses a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedFrom {
+    /// The entry.
+    pub sequence: u64,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl Seen {
+    /// The peer refuses `log` from entry `sequence` on.
+    pub(super) fn refused(&mut self, log: LogId, sequence: u64, refusal: Refusal) {
+        self.refused.insert(log, RefusedFrom { sequence, refusal });
+    }
+
+    /// The peer holds `size` entries of `log`. Says whether it refuses the log no longer.
+    pub(super) fn acknowledged(&mut self, log: &LogId, size: u64) -> bool {
+        let beyond = self.refused.get(log).is_some_and(|from| size > from.sequence);
+        beyond && self.refused.remove(log).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use danso_proto::ids::{NodeId, Stream};
+    use danso_proto::refusal::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_seen_until_the_peer_holds_the_entry() {
+        let node = NodeId::new(&"17065".parse().expect("unit code"), &[7; 32]);
+        let (log, other) = (LogId::new(node.clone(), Stream::Records), LogId::new(node, Stream::Directory));
+        let mut seen = Seen::default();
+        seen.refused(log.clone(), 3, Refusal::new(Reason::TooLarge, "first"));
+        seen.refused(log.clone(), 3, Refusal::new(Reason::OutOfScope, "last"));
+        assert_eq!(seen.refused[&log].refusal.reason, Reason::OutOfScope, "the last one is what matters");
+        assert!(!seen.acknowledged(&log, 3) && !seen.acknowledged(&other, 9), "entry 3 is not there yet");
+        assert_eq!(seen.refused.len(), 1);
+        assert!(seen.acknowledged(&log, 4) && seen.refused.is_empty());
+    }
+}
