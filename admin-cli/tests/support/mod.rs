@@ -230,7 +230,7 @@ impl AdminService for Fake {
 
     async fn list_receipts(&self, _: Request<ListReceiptsRequest>) -> Result<Response<ListReceiptsResponse>, Status> {
         self.permit()?;
-        Ok(Response::new(ListReceiptsResponse { receipts: self.receipts.clone(), ..Default::default() }))
+        Ok(Response::new(ListReceiptsResponse { receipts: self.receipts.clone() }))
     }
 
     async fn wait_receipt(&self, _: Request<WaitReceiptRequest>) -> Result<Response<WaitReceiptResponse>, Status> {
