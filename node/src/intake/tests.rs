@@ -264,7 +264,6 @@ fn a_small_file_that_inflates_without_end_is_refused_early() {
     for (what, bytes) in [
         ("one string", bomb(strings, "<sst><si><t>", &long, 200_000, "</t></si></sst>")),
         ("many strings", bomb(strings, "<sst>", &item, 600_000, "</sst>")),
-        ("strings in other letters", bomb("XL\\SHAREDSTRINGS.XML", "<sst>", &item, 600_000, "</sst>")),
         ("a number of strings", bomb(strings, "<sst uniqueCount=\"999999999999999\">", "<si/>", 1000, "</sst>")),
         ("one cell", bomb("xl/worksheets/sheet1.xml", &format!("{sheet}<row><c><v>"), &long, 200_000, "</v>")),
         ("one tag", bomb("xl/worksheets/sheet1.xml", &format!("{sheet}<row><c a=\""), &long, 200_000, "\">")),
