@@ -9,6 +9,8 @@ use danso_proto::limits;
 use danso_proto::refusal::Reason;
 
 mod guard;
+mod markup;
+mod parts;
 mod sheet;
 mod table;
 

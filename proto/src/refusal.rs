@@ -177,6 +177,8 @@ reasons! {
     ValueUnknown = "value_unknown", Invalid;
     /// A number cannot be read or is out of its range.
     NumberInvalid = "number_invalid", Invalid;
+    /// A reference stands in the file as a number with a fraction: 50.10 and 50.1 are the same number.
+    CellIsNumber = "cell_is_number", Invalid;
     /// The date of birth and the date of the birth event differ.
     BirthDateDiffers = "birth_date_differs", Invalid;
     /// A date cannot be read or does not exist.

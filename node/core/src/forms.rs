@@ -57,6 +57,9 @@ pub struct RawRow {
     pub line: u64,
     /// The fields in the order of the header.
     pub fields: Vec<String>,
+    /// Places in `fields`, ascending, that were numbers with a fraction in the file: nobody knows any more with which zeros they were
+    /// typed. Text files have none.
+    pub fractions: Vec<u16>,
 }
 
 impl std::fmt::Debug for RawRow {
@@ -192,6 +195,7 @@ impl FileProblem {
 /// Reads one row. The first thing that is wrong with it is the reason of its refusal.
 pub fn parse(header: &Header, row: &RawRow, context: &Context<'_>) -> Result<Row, RowProblem> {
     let fields = field::Fields::new(header, row, context)?;
+    fields.references_are_text()?;
     match header.form() {
         Form::Households => household::parse(&fields).map(Row::Household),
         Form::Changes => slip::parse(&fields).map(|slip| Row::Slip(Box::new(slip))),

@@ -1,8 +1,9 @@
 //! The first sheet of an XLSX file as rows: its cells are streamed into a nameless CSV file, and read from there, so that no sheet is
 //! ever in memory. This room may not know forms.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
 use std::path::Path;
 
 use calamine::{DataRef, ExcelDateTime, Reader as _, Xlsx, XlsxError};
@@ -11,15 +12,11 @@ use danso_core::forms::{FileProblem, RawRow};
 use danso_proto::limits;
 use danso_proto::refusal::Reason;
 
+use super::parts::{self, ours};
 use super::{COLUMNS_MAX, ROW_BYTES_MAX, cut};
 
-/// Bytes that the parts of an XLSX file may have together after inflation, by its own account.
-const INFLATED_MAX: u64 = 16 * limits::XLSX_BYTES_MAX;
-/// Bytes of the end of a zip file: its last record, and the longest comment.
-const ZIP_END_BYTES: u64 = 22 + 65_535;
-
 pub(super) struct Sheet {
-    /// Rows of line number and fields.
+    /// Rows of line number, places of the numbers with a fraction, and fields.
     rows: Reader<BufReader<File>>,
     record: ByteRecord,
 }
@@ -28,7 +25,7 @@ impl Sheet {
     pub(super) fn open(source: impl Read, scratch: &Path) -> Result<Self, FileProblem> {
         let mut file = tempfile::tempfile_in(scratch).map_err(|e| ours(&e))?;
         spool(source, &mut file)?;
-        check_zip(&mut file)?;
+        parts::check(&mut file)?;
         let mut book = Xlsx::new(BufReader::new(file)).map_err(|e| not_xlsx(&e))?;
         let first = book.sheet_names().first().cloned().ok_or_else(|| FileProblem::new(Reason::FileEmpty, None, ""))?;
         let mut text = tempfile::tempfile_in(scratch).map_err(|e| ours(&e))?;
@@ -46,7 +43,9 @@ impl Sheet {
         }
         let mut fields = self.record.iter().map(|field| String::from_utf8_lossy(field).into_owned());
         let line = fields.next().and_then(|line| line.parse().ok()).unwrap_or_default();
-        Ok(Some(RawRow { line, fields: fields.collect() }))
+        let fractions = fields.next().unwrap_or_default();
+        let fractions = fractions.split(' ').filter_map(|place| place.parse().ok()).collect();
+        Ok(Some(RawRow { line, fields: fields.collect(), fractions }))
     }
 }
 
@@ -74,46 +73,10 @@ fn spool(source: impl Read, file: &mut File) -> Result<(), FileProblem> {
     }
 }
 
-/// A zip file has its table of contents at its end: without it the file was cut off, and with it one knows what will be inflated.
-fn check_zip(file: &mut File) -> Result<(), FileProblem> {
-    let length = file.seek(SeekFrom::End(0)).map_err(|e| ours(&e))?;
-    let start = length.saturating_sub(ZIP_END_BYTES);
-    let end = read_at(file, start, ZIP_END_BYTES)?;
-    let at = end.windows(4).rposition(|magic| magic == b"PK\x05\x06").filter(|at| at + 22 <= end.len());
-    let record = at.map(|at| &end[at..]).ok_or_else(|| FileProblem::new(Reason::FileTruncated, None, "XLSX"))?;
-    let (size, offset) = (number(record, 12), number(record, 16));
-    if offset + size > length {
-        return Err(FileProblem::new(Reason::FileTruncated, None, "XLSX"));
-    }
-    let contents = read_at(file, offset, size)?;
-    let (mut inflated, mut rest) = (0u64, &contents[..]);
-    while rest.starts_with(b"PK\x01\x02") && rest.len() >= 46 {
-        inflated += number(rest, 24);
-        let names = [28, 30, 32].map(|at| usize::from(rest[at]) + (usize::from(rest[at + 1]) << 8));
-        rest = rest.get(46 + names.iter().sum::<usize>()..).unwrap_or_default();
-    }
-    file.rewind().map_err(|e| ours(&e))?;
-    match inflated > INFLATED_MAX {
-        true => Err(FileProblem::new(Reason::FileTooLarge, None, format!("> {} MiB", INFLATED_MAX >> 20))),
-        false => Ok(()),
-    }
-}
-
-fn read_at(file: &mut File, from: u64, length: u64) -> Result<Vec<u8>, FileProblem> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from)).and_then(|_| file.take(length).read_to_end(&mut bytes)).map_err(|e| ours(&e))?;
-    Ok(bytes)
-}
-
-/// Four bytes, little-endian, 0 when they are not there.
-fn number(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 4).map_or(0, |four| four.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))
-}
-
 fn write_rows(book: &mut Xlsx<BufReader<File>>, sheet: &str, out: &File) -> Result<(), FileProblem> {
     let mut cells = book.worksheet_cells_reader(sheet).map_err(|e| not_xlsx(&e))?;
     let mut out = csv::WriterBuilder::new().flexible(true).from_writer(BufWriter::new(out));
-    let mut row = Row { line: 0, bytes: 0, fields: Vec::new() };
+    let mut row = Row { line: 0, bytes: 0, fields: Vec::new(), fractions: BTreeSet::new() };
     while let Some(cell) = cells.next_cell().map_err(|e| not_xlsx(&e))? {
         let (line, column) = cell.get_position();
         // People know rows by the number that the spreadsheet shows.
@@ -134,6 +97,10 @@ fn write_rows(book: &mut Xlsx<BufReader<File>>, sheet: &str, out: &File) -> Resu
             row.fields.resize(column + 1, String::new());
         }
         row.fields[column] = text;
+        match is_fraction(cell.get_value()) {
+            true => row.fractions.insert(column),
+            false => row.fractions.remove(&column),
+        };
     }
     row.write(&mut out)?;
     out.flush().map_err(|e| ours(&e))
@@ -143,13 +110,15 @@ struct Row {
     line: u64,
     bytes: u64,
     fields: Vec<String>,
+    fractions: BTreeSet<usize>,
 }
 
 impl Row {
     fn write(&mut self, out: &mut Writer<impl Write>) -> Result<(), FileProblem> {
         if !self.fields.is_empty() {
             let line = self.line.to_string();
-            let record = std::iter::once(&line).chain(&self.fields);
+            let fractions = self.fractions.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
+            let record = [&line, &fractions].into_iter().chain(&self.fields);
             out.write_record(record).map_err(|e| match e.into_kind() {
                 csv::ErrorKind::Io(e) => ours(&e),
                 _ => FileProblem::new(Reason::Internal, None, "scratch file"),
@@ -157,6 +126,7 @@ impl Row {
         }
         self.bytes = 0;
         self.fields.clear();
+        self.fractions.clear();
         Ok(())
     }
 }
@@ -175,6 +145,16 @@ fn text(value: &DataRef<'_>) -> String {
         DataRef::DurationIso(text) => text.clone(),
         DataRef::Error(error) => error.to_string(),
         DataRef::Empty => String::new(),
+    }
+}
+
+/// Whether a cell is a number of which the sheet shows more than it keeps: `50.10` is kept as `50.1`.
+fn is_fraction(value: &DataRef<'_>) -> bool {
+    match value {
+        DataRef::Float(number) => number.fract() != 0.0,
+        // A number in a style of hours.
+        DataRef::DateTime(date) => !date.is_datetime() && date.as_f64().fract() != 0.0,
+        _ => false,
     }
 }
 
@@ -202,10 +182,4 @@ fn not_xlsx(error: &XlsxError) -> FileProblem {
         _ => "XLSX",
     };
     FileProblem::new(Reason::FileFormat, None, detail)
-}
-
-/// The scratch directory fails us.
-fn ours(error: &io::Error) -> FileProblem {
-    let reason = if error.kind() == io::ErrorKind::StorageFull { Reason::DiskFull } else { Reason::Internal };
-    FileProblem::new(reason, None, "scratch file")
 }

@@ -34,7 +34,8 @@ impl<R: Read> Table<R> {
                 Ok(true) => {
                     let line = self.reader.get_mut().next_row_line();
                     if self.record.iter().any(|field| !field.trim().is_empty()) {
-                        return Ok(Some(RawRow { line, fields: self.record.iter().map(str::to_owned).collect() }));
+                        let fields = self.record.iter().map(str::to_owned).collect();
+                        return Ok(Some(RawRow { line, fields, fractions: Vec::new() }));
                     }
                 }
                 Err(error) => {

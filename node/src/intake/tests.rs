@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use super::*;
 
 fn open(bytes: impl Into<Vec<u8>>) -> Result<RowReader, FileProblem> {
@@ -61,40 +63,48 @@ fn zip(parts: &[(&str, &str)]) -> Vec<u8> {
 
 /// A workbook of one sheet; style 1 is a date.
 fn workbook(cells: &str) -> Vec<u8> {
+    let parts = parts_of(cells);
+    zip(&parts.iter().map(|(name, content)| (*name, content.as_str())).collect::<Vec<_>>())
+}
+
+fn parts_of(cells: &str) -> Vec<(&'static str, String)> {
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
     let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
     let package = "http://schemas.openxmlformats.org/package/2006/relationships";
-    zip(&[
-        ("[Content_Types].xml", r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#),
+    vec![
+        (
+            "[Content_Types].xml",
+            r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#.to_owned(),
+        ),
         (
             "_rels/.rels",
-            &format!(
+            format!(
                 r#"<Relationships xmlns="{package}"><Relationship Id="r" Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
             ),
         ),
         (
             "xl/workbook.xml",
-            &format!(
+            format!(
                 r#"<workbook xmlns="{main}" xmlns:r="{office}"><sheets><sheet name="Sổ A0" sheetId="1" r:id="rId1"/></sheets></workbook>"#
             ),
         ),
         (
             "xl/_rels/workbook.xml.rels",
-            &format!(
+            format!(
                 r#"<Relationships xmlns="{package}"><Relationship Id="rId1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#
             ),
         ),
         (
             "xl/styles.xml",
-            &format!(
+            format!(
                 r#"<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>"#
             ),
         ),
         (
             "xl/worksheets/sheet1.xml",
-            &format!(r#"<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>"#),
+            format!(r#"<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>"#),
         ),
-    ])
+    ]
 }
 
 const SHEET: &str = r#"
@@ -191,7 +201,17 @@ fn rows_do_not_add_up_in_memory() {
 fn a_sheet_reads_as_a_person_sees_it() {
     let mut reader = open(workbook(SHEET)).expect("workbook");
     assert_eq!(reader.titles(), ["unit_code", "Ngày sinh", "id"]);
-    let rows: Vec<_> = reader.by_ref().map(|row| row.map(|row| (row.line, row.fields))).collect();
+    let mut fractions = Vec::new();
+    let rows: Vec<_> = reader
+        .by_ref()
+        .map(|row| {
+            row.map(|row| {
+                fractions.push(row.fractions);
+                (row.line, row.fields)
+            })
+        })
+        .collect();
+    assert_eq!(fractions, [vec![], vec![], vec![0]]);
     assert_eq!(
         rows,
         [
@@ -215,4 +235,67 @@ fn what_is_no_workbook_has_its_own_reason() {
     let at = broken.windows(9).position(|w| w == b"sheetData").expect("there");
     broken[at + 20..at + 40].fill(b'<');
     assert_eq!(reason(&broken), Some(Reason::FileFormat));
+}
+
+/// A workbook of which one part is other: deflated, `start`, then `times` times `middle`, then `end`.
+fn bomb(name: &str, start: &str, middle: &str, times: usize, end: &str) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for (other, content) in parts_of(SHEET).iter().filter(|(other, _)| *other != name) {
+        zip.start_file(*other, options).expect("part");
+        zip.write_all(content.as_bytes()).expect("content");
+    }
+    zip.start_file(name, options).expect("part");
+    zip.write_all(start.as_bytes()).expect("start");
+    let block = middle.repeat(1000);
+    for _ in 0..times / 1000 {
+        zip.write_all(block.as_bytes()).expect("middle");
+    }
+    zip.write_all(end.as_bytes()).expect("end");
+    zip.finish().expect("zip").into_inner()
+}
+
+#[test]
+fn a_small_file_that_inflates_without_end_is_refused_early() {
+    let sheet = "<worksheet><sheetData>";
+    let strings = "xl/sharedStrings.xml";
+    let long = "x".repeat(100);
+    let item = format!("<si><t>{long}</t></si>");
+    for (what, bytes) in [
+        ("one string", bomb(strings, "<sst><si><t>", &long, 200_000, "</t></si></sst>")),
+        ("many strings", bomb(strings, "<sst>", &item, 600_000, "</sst>")),
+        ("a number of strings", bomb(strings, "<sst uniqueCount=\"999999999999999\">", "<si/>", 1000, "</sst>")),
+        ("one cell", bomb("xl/worksheets/sheet1.xml", &format!("{sheet}<row><c><v>"), &long, 200_000, "</v>")),
+        ("one tag", bomb("xl/worksheets/sheet1.xml", &format!("{sheet}<row><c a=\""), &long, 200_000, "\">")),
+        (
+            "one cell in pieces",
+            bomb("xl/worksheets/sheet1.xml", &format!("{sheet}<row><c><is><t>"), "x<b/>", 200_000, "</t>"),
+        ),
+        ("styles", bomb("xl/styles.xml", "<styleSheet><cellXfs>", "<xf numFmtId=\"0\"/>", 1_000_000, "</cellXfs>")),
+        ("a picture", bomb("xl/media/image1.png", "", &long, 200_000, "")),
+    ] {
+        assert!(bytes.len() < 1 << 20, "{what}: {}", bytes.len());
+        assert_eq!(rows(bytes).1, Some((Reason::FileTooLarge, None)), "{what}");
+    }
+}
+
+#[test]
+fn a_file_does_not_get_around_the_bounds_by_its_own_account() {
+    // The table of contents says that the part has a few bytes: it is not read further.
+    let mut bytes = bomb("xl/sharedStrings.xml", "<sst><si><t>", &"x".repeat(100), 200_000, "</t></si></sst>");
+    let at = bytes.windows(4).rposition(|magic| magic == b"PK\x01\x02").expect("the part comes last");
+    bytes[at + 24..at + 28].copy_from_slice(&100u32.to_le_bytes());
+    assert_eq!(rows(bytes).1, Some((Reason::FileFormat, None)));
+    // A workbook that passes for a sheet.
+    let package = r#"<Relationships><Relationship Id="r" Type="x/relationships/officeDocument" Target="xl/workSheets/w.xml"/></Relationships>"#;
+    assert_eq!(rows(bomb("_rels/.rels", package, "", 0, "")).1, Some((Reason::FileFormat, None)));
+}
+
+#[test]
+fn deflated_workbooks_and_their_pictures_are_read() {
+    let good = (vec![row(3, &["17065", "1986-02-04", "40086152372"])], None);
+    let picture = bomb("xl/media/image1.png", "\u{0}PNG", "\u{0}", 1_000_000, "");
+    assert_eq!(rows(picture).0.first(), good.0.first());
+    let strings = bomb("xl/sharedStrings.xml", "<sst uniqueCount=\"1000\">", "<si><t>x</t></si>", 1000, "</sst>");
+    assert_eq!(rows(strings).1, good.1);
 }

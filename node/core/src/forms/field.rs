@@ -22,6 +22,10 @@ pub(super) struct Fields<'a> {
     context: &'a Context<'a>,
 }
 
+/// The columns in which `50.10` and `50.1` are two people, households or slips.
+const REFERENCES: [Column; 6] =
+    [Column::SlipNo, Column::HouseholdNo, Column::PersonRef, Column::MotherRef, Column::SpouseRef, Column::RefersTo];
+
 type Field<T> = Result<T, RowProblem>;
 
 impl<'a> Fields<'a> {
@@ -41,6 +45,17 @@ impl<'a> Fields<'a> {
 
     pub(super) fn line(&self) -> u64 {
         self.row.line
+    }
+
+    /// No reference was a number with a fraction: it could be somebody else's.
+    pub(super) fn references_are_text(&self) -> Field<()> {
+        let number = |column: &Column| {
+            self.header.place(*column).is_some_and(|place| self.row.fractions.binary_search(&place).is_ok())
+        };
+        match REFERENCES.into_iter().find(number) {
+            Some(column) => Err(self.wrong(column, Reason::CellIsNumber)),
+            None => Ok(()),
+        }
     }
 
     /// The field without space around it.

@@ -203,6 +203,11 @@ impl Header {
         self.titles.get(usize::from(self.at[column as usize])).map_or(column.name_in(self.form), String::as_str)
     }
 
+    /// Where the column stands, if the file has it.
+    pub(super) fn place(&self, column: Column) -> Option<u16> {
+        Some(self.at[column as usize]).filter(|place| *place != ABSENT)
+    }
+
     /// The field of a row in this column, empty where there is none.
     pub(super) fn get<'a>(&self, fields: &'a [String], column: Column) -> &'a str {
         fields.get(usize::from(self.at[column as usize])).map_or("", String::as_str)

@@ -40,7 +40,7 @@ fn read(form: Form, pairs: &[(&str, &str)]) -> Result<Row, RowProblem> {
     }
     let (units, own_unit) = (units(), "420".parse().expect("code"));
     let context = Context { units: &units, own_unit: &own_unit, today: "2022-01-10".parse().expect("date") };
-    parse(&header, &RawRow { line: 5, fields }, &context)
+    parse(&header, &RawRow { line: 5, fields, ..RawRow::default() }, &context)
 }
 
 fn person(more: &[(&'static str, &'static str)]) -> Result<Row, RowProblem> {
@@ -162,11 +162,37 @@ fn faults_have_their_own_reason() {
         reason(person(&[("resident_since", "1985")])),
         Some((Reason::EventBeforeBirth, "resident_since".into()))
     );
-    let shape = RawRow { line: 9, fields: vec!["17065".into()] };
+    let shape = RawRow { line: 9, fields: vec!["17065".into()], ..RawRow::default() };
     let (units, own_unit) = (units(), "420".parse().expect("code"));
     let context = Context { units: &units, own_unit: &own_unit, today: "2022-01-10".parse().expect("date") };
     let header = Header::parse(Form::Households, &titles(A0)).expect("header");
     assert_eq!(parse(&header, &shape, &context).map_err(|p| (p.line, p.reason)), Err((9, Reason::RowShape)));
+}
+
+#[test]
+fn a_reference_that_was_a_number_with_a_fraction_is_refused_by_its_column() {
+    let (units, own_unit) = (units(), "420".parse().expect("code"));
+    let context = Context { units: &units, own_unit: &own_unit, today: "2022-01-10".parse().expect("date") };
+    for (form, names, good) in [
+        (Form::Households, A0, "17065,,12,12,Hoa,F,1986,,,,,,,"),
+        (Form::Changes, P0, "7,17065,,12,death,2021-03-02,,2021-03-05,12,,,,,,,,,,,,,,,,,,,"),
+    ] {
+        let header = Header::parse(form, &titles(names)).expect("header");
+        let row = RawRow { line: 7, fields: titles(good), fractions: Vec::new() };
+        assert_eq!(parse(&header, &row, &context).map(|row| row.person_ref().to_owned()), Ok("12".to_owned()));
+        for (place, name) in titles(names).iter().enumerate() {
+            let mut row = row.clone();
+            row.fractions = vec![place as u16];
+            let told = parse(&header, &row, &context).map_err(|p| (p.line, p.reason, p.column, p.severity));
+            let reference = ["slip_no", "household_no", "person_ref", "mother_ref", "spouse_ref", "refers_to"];
+            if reference.contains(&name.as_str()) {
+                let refused = (7, Reason::CellIsNumber, Some(name.clone()), Severity::Refused);
+                assert_eq!(told.err(), Some(refused), "{name}");
+            } else {
+                assert!(told.is_ok(), "{name}: {told:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -427,7 +453,7 @@ proptest! {
             for place in places {
                 fields[place % names.len()] = random[place].clone();
             }
-            match parse(&header, &RawRow { line: 2, fields }, &context) {
+            match parse(&header, &RawRow { line: 2, fields, ..RawRow::default() }, &context) {
                 Err(problem) => prop_assert!(problem.found.chars().count() <= 40),
                 Ok(row) => {
                     if let Outcome::Taken { .. } = desk.put(&row) {

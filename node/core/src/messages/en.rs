@@ -198,6 +198,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::NumberInvalid => {
             ("The number cannot be read or cannot be right.", "Write a whole number without a unit of measure.")
         }
+        Reason::CellIsNumber => (
+            "The cell holds a number, and a spreadsheet drops zeros from numbers.",
+            "Format the column as text and type the reference again.",
+        ),
         Reason::BirthDateDiffers => (
             "The date of birth is another one than the date of the birth event.",
             "Correct whichever of the two dates is wrong.",

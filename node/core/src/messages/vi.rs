@@ -171,6 +171,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Dùng một trong các từ của biểu mẫu; xem `danso-admin import --help`.",
         ),
         Reason::NumberInvalid => ("Không đọc được số này hoặc số không hợp lý.", "Ghi số nguyên, không kèm đơn vị đo."),
+        Reason::CellIsNumber => (
+            "Ô này chứa một số, mà bảng tính bỏ các chữ số 0 của số.",
+            "Định dạng cột là văn bản rồi gõ lại mã hoặc số phiếu.",
+        ),
         Reason::BirthDateDiffers => {
             ("Ngày sinh khác với ngày xảy ra của biến động sinh.", "Sửa lại ngày bị sai trong hai ngày này.")
         }

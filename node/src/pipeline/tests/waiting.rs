@@ -34,7 +34,8 @@ fn slip(bed: &Bed, slip_no: &str, kind: &str, person_ref: &str, date: &str) -> R
         own_unit: &code("VN"),
         today: PartialDate::full(2021, 12, 31).expect("day"),
     };
-    parse(&header, &RawRow { line: 2, fields: fields.map(str::to_owned).to_vec() }, &context).expect("a good row")
+    parse(&header, &RawRow { line: 2, fields: fields.map(str::to_owned).to_vec(), ..RawRow::default() }, &context)
+        .expect("a good row")
 }
 
 async fn import(bed: &Bed, rows: Vec<Row>) -> ImportedRows {
