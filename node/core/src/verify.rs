@@ -53,6 +53,17 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
     {
         return Err(Refusal::new(Reason::KeyRevoked, format!("{} counts up to size {bound}", set.log)));
     }
+    verify_again(opened, directory, position)
+}
+
+/// Checks an entry that was verified when it was taken in, and is read back: as [`verify`], but a revocation that came since does not
+/// undo it. Else a revocation could keep those who took the entry in from ever starting again.
+///
+/// # Errors
+/// As [`verify`], without `key_revoked`.
+pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
+    let set = opened.change_set();
+    let author = directory.author(set.log.node(), opened.signers())?;
     check_position(set, position)?;
     match set.log.stream() {
         Stream::Directory => check_directory(set, author, directory)?,

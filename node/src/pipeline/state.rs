@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use danso_core::verify::{Directory, verify};
+use danso_core::verify::{Directory, verify, verify_again};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Envelope;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
@@ -166,7 +166,7 @@ async fn replay_log(tx: &mut Tx, row: &LogRow, directory: &mut Directory) -> Res
         }
         for entry in entries {
             let opened = directory.open(entry.envelope, None)?;
-            let verified = verify(opened, directory, &head.position())?;
+            let verified = verify_again(opened, directory, &head.position())?;
             directory.apply(&verified)?;
             danso_core::ledger::append(&mut head, verified);
         }

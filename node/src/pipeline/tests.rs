@@ -293,6 +293,29 @@ fn what_was_committed_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_revocation_refuses_what_comes_and_does_not_keep_the_node_from_starting() {
+    run(async |bed| {
+        let mut a = bed.child("17065", 1).await;
+        a.log = LogId::new(a.log.node().clone(), Stream::Directory);
+        let mut strange = enrolled("17065", 198_001);
+        strange.0.body = Body::Unknown;
+        let one = a.entry(vec![strange.clone()]);
+        assert_eq!(bed.receive(a.package(0, vec![one], true)).await.size, 1);
+        let revoked =
+            danso_proto::change::NodeRevoked { node: a.log.node().clone(), bounds: vec![], reason: String::new() };
+        bed.handle
+            .write(Stream::Directory, vec![bed::about("VN", Body::NodeRevoked(revoked), 77)])
+            .await
+            .expect("revoked");
+        let bed = bed.restarted().await;
+        let two = a.entry(vec![strange]);
+        let received = bed.receive(a.package(1, vec![two], true)).await;
+        assert_eq!(received.refused.map(|(_, refusal)| refusal.reason), Some(Reason::KeyRevoked));
+        assert_eq!(received.size, 1);
+    });
+}
+
+#[test]
 fn an_own_write_enters_by_the_same_door() {
     run(async |bed| {
         let outside = bed::draft(enrolled("17065", 198_001), 7);

@@ -236,7 +236,7 @@ async fn start(store: &Store, root: &Arc<SoftwareSigner>) -> Handle {
 }
 
 /// A draft for a directory log.
-fn about(unit: &str, body: Body, n: u8) -> Draft {
+pub(super) fn about(unit: &str, body: Body, n: u8) -> Draft {
     let (mut change, _) = enrolled(unit, 198_001);
     change.body = body;
     draft((change, None), n)
