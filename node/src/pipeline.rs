@@ -26,6 +26,7 @@ mod import;
 mod state;
 
 pub use crate::store::InviteRow;
+pub use batch::directory_draft;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use state::{Snapshot, found};
 

@@ -8,8 +8,8 @@ use danso_core::calendar::PartialDate;
 use danso_core::ledger::{Draft, Sealing, seal};
 use danso_core::units::{UnitList, UnitsError};
 use danso_core::verify::Position;
-use danso_proto::change::{Body, Change, Genesis, PolicyPublished};
-use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::change::{Body, Genesis, PolicyPublished};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -17,7 +17,7 @@ use super::{Error, META_ANCHOR, clock, log_key, public_bytes};
 use crate::clock::Clock as _;
 use crate::config::{Address, Config, Layout};
 use crate::keys;
-use crate::pipeline::{self, Handle, Outfit};
+use crate::pipeline::{self, Handle, Outfit, directory_draft};
 use crate::pki::{Ca, TrustDomain};
 use crate::store::Store;
 
@@ -92,7 +92,8 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
         salt_seed: keys::random_bytes(),
         signer: &*key,
     };
-    let (envelope, _) = seal(draft(&what.unit, genesis, clock.now_ms()), &sealing).map_err(pipeline::Error::from)?;
+    let (envelope, _) =
+        seal(directory_draft(what.unit.clone(), genesis, clock.now_ms()), &sealing).map_err(pipeline::Error::from)?;
     pipeline::found(&store, &node, envelope, anchor, clock.now_ms()).await?;
     store.run_tx("init", async |tx| tx.meta_put(META_ANCHOR, &anchor.0).await).await?;
     publish(&store, &key, &clock, anchor, &what.unit, &list).await?;
@@ -120,25 +121,16 @@ async fn publish(
         let mut drafts: Vec<Draft> = list
             .split(limits::UNITS_PER_PART)
             .into_iter()
-            .map(|part| draft(unit, Body::UnitsPublished(part), now_ms))
+            .map(|part| directory_draft(unit.clone(), Body::UnitsPublished(part), now_ms))
             .collect();
-        drafts.push(draft(unit, Body::PolicyPublished(PolicyPublished { min_version: String::new() }), now_ms));
+        drafts.push(directory_draft(
+            unit.clone(),
+            Body::PolicyPublished(PolicyPublished { min_version: String::new() }),
+            now_ms,
+        ));
         pipeline.write(Stream::Directory, drafts).await?;
     }
     Ok(())
-}
-
-fn draft(unit: &UnitCode, body: Body, now_ms: i64) -> Draft {
-    let change = Change {
-        unit: unit.clone(),
-        hamlet: String::new(),
-        event_date: None,
-        reported_on: None,
-        identity_commitment: None,
-        body,
-    };
-    let first_id = ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes());
-    Draft { first_id, changes: vec![change], parts: vec![None] }
 }
 
 /// Reads a unit list: CSV with at least the columns code, name, tier, parent_code.

@@ -441,7 +441,7 @@ impl Trial {
 }
 
 /// A draft of one change of a directory log.
-pub(super) fn directory_draft(unit: UnitCode, body: Body, now_ms: i64) -> Draft {
+pub fn directory_draft(unit: UnitCode, body: Body, now_ms: i64) -> Draft {
     let change =
         Change { unit, hamlet: String::new(), event_date: None, reported_on: None, identity_commitment: None, body };
     let first_id = ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes());
