@@ -50,8 +50,8 @@ impl Snapshot {
         self.logs.values().map(|row| &**row)
     }
 
-    /// Checks a receipt that a peer handed on: a note about one of our logs, cosigned by a node of the directory. The note's root is
-    /// compared by the caller, who can read leaves.
+    /// Checks a receipt that a peer handed on: a note about one of our logs, signed by the log's author and cosigned by the giver, both nodes
+    /// of the directory. The root in it is the author's word; that it is the root of what is here was checked where the log was taken in.
     ///
     /// # Errors
     /// `receipt_invalid`.
