@@ -7,6 +7,7 @@ mod forks;
 mod full_year;
 mod proofs;
 mod proto_lint;
+mod recorded;
 mod refusals_import;
 mod refusals_join;
 mod refusals_wire;
