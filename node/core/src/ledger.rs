@@ -11,6 +11,10 @@ use danso_proto::refusal::Refusal;
 
 use crate::verify::{Position, Verified};
 
+mod trial;
+
+pub use trial::{Judged, Trial, repeated};
+
 /// How far a log has grown: enough to append to it and to state its root.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogHead {

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, LogHead, SealError, Sealing, append, seal};
-use danso_core::verify::{Directory, verify};
+use danso_core::ledger::{Draft, Entry, Judged, LogHead, SealError, Sealing, Trial, repeated, seal};
+use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
 use danso_proto::checkpoint;
-use danso_proto::identity::PartSet;
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
-use danso_proto::merkle::leaf_hash;
+use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -223,54 +222,25 @@ impl<'a> Batch<'a> {
             let detail = format!("{} is stopped here: {code}: {detail}", row.log);
             return Ok(self.answer(&row, Some((package.first, Refusal::new(Reason::LogQuarantined, detail)))));
         }
-        let known = match self.replayed(&row, package).await? {
+        let known = match repeated(row.head.size(), package) {
             Ok(known) => known,
             Err((sequence, refusal)) => return Ok(self.answer(&row, Some((sequence, refusal)))),
         };
-        // Everything on trial first: a checkpoint that contradicts the entries takes them all back.
-        let mut trial = Trial { directory: self.directory.clone(), head: row.head.clone(), entries: Vec::new() };
-        let mut refused = None;
-        for (sequence, sealed) in (package.first..).zip(&package.entries).skip(known) {
-            if let Err(refusal) = trial.take(&package.log, &sealed.envelope, sealed.parts.as_ref()) {
-                refused = Some((sequence, refusal));
-                break;
-            }
-        }
-        let mut kept_note = None;
-        if let (None, Some(note)) = (&refused, &package.checkpoint) {
-            match trial.check_checkpoint(&package.log, note) {
-                Ok(note) => kept_note = note,
-                Err(refusal) => {
-                    let first_new = package.first + known as u64;
-                    return Ok(self.answer(&row, Some((first_new, refusal))));
-                }
-            }
-        }
-        let row = self.keep(row, trial, kept_note);
+        let kept = self.leaves(&row, package.first, known).await?;
+        let trial = Trial::new(self.directory.clone(), row.head.clone());
+        let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
+        let row = self.keep(row, trial, checkpoint);
         Ok(self.answer(&row, refused))
     }
 
-    /// How many of the package's entries are here already; other bytes at a taken position are refused.
-    async fn replayed(&mut self, row: &LogRow, package: &Package) -> Result<Result<usize, (u64, Refusal)>, Error> {
-        let size = row.head.size();
-        if package.first > size {
-            let detail = format!("{}: entry {} came, {size} is next", row.log, package.first);
-            return Ok(Err((size, Refusal::new(Reason::SequenceGap, detail))));
-        }
-        let known = usize::try_from(size - package.first).unwrap_or(usize::MAX).min(package.entries.len());
-        if known == 0 {
-            return Ok(Ok(0));
+    /// Leaf hashes of `count` entries that are here.
+    async fn leaves(&mut self, row: &LogRow, first: u64, count: usize) -> Result<Vec<Hash>, Error> {
+        if count == 0 {
+            return Ok(Vec::new());
         }
         self.flush().await?;
         let pk = self.log(&row.log).map_or(row.pk, |row| row.pk);
-        let leaves = self.tx.leaf_read(pk, package.first..package.first + known as u64).await?;
-        for ((sequence, sealed), kept) in (package.first..).zip(&package.entries).zip(&leaves) {
-            if leaf_hash(&sealed.envelope) != *kept {
-                let detail = format!("{} entry {sequence} is here with other bytes", row.log);
-                return Ok(Err((sequence, Refusal::new(Reason::ReplayDiffers, detail))));
-            }
-        }
-        Ok(Ok(known))
+        Ok(self.tx.leaf_read(pk, first..first + count as u64).await?)
     }
 
     fn keep(&mut self, mut row: LogRow, trial: Trial, note: Option<String>) -> LogRow {
@@ -302,7 +272,7 @@ impl<'a> Batch<'a> {
             return Err(Refusal::new(Reason::ReadOnly, format!("{log} is stopped: {code}: {detail}")).into());
         }
         let own_unit = self.own_unit()?;
-        let mut trial = Trial { directory: self.directory.clone(), head: row.head.clone(), entries: Vec::new() };
+        let mut trial = Trial::new(self.directory.clone(), row.head.clone());
         for draft in drafts {
             // Units are published in the list that they make; everything else is in the list in force.
             let version = match draft.changes.first().map(|change| &change.body) {
@@ -389,54 +359,6 @@ impl<'a> Batch<'a> {
         self.write(&Stream::Directory, vec![draft]).await?;
         self.tx.invite_use(&enrolment.secret_hash, &node, &enrolment.log_public_key).await?;
         Ok(node)
-    }
-}
-
-/// Entries on trial at the end of a log.
-struct Trial {
-    directory: Arc<Directory>,
-    head: LogHead,
-    entries: Vec<Entry>,
-}
-
-impl Trial {
-    fn take(&mut self, log: &LogId, envelope: &bytes::Bytes, parts: Option<&PartSet>) -> Result<(), Refusal> {
-        let opened = self.directory.open(envelope.clone(), parts.cloned())?;
-        if opened.change_set().log != *log {
-            let detail = format!("an entry of {} in a package of {log}", opened.change_set().log);
-            return Err(Refusal::new(Reason::Malformed, detail));
-        }
-        let verified = verify(opened, &self.directory, &self.head.position())?;
-        if *log.stream() == Stream::Directory {
-            // On a copy: an entry that is refused half way must not leave the half behind.
-            let mut directory = self.directory.clone();
-            Arc::make_mut(&mut directory).apply(&verified)?;
-            self.directory = directory;
-        }
-        self.entries.push(append(&mut self.head, verified));
-        Ok(())
-    }
-
-    /// The author's checkpoint, if it is for where the log stands now.
-    fn check_checkpoint(&self, log: &LogId, note: &str) -> Result<Option<String>, Refusal> {
-        let author = self.directory.node(log.node());
-        let author =
-            author.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, format!("{} is not enrolled", log.node())))?;
-        let checkpoint = checkpoint::parse(note)?.verify(author.id(), author.key())?;
-        if checkpoint.log != *log {
-            return Err(Refusal::new(
-                Reason::CheckpointInvalid,
-                format!("a checkpoint of {} for {log}", checkpoint.log),
-            ));
-        }
-        if checkpoint.size != self.head.size() {
-            return Ok(None);
-        }
-        if checkpoint.root != self.head.root() {
-            let detail = format!("{log}: the author signed another root for size {}", checkpoint.size);
-            return Err(Refusal::new(Reason::RootDiffers, detail));
-        }
-        Ok(Some(note.to_owned()))
     }
 }
 
