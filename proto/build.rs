@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "danso/exchange/v1/change.proto",
     "danso/exchange/v1/envelope.proto",
     "danso/exchange/v1/exchange.proto",
     "danso/query/v1/query.proto",
     "danso/admin/v1/admin.proto",
     "danso/exchange/v1/proof.proto",
+    "danso/exchange/v1/evidence.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

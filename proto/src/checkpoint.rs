@@ -196,6 +196,19 @@ impl SignedNote {
         Ok(self.checkpoint.clone())
     }
 
+    /// The note with the line of `name` by `key` as its only one; `None` when it has none. Not verified.
+    pub fn bare(&self, name: &NodeId, key: &PublicKey) -> Option<Self> {
+        let key_id = key_id(name.as_str(), NOTE_ED25519, key);
+        let own = self.lines.iter().find(|line| line.name == name.as_str() && line.key_id == key_id)?;
+        let text = format!("{}\n{}", self.body(), line(&own.name, own.key_id, &own.blob));
+        Some(Self { text, lines: vec![own.clone()], ..self.clone() })
+    }
+
+    /// Whether there is one line under the note and no more.
+    pub fn is_bare(&self) -> bool {
+        self.lines.len() == 1
+    }
+
     /// Names under the note that look like receipts; not verified. Names that are no node ids are left out.
     pub fn givers(&self) -> Vec<NodeId> {
         let receipts = self.lines.iter().filter(|line| line.blob.len() == COSIGNATURE_LEN);

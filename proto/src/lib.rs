@@ -1,11 +1,12 @@
 //! Danso's outward promise: what nodes sign, send and answer, and how anybody can check it.
 //!
 //! Layers, each importing only those before it: `ids`, `limits`, `refusal`, `wire`; `change`, `identity`, `merkle`; `envelope`;
-//! `checkpoint`, `package`; `proof`. No I/O, no clock, no randomness: what needs them gets them as parameters.
+//! `checkpoint`, `package`; `proof`; `evidence`. No I/O, no clock, no randomness: what needs them gets them as parameters.
 
 pub mod change;
 pub mod checkpoint;
 pub mod envelope;
+pub mod evidence;
 pub mod identity;
 pub mod ids;
 pub mod limits;

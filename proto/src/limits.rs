@@ -35,6 +35,8 @@ pub const PROOF_HASHES_MAX: usize = 65;
 pub const PROOF_CHAIN_MAX: usize = 16;
 /// Bytes of a proof file: the largest chain and its entry.
 pub const PROOF_BYTES_MAX: usize = (PROOF_CHAIN_MAX + 1) * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX + 3 * 1024);
+/// Bytes of an evidence file: the largest chain, and two entries with what stands around them.
+pub const EVIDENCE_BYTES_MAX: usize = PROOF_BYTES_MAX + 2 * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX) + 4 * 1024;
 /// Heads in one frame.
 pub const HEADS_PER_FRAME: usize = 1_000;
 /// Heads in one hello: logs of every commune in the country, with a wide margin.

@@ -75,7 +75,7 @@ impl ProofFile {
 }
 
 impl ProvenEntry {
-    fn to_pb(&self) -> pb::ProvenEntry {
+    pub(crate) fn to_pb(&self) -> pb::ProvenEntry {
         pb::ProvenEntry {
             envelope: self.envelope.clone(),
             sequence: self.sequence,
@@ -84,7 +84,7 @@ impl ProvenEntry {
         }
     }
 
-    fn from_pb(entry: pb::ProvenEntry) -> Result<Self, Refusal> {
+    pub(crate) fn from_pb(entry: pb::ProvenEntry) -> Result<Self, Refusal> {
         if entry.inclusion.len() > limits::PROOF_HASHES_MAX {
             return Err(Refusal::new(Reason::TooLarge, format!("inclusion proof of {} hashes", entry.inclusion.len())));
         }
@@ -123,7 +123,7 @@ pub struct Proven {
 
 /// What the chain has established so far.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     by_print: BTreeMap<Fingerprint, PublicKey>,
     /// The keys of each node, oldest first.
     keys: BTreeMap<NodeId, Vec<PublicKey>>,
@@ -143,7 +143,7 @@ impl Known {
         self.keys.entry(node.clone()).or_default().push(key);
     }
 
-    fn keys_of(&self, node: &NodeId) -> &[PublicKey] {
+    pub(crate) fn keys_of(&self, node: &NodeId) -> &[PublicKey] {
         self.keys.get(node).map_or(&[], |keys| keys)
     }
 
@@ -174,7 +174,7 @@ impl Known {
     }
 
     /// From the central node to `node`. Every enroller was known before whom it enrolled, so that this ends.
-    fn chain_to(&self, node: &NodeId) -> Vec<NodeId> {
+    pub(crate) fn chain_to(&self, node: &NodeId) -> Vec<NodeId> {
         let mut chain = vec![node.clone()];
         while let Some(Some(above)) = chain.last().and_then(|last| self.enroller.get(last)) {
             chain.push(above.clone());
@@ -187,23 +187,7 @@ impl Known {
 /// Checks a proof file against the anchor.
 pub fn check(bytes: &[u8], anchor: &Fingerprint) -> Result<Proven, Refusal> {
     let file = ProofFile::decode(bytes)?;
-    let mut known = Known::default();
-    let [first, rest @ ..] = &file.chain[..] else {
-        return Err(malformed("a proof file without chain"));
-    };
-    let genesis = envelope::open_genesis(Envelope::decode(first.envelope.clone())?, *anchor)?;
-    // An entry that brings a key is learnt before its checkpoint is checked: the checkpoint may be signed with that key. What it
-    // says about keys counts by its envelope's signature; nothing is said to hold before everything is checked.
-    known.learn(genesis.change_set())?;
-    place(&known, first, &genesis)?;
-    for entry in rest {
-        let opened = open(&known, entry)?;
-        if *opened.change_set().log.stream() != Stream::Directory {
-            return Err(malformed("an entry of the chain is not in a directory"));
-        }
-        known.learn(opened.change_set())?;
-        place(&known, entry, &opened)?;
-    }
+    let mut known = establish(&file.chain, anchor)?;
     let opened = open(&known, &file.entry)?;
     known.learn(opened.change_set())?;
     let note = place(&known, &file.entry, &opened)?;
@@ -224,6 +208,28 @@ pub fn check(bytes: &[u8], anchor: &Fingerprint) -> Result<Proven, Refusal> {
         chain,
         change_set,
     })
+}
+
+/// What the entries of a chain establish, from the genesis on.
+pub(crate) fn establish(chain: &[ProvenEntry], anchor: &Fingerprint) -> Result<Known, Refusal> {
+    let mut known = Known::default();
+    let [first, rest @ ..] = chain else {
+        return Err(malformed("a file without chain"));
+    };
+    let genesis = envelope::open_genesis(Envelope::decode(first.envelope.clone())?, *anchor)?;
+    // An entry that brings a key is learnt before its checkpoint is checked: the checkpoint may be signed with that key. What it
+    // says about keys counts by its envelope's signature; nothing is said to hold before everything is checked.
+    known.learn(genesis.change_set())?;
+    place(&known, first, &genesis)?;
+    for entry in rest {
+        let opened = open(&known, entry)?;
+        if *opened.change_set().log.stream() != Stream::Directory {
+            return Err(malformed("an entry of the chain is not in a directory"));
+        }
+        known.learn(opened.change_set())?;
+        place(&known, entry, &opened)?;
+    }
+    Ok(known)
 }
 
 /// Opens an entry with what is known, and checks that its author signed it.

@@ -83,6 +83,12 @@ reasons! {
     RootDiffers = "root_differs", Conflict;
     /// The log is stopped until an operator decides.
     LogQuarantined = "log_quarantined", Conflict;
+    /// Both statements of an evidence file can be true.
+    NoContradiction = "no_contradiction", Invalid;
+    /// There is nothing to decide about this log: it is not stopped because of two histories.
+    NotQuarantined = "not_quarantined", Conflict;
+    /// Another node decides about this log: the one that enrolled its author, or one above that.
+    DecidedElsewhere = "decided_elsewhere", Denied;
     /// A checkpoint is not for this log, or its signature is wrong.
     CheckpointInvalid = "checkpoint_invalid", Invalid;
     /// A receipt is not signed by the giver it names.

@@ -115,6 +115,11 @@ records! {
         receipts: Vec<Receipt>, unchecked: Vec<String>, chain: Vec<String>,
     }
     Receipt { giver: String, time_s: u64, }
+    EvidenceFileFile { evidence: Vec<EvidenceCase>, }
+    EvidenceCase {
+        name: String, expect: String, file: B64, anchor: Hex, log: String, kind: String, ours_size: u64, theirs_size: u64,
+        differ: u64, agree: Option<u64>, digest: Hex, chain: Vec<String>,
+    }
 }
 
 pub fn path(file: &str) -> PathBuf {

@@ -8,4 +8,5 @@ mod read;
 mod sets;
 mod world;
 mod write;
+mod write_evidence;
 mod write_transport;

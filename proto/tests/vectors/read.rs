@@ -10,7 +10,7 @@ use danso_proto::identity::{self, IdentityPart, PartSet};
 use danso_proto::ids::Fingerprint;
 use danso_proto::merkle::{self, Hash};
 use danso_proto::refusal::{Reason, Refusal};
-use danso_proto::{package, proof};
+use danso_proto::{evidence, package, proof};
 use sha2::{Digest as _, Sha256};
 
 use crate::format::*;
@@ -226,6 +226,24 @@ fn proofs() {
         assert_eq!(receipts.collect::<Vec<_>>(), case.receipts);
         assert_eq!(proven.unchecked.iter().map(ToString::to_string).collect::<Vec<_>>(), case.unchecked);
         assert_eq!(proven.chain.iter().map(ToString::to_string).collect::<Vec<_>>(), case.chain);
+    }
+}
+
+#[test]
+fn evidence_files() {
+    let file: EvidenceFileFile = load("evidence.json");
+    for case in &file.evidence {
+        let checked = evidence::check(&case.file.0, &Fingerprint(case.anchor.array()));
+        let Some(proven) = outcome(&case.name, &case.expect, checked) else { continue };
+        let found = &proven.contradicted;
+        assert_eq!((found.log.to_string(), found.kind.as_str().to_owned()), (case.log.clone(), case.kind.clone()));
+        assert_eq!((found.ours.size, found.theirs.size), (case.ours_size, case.theirs_size), "{}", case.name);
+        assert_eq!((found.differ, found.agree), (case.differ, case.agree), "{}", case.name);
+        assert_eq!(proven.digest.to_vec(), case.digest.0, "{}", case.name);
+        assert_eq!(proven.chain.iter().map(ToString::to_string).collect::<Vec<_>>(), case.chain);
+        // The digest is that of the last field of the file, whose length and tag stand before it.
+        let kept = evidence::EvidenceFile::decode(&case.file.0).expect("it was checked").contradiction.encode();
+        assert!(case.file.0.ends_with(&kept) && sha256(&[&kept]) == case.digest.0, "{}", case.name);
     }
 }
 

@@ -60,9 +60,21 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::RootDiffers => (
             "The log has two histories.",
-            "The log is stopped and the evidence kept; call the operators of both nodes.",
+            "The log is stopped and the evidence kept: see `danso-admin quarantine list`, and call the operators of both nodes.",
         ),
-        Reason::LogQuarantined => ("This log is stopped until an operator decides.", "Call the operator of this node."),
+        Reason::NoContradiction => (
+            "Both statements can be true: this proves nothing.",
+            "Do not accuse anybody with this file; export the evidence again from the node that saw it.",
+        ),
+        Reason::NotQuarantined => (
+            "There is nothing to decide about this log.",
+            "See `danso-admin quarantine list` for the logs that are stopped, and why.",
+        ),
+        Reason::DecidedElsewhere => (
+            "Another node decides about this log.",
+            "Send the evidence file (`danso-admin evidence export`) to the operator of the node that is named.",
+        ),
+        Reason::LogQuarantined => ("This log is stopped until an operator decides.", "Call the operator of this node: `danso-admin quarantine list` shows why, and who decides."),
         Reason::CheckpointInvalid => (
             "The checkpoint is not for this log, or its signature is wrong.",
             "Fetch the checkpoint again from the node that wrote the log.",

@@ -54,10 +54,22 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::RootDiffers => (
             "Sổ ghi có hai lịch sử khác nhau.",
-            "Sổ ghi đã bị dừng và chứng cứ được giữ lại; liên hệ người vận hành của cả hai nút.",
+            "Sổ ghi đã bị dừng và chứng cứ được giữ lại: xem `danso-admin quarantine list`, và liên hệ người vận hành của cả hai nút.",
+        ),
+        Reason::NoContradiction => (
+            "Hai lời khai có thể cùng đúng: tệp này không chứng minh điều gì.",
+            "Không dùng tệp này để quy trách nhiệm; xuất lại chứng cứ từ nút đã phát hiện.",
+        ),
+        Reason::NotQuarantined => (
+            "Không có gì phải quyết định về sổ ghi này.",
+            "Xem `danso-admin quarantine list` để biết những sổ bị dừng và lý do.",
+        ),
+        Reason::DecidedElsewhere => (
+            "Sổ ghi này do một nút khác quyết định.",
+            "Gửi tệp chứng cứ (`danso-admin evidence export`) cho người vận hành của nút được nêu tên.",
         ),
         Reason::LogQuarantined => {
-            ("Sổ ghi này bị dừng cho đến khi người vận hành quyết định.", "Liên hệ người vận hành nút này.")
+            ("Sổ ghi này bị dừng cho đến khi người vận hành quyết định.", "Liên hệ người vận hành nút này: `danso-admin quarantine list` cho biết lý do và ai quyết định.")
         }
         Reason::CheckpointInvalid => {
             ("Điểm chốt không phải của sổ ghi này hoặc chữ ký sai.", "Lấy lại điểm chốt từ nút đã ghi sổ.")
