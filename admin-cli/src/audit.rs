@@ -104,7 +104,7 @@ impl LogAudit {
 
     fn check_note(&self, note: &SignedNote, directory: &Directory) -> Result<(), Refusal> {
         let Some(author) = directory.node(self.log.node()) else { return Ok(()) };
-        let stated = note.verify(self.log.node(), author.key())?;
+        let stated = author.keys().verify_checkpoint(self.log.node(), note)?;
         if stated.log != self.log {
             return Err(Refusal::new(Reason::CheckpointInvalid, format!("it is for {}", stated.log)));
         }

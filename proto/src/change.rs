@@ -206,7 +206,8 @@ impl Body {
             | Self::NodeRevoked(_)
             | Self::UnitsPublished(_)
             | Self::UnitsReorganised(_)
-            | Self::PolicyPublished(_) => *stream == Stream::Directory,
+            | Self::PolicyPublished(_)
+            | Self::ForkDecided(_) => *stream == Stream::Directory,
             Self::FindingOpened(_) | Self::FindingClosed(_) | Self::TransferOffered(_) | Self::ReceiptForwarded(_) => {
                 matches!(stream, Stream::Mail(_))
             }

@@ -6,13 +6,15 @@
 
 use danso_proto::change::{Body, Change, ChangeSet};
 use danso_proto::envelope::Opened;
-use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
 mod directory;
+mod keys;
 
 pub use directory::{Directory, Node};
+pub use keys::{Era, KeyHistory};
 
 /// Where the next entry of a log belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,7 +49,10 @@ impl Verified {
 /// `units_version_unknown`, `unit_unknown`, `out_of_scope`, `wrong_stream`.
 pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
-    let author = directory.author(set.log.node(), opened.signers())?;
+    let author = directory.author(set.log.node())?;
+    if !opened.signers().contains(&author.keys().at(&set.log, set.sequence).fingerprint()) {
+        return Err(not_signed(set, author));
+    }
     if let Some(bound) = author.valid_size(&set.log)
         && set.sequence >= bound
     {
@@ -56,21 +61,30 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
     verify_again(opened, directory, position)
 }
 
-/// Checks an entry that was verified when it was taken in, and is read back: as [`verify`], but a revocation that came since does not
-/// undo it. Else a revocation could keep those who took the entry in from ever starting again.
+/// Checks an entry that was verified when it was taken in, and is read back: as [`verify`], but neither a revocation nor a change of keys
+/// that came since undoes it. Else these could keep those who took the entry in from ever starting again.
 ///
 /// # Errors
 /// As [`verify`], without `key_revoked`.
 pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
-    let author = directory.author(set.log.node(), opened.signers())?;
+    let author = directory.author(set.log.node())?;
+    if !opened.signers().iter().any(|signer| author.keys().has(signer)) {
+        return Err(not_signed(set, author));
+    }
     check_position(set, position)?;
     match set.log.stream() {
-        Stream::Directory => check_directory(set, author, directory)?,
+        Stream::Directory => check_directory(set, opened.signers(), author, directory)?,
         Stream::Mail(to) => check_mail(&set.log, author.id(), to, directory)?,
         Stream::Records => check_scope(set, author, directory)?,
     }
     Ok(Verified { opened })
+}
+
+fn not_signed(set: &ChangeSet, author: &Node) -> Refusal {
+    let detail =
+        format!("entry {} of {} is not signed by the key that {} had there", set.sequence, set.log, author.id());
+    Refusal::new(Reason::KeyNotEnrolled, detail)
 }
 
 fn check_position(set: &ChangeSet, position: &Position) -> Result<(), Refusal> {
@@ -110,13 +124,18 @@ fn check_scope(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<
 }
 
 fn check_mail(log: &LogId, author: &NodeId, to: &NodeId, directory: &Directory) -> Result<(), Refusal> {
-    if directory.lineage(to).any(|above| above == author) && to != author {
+    if directory.is_above(author, to) {
         return Ok(());
     }
     Err(Refusal::new(Reason::OutOfScope, format!("{log}: mail goes down")))
 }
 
-fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+fn check_directory(
+    set: &ChangeSet,
+    signers: &[Fingerprint],
+    author: &Node,
+    directory: &Directory,
+) -> Result<(), Refusal> {
     let denied =
         |why: &str| Err(Refusal::new(Reason::OutOfScope, format!("{} entry {}: {why}", set.log, set.sequence)));
     for change in &set.changes {
@@ -134,13 +153,24 @@ fn check_directory(set: &ChangeSet, author: &Node, directory: &Directory) -> Res
                     return denied("the node id does not fit its unit and key");
                 }
             }
-            Body::NodeRevoked(revoked)
-                if !directory.lineage(&revoked.node).skip(1).any(|above| above == author.id()) =>
-            {
+            Body::NodeRevoked(revoked) if !directory.is_above(author.id(), &revoked.node) => {
                 return denied("only a node above revokes");
             }
-            Body::NodeRekeyed(rekeyed) if rekeyed.node != *author.id() => {
-                return denied("a node changes its own key only");
+            Body::NodeRekeyed(rekeyed) if rekeyed.node == *author.id() => {
+                let own = rekeyed.from.iter().find(|(log, _)| *log == set.log);
+                if own.is_none_or(|(_, size)| *size != set.sequence + 1) {
+                    return denied("a new key counts from the entry after the one that announces it");
+                }
+                // Its envelope is signed by both keys: `envelope::open` lets a key that nobody enrolled pass only so.
+                if !signers.contains(&Fingerprint::of_key(&rekeyed.log_public_key)) {
+                    return denied("the new key did not sign its announcement");
+                }
+            }
+            Body::NodeRekeyed(rekeyed) if !directory.is_above(author.id(), &rekeyed.node) => {
+                return denied("a key is changed by its node, or vouched for by a node above");
+            }
+            Body::ForkDecided(decided) if !directory.is_above(author.id(), decided.log.node()) => {
+                return denied("only a node above decides about a log with two histories");
             }
             _ => {}
         }
@@ -159,10 +189,13 @@ fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &
     if !list.is_within(&child.unit, author.unit()) || child.unit == *author.unit() {
         return Err(Refusal::new(Reason::OutOfScope, format!("{} enrols a node for {}", author.id(), child.unit)));
     }
-    match directory.node(&child.node) {
-        Some(known) if known.parent() != Some(author.id()) => {
-            Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node)))
+    match directory.node(&child.node).map(Node::parent) {
+        Some(Some(parent)) if parent == author.id() => Ok(()),
+        // A node above the parent may take the child over; seen from there, the parent's own enrolment is the older one.
+        Some(Some(parent)) if directory.is_above(author.id(), parent) || directory.is_above(parent, author.id()) => {
+            Ok(())
         }
-        _ => Ok(()),
+        Some(_) => Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node))),
+        None => Ok(()),
     }
 }

@@ -404,7 +404,7 @@ impl Running {
         let snapshot = self.context.pipeline.snapshot();
         let Some(author) = snapshot.directory().node(log.node()) else { return false };
         let note = head.checkpoint.as_deref().and_then(|note| checkpoint::parse(note).ok());
-        let signed = note.and_then(|note| note.verify(author.id(), author.key()).ok());
+        let signed = note.and_then(|note| author.keys().verify_checkpoint(author.id(), &note).ok());
         signed.is_some_and(|signed| signed.log == *log && signed.size == head.size && signed.root == head.root)
     }
 

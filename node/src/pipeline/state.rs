@@ -60,11 +60,11 @@ impl Snapshot {
         let author = self.directory.node(log.node()).ok_or_else(|| invalid("the author is not enrolled"))?;
         let witness = self.directory.node(giver).ok_or_else(|| invalid("the giver is not enrolled"))?;
         let signed = checkpoint::parse(note)?;
-        let checkpoint = signed.verify(author.id(), author.key())?;
+        let checkpoint = author.keys().verify_checkpoint(author.id(), &signed)?;
         if checkpoint.log != *log {
             return Err(invalid("it is about another log"));
         }
-        let time_s = checkpoint::verify_cosignature(&signed, giver, witness.key())?;
+        let time_s = witness.keys().verify_cosignature(giver, &signed)?;
         Ok(ReceiptRow { log: log.clone(), giver: giver.clone(), size: checkpoint.size, time_s, note: note.to_owned() })
     }
 }

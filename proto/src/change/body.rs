@@ -138,6 +138,7 @@ pub enum Body {
     UnitsPublished(UnitsPublished),
     UnitsReorganised(UnitsReorganised),
     PolicyPublished(PolicyPublished),
+    ForkDecided(ForkDecided),
     FindingOpened(FindingOpened),
     FindingClosed(FindingClosed),
     TransferOffered(TransferOffered),
@@ -203,6 +204,7 @@ bodies! {
     PersonUpdated = "person_updated", Retraction = "retraction", PeriodClosed = "period_closed",
     Genesis = "genesis", NodeEnrolled = "node_enrolled", NodeRekeyed = "node_rekeyed", NodeRevoked = "node_revoked",
     UnitsPublished = "units_published", UnitsReorganised = "units_reorganised", PolicyPublished = "policy_published",
+    ForkDecided = "fork_decided",
     FindingOpened = "finding_opened", FindingClosed = "finding_closed", TransferOffered = "transfer_offered",
     ReceiptForwarded = "receipt_forwarded",
 }

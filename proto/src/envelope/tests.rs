@@ -92,7 +92,10 @@ fn a_second_key_passes_only_when_the_first_hands_over_to_it() {
     let node = closed().log.node().clone();
     let rekeyed = |key: &SoftwareSigner| {
         let log_public_key = *key.public_key().as_bytes();
-        set(Stream::Directory, vec![change(Body::NodeRekeyed(NodeRekeyed { node: node.clone(), log_public_key }))])
+        set(
+            Stream::Directory,
+            vec![change(Body::NodeRekeyed(NodeRekeyed { node: node.clone(), log_public_key, from: vec![] }))],
+        )
     };
     let (old, next, stranger) = (signer(1), signer(2), signer(9));
     let good = seal(&rekeyed(&next), &[&old, &next]);

@@ -200,7 +200,8 @@ fn a_node_that_changed_its_key_proves_with_the_new_one() {
     let (mut file, anchor, [central, province, commune]) = case();
     let mut author = Author::new("17065", 3);
     let next = SoftwareSigner::from_secret(&[33; 32]);
-    let rekeyed = NodeRekeyed { node: author.node.clone(), log_public_key: *next.public_key().as_bytes() };
+    let rekeyed =
+        NodeRekeyed { node: author.node.clone(), log_public_key: *next.public_key().as_bytes(), from: vec![] };
     let old = SoftwareSigner::from_secret(&[3; 32]);
     author.write(&DIRECTORY, Body::NodeRekeyed(rekeyed), &[&old, &next]);
     file.chain.push(author.prove_with(&DIRECTORY, 0, &next));

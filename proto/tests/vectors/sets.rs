@@ -78,7 +78,7 @@ pub fn bodies() -> Vec<Body> {
         Body::PeriodClosed(PeriodClosed { month: 202501 }),
         central().genesis(),
         province().enrolled(),
-        Body::NodeRekeyed(NodeRekeyed { node: commune().id, log_public_key: next.public() }),
+        Body::NodeRekeyed(NodeRekeyed { node: commune().id, log_public_key: next.public(), from: vec![] }),
         Body::NodeRevoked(NodeRevoked {
             node: commune().id,
             bounds: vec![(commune().log(Stream::Records), 7), (commune().log(Stream::Directory), 1)],
@@ -102,6 +102,13 @@ pub fn bodies() -> Vec<Body> {
             successions: vec![whole("17065", "17035")],
         }),
         Body::PolicyPublished(PolicyPublished { min_version: "0.1.0".into() }),
+        Body::ForkDecided(ForkDecided {
+            log: commune().log(Stream::Records),
+            size: 9,
+            root: [0xf0; 32],
+            evidence: Some([0xe5; 32]),
+            reason: "bản ở huyện là đúng".into(),
+        }),
         Body::FindingOpened(FindingOpened { change: id(9), reason: "person_unknown".into() }),
         Body::FindingClosed(FindingClosed { change: id(9), note: "đã bổ sung".into() }),
         Body::TransferOffered(TransferOffered { person: id(6), to_unit: "17035".parse().expect("code") }),
@@ -133,6 +140,16 @@ pub fn cases() -> Vec<Case> {
     cases.push((
         "first entry of a log".into(),
         set(log_for(&closed(1)), 0, vec![change(&unit, closed(1))]).encode(),
+        None,
+    ));
+    let rekeyed = NodeRekeyed {
+        node: commune().id,
+        log_public_key: Node::new("17065", 5).public(),
+        from: vec![(commune().log(Stream::Directory), 4), (commune().log(Stream::Records), 7)],
+    };
+    cases.push((
+        "a key with the sizes from which it signs".into(),
+        set(commune().log(Stream::Directory), 3, vec![change(&unit, Body::NodeRekeyed(rekeyed))]).encode(),
         None,
     ));
     cases.push(("some changes with identity".into(), set_with_parts(3).0.encode(), None));

@@ -109,7 +109,7 @@ impl Trial {
         let author = self.directory.node(log.node());
         let author =
             author.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, format!("{} is not enrolled", log.node())))?;
-        let checkpoint = checkpoint::parse(note)?.verify(author.id(), author.key())?;
+        let checkpoint = author.keys().verify_checkpoint(author.id(), &checkpoint::parse(note)?)?;
         if checkpoint.log != *log {
             return Err(Refusal::new(
                 Reason::CheckpointInvalid,

@@ -423,7 +423,8 @@ impl World {
                             Stream::Records => is_below(author, node),
                             Stream::Mail(to) => {
                                 let to = (0..TREE.len()).find(|node| id(*node) == *to).unwrap();
-                                is_below(node, author) && (node == to || is_below(to, node))
+                                let on_the_way = is_below(node, author) && (node == to || is_below(to, node));
+                                on_the_way || (author != 0 && node == TREE[author])
                             }
                         };
                     let there = self.nodes[node].logs.get(log).map_or(&[][..], |stored| &stored.leaves[..]);

@@ -1,15 +1,19 @@
-//! The directory: which nodes there are, for which unit, below whom, with which key; and the unit lists.
+//! The directory: which nodes there are, for which unit, below whom, with which keys; and the unit lists.
+//!
+//! It comes to the same whatever the order in which the directory logs arrive, as far as that order can differ: a key counts from log
+//! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_proto::change::{Body, ForwardingPolicy, UnitsPublished};
+use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, UnitsPublished};
 use danso_proto::envelope::{self, Envelope, Keys, Opened, PublicKey};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::Verified;
+use super::keys::{Era, KeyHistory};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
 /// An enrolled node.
@@ -18,7 +22,7 @@ pub struct Node {
     id: NodeId,
     unit: UnitCode,
     parent: Option<NodeId>,
-    key: PublicKey,
+    keys: KeyHistory,
     policy: ForwardingPolicy,
     /// What still counts once the node was revoked: a log that is not named counts not at all.
     bounds: Option<BTreeMap<LogId, u64>>,
@@ -35,14 +39,19 @@ impl Node {
         &self.unit
     }
 
-    /// Who enrolled it; `None` for the root of the federation.
+    /// Who enrolled it, of several the one nearest the root; `None` for the root of the federation.
     pub fn parent(&self) -> Option<&NodeId> {
         self.parent.as_ref()
     }
 
-    /// Its log key.
+    /// The log key that it signs with now.
     pub fn key(&self) -> &PublicKey {
-        &self.key
+        self.keys.current()
+    }
+
+    /// Its log keys, and where each of them counts.
+    pub fn keys(&self) -> &KeyHistory {
+        &self.keys
     }
 
     /// What its link carries.
@@ -59,6 +68,18 @@ impl Node {
     pub fn valid_size(&self, log: &LogId) -> Option<u64> {
         self.bounds.as_ref().map(|bounds| bounds.get(log).copied().unwrap_or(0))
     }
+
+    /// Several revocations bound a log by the narrowest of them, in whatever order they come.
+    fn revoke(&mut self, bounds: &[(LogId, u64)]) {
+        let mut new: BTreeMap<LogId, u64> = bounds.iter().cloned().collect();
+        if let Some(old) = &self.bounds {
+            new.retain(|log, size| {
+                *size = (*size).min(old.get(log).copied().unwrap_or(0));
+                *size > 0
+            });
+        }
+        self.bounds = Some(new);
+    }
 }
 
 /// All that the verified directory logs say. Cloning is cheap enough for one clone a batch that has directory entries.
@@ -71,6 +92,8 @@ pub struct Directory {
     keys: Arc<HashMap<Fingerprint, (NodeId, PublicKey)>>,
     assembler: UnitListAssembler,
     units: Arc<UnitLists>,
+    /// What operators decided about logs with two histories, with who wrote it.
+    forks: Arc<Vec<(NodeId, ForkDecided)>>,
 }
 
 impl Directory {
@@ -98,13 +121,14 @@ impl Directory {
             keys: Arc::default(),
             assembler: UnitListAssembler::default(),
             units: Arc::default(),
+            forks: Arc::default(),
         };
         let key = PublicKey::new(genesis.log_public_key)?;
         directory.enrol(Node {
             id: genesis.node.clone(),
             unit: genesis.unit.clone(),
             parent: None,
-            key,
+            keys: KeyHistory::new(key),
             policy: ForwardingPolicy::Full,
             bounds: None,
         });
@@ -153,6 +177,16 @@ impl Directory {
             .map(Node::id)
     }
 
+    /// What operators decided about `log` when two histories of it were shown, with the node that wrote it; the latest of a node last.
+    pub fn fork_decisions<'a>(&'a self, log: &'a LogId) -> impl Iterator<Item = (&'a NodeId, &'a ForkDecided)> {
+        self.forks.iter().filter(move |(_, decided)| decided.log == *log).map(|(by, decided)| (by, decided))
+    }
+
+    /// Whether `above` is above `node`: its parent, or above that.
+    pub fn is_above(&self, above: &NodeId, node: &NodeId) -> bool {
+        self.lineage(node).skip(1).any(|up| up == above)
+    }
+
     /// Opens an envelope with the keys of this directory.
     ///
     /// # Errors
@@ -161,15 +195,13 @@ impl Directory {
         envelope::open(Envelope::decode(envelope)?, parts, self)
     }
 
-    /// The author of an entry, if one of the keys that signed it is its own.
-    pub(super) fn author(&self, id: &NodeId, signers: &[Fingerprint]) -> Result<&Node, Refusal> {
-        let Some(node) = self.nodes.get(id) else {
-            return Err(Refusal::new(Reason::KeyNotEnrolled, format!("{id} is not enrolled")));
-        };
-        if !signers.contains(&node.key.fingerprint()) {
-            return Err(Refusal::new(Reason::KeyNotEnrolled, format!("the entry is not signed by the key of {id}")));
-        }
-        Ok(node)
+    /// A node that writes.
+    ///
+    /// # Errors
+    /// `key_not_enrolled`.
+    pub(super) fn author(&self, id: &NodeId) -> Result<&Node, Refusal> {
+        let unknown = || Refusal::new(Reason::KeyNotEnrolled, format!("{id} is not enrolled"));
+        self.nodes.get(id).ok_or_else(unknown)
     }
 
     /// Takes in what a verified entry of a directory log says. Other streams change nothing.
@@ -183,23 +215,23 @@ impl Directory {
         }
         for change in &set.changes {
             match &change.body {
-                Body::NodeEnrolled(child) => {
-                    let key = PublicKey::new(child.log_public_key)?;
-                    if !self.nodes.contains_key(&child.node) {
-                        self.enrol(Node {
-                            id: child.node.clone(),
-                            unit: child.unit.clone(),
-                            parent: Some(set.log.node().clone()),
-                            key,
-                            policy: child.policy,
-                            bounds: None,
-                        });
+                Body::NodeEnrolled(child) => self.enrolled(child, set.log.node())?,
+                Body::NodeRekeyed(rekeyed) => {
+                    let era = Era::new(PublicKey::new(rekeyed.log_public_key)?, &rekeyed.from);
+                    let vouched = rekeyed.node != *set.log.node();
+                    if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&rekeyed.node) {
+                        let key = *era.key();
+                        node.keys.add(era, &LogId::new(rekeyed.node.clone(), Stream::Directory), vouched);
+                        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
                     }
                 }
                 Body::NodeRevoked(revoked) => {
                     if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&revoked.node) {
-                        node.bounds = Some(revoked.bounds.iter().cloned().collect());
+                        node.revoke(&revoked.bounds);
                     }
+                }
+                Body::ForkDecided(decided) => {
+                    Arc::make_mut(&mut self.forks).push((set.log.node().clone(), decided.clone()));
                 }
                 Body::UnitsPublished(part) => self.publish(part)?,
                 _ => {}
@@ -208,8 +240,31 @@ impl Directory {
         Ok(())
     }
 
+    fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId) -> Result<(), Refusal> {
+        let key = PublicKey::new(child.log_public_key)?;
+        match self.nodes.get(&child.node) {
+            None => self.enrol(Node {
+                id: child.node.clone(),
+                unit: child.unit.clone(),
+                parent: Some(by.clone()),
+                keys: KeyHistory::new(key),
+                policy: child.policy,
+                bounds: None,
+            }),
+            // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
+            Some(known) if known.parent().is_some_and(|parent| self.is_above(by, parent)) => {
+                if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) {
+                    node.parent = Some(by.clone());
+                    node.policy = child.policy;
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
     fn enrol(&mut self, node: Node) {
-        Arc::make_mut(&mut self.keys).insert(node.key.fingerprint(), (node.id.clone(), node.key));
+        Arc::make_mut(&mut self.keys).insert(node.key().fingerprint(), (node.id.clone(), *node.key()));
         Arc::make_mut(&mut self.nodes).insert(node.id.clone(), node);
     }
 

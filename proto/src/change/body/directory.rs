@@ -40,12 +40,13 @@ kind! {
 }
 
 kind! {
-    /// A node's next log key.
-    NodeRekeyed { node: NodeId, log_public_key: [u8; 32], }
-    from(m) Ok(Self { node: m.node.parse()?, log_public_key: key(&m.log_public_key)? });
+    /// A node's next log key, and from which sizes of its logs on it signs alone.
+    NodeRekeyed { node: NodeId, log_public_key: [u8; 32], from: Vec<(LogId, u64)>, }
+    from(m) Ok(Self { node: m.node.parse()?, log_public_key: key(&m.log_public_key)?, from: read_bounds(&m.from)? });
     to(s) pb::NodeRekeyed {
         node: s.node.to_string(),
         log_public_key: Bytes::copy_from_slice(&s.log_public_key),
+        from: write_bounds(&s.from),
     }
 }
 
@@ -54,18 +55,38 @@ kind! {
     NodeRevoked { node: NodeId, bounds: Vec<(LogId, u64)>, reason: String, }
     from(m) {
         text("reason", &m.reason, limits::NOTE_MAX)?;
-        let bounds = m.bounds.iter().map(|b| Ok((b.log.parse()?, b.valid_size))).collect::<Result<Vec<_>, Refusal>>()?;
-        Ok(Self { node: m.node.parse()?, bounds, reason: m.reason })
+        Ok(Self { node: m.node.parse()?, bounds: read_bounds(&m.bounds)?, reason: m.reason })
     };
     to(s) pb::NodeRevoked {
         node: s.node.to_string(),
-        bounds: s
-            .bounds
-            .iter()
-            .map(|(log, size)| pb::LogBound { log: log.to_string(), valid_size: *size })
-            .collect(),
+        bounds: write_bounds(&s.bounds),
         reason: s.reason.clone(),
     }
+}
+
+kind! {
+    /// Of two histories of a log the one stands that the author of this entry holds.
+    ForkDecided { log: LogId, size: u64, root: [u8; 32], evidence: Option<[u8; 32]>, reason: String, }
+    from(m) {
+        text("reason", &m.reason, limits::NOTE_MAX)?;
+        let evidence = if m.evidence.is_empty() { None } else { Some(key(&m.evidence)?) };
+        Ok(Self { log: m.log.parse()?, size: m.size, root: key(&m.root)?, evidence, reason: m.reason })
+    };
+    to(s) pb::ForkDecided {
+        log: s.log.to_string(),
+        size: s.size,
+        root: Bytes::copy_from_slice(&s.root),
+        evidence: s.evidence.map(|hash| Bytes::copy_from_slice(&hash)).unwrap_or_default(),
+        reason: s.reason.clone(),
+    }
+}
+
+fn read_bounds(bounds: &[pb::LogBound]) -> Result<Vec<(LogId, u64)>, Refusal> {
+    bounds.iter().map(|bound| Ok((bound.log.parse()?, bound.valid_size))).collect()
+}
+
+fn write_bounds(bounds: &[(LogId, u64)]) -> Vec<pb::LogBound> {
+    bounds.iter().map(|(log, size)| pb::LogBound { log: log.to_string(), valid_size: *size }).collect()
 }
 
 /// A unit as published: the tier is text here, because only the core knows tiers.

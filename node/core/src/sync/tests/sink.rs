@@ -38,7 +38,7 @@ fn a_group_commit_answers_each_package_at_its_own_end() {
 #[test]
 fn what_may_not_come_this_way_is_refused_and_the_link_goes_on() {
     let mut end = parent();
-    for text in ["S/records", "P/records", "P/directory", "C/mail/D", "X/directory"] {
+    for text in ["S/records", "P/records", "P/directory", "D/mail/C", "X/directory"] {
         let out = end.frame(Frame::Package(package(text, 0, 1)));
         assert_eq!(refusals(&out), [(log(text), 0, Reason::LogNotForLink)], "up: {text}");
     }

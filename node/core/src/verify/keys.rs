@@ -1,0 +1,155 @@
+//! The log keys of one node over time: which of them counts where. By position in a log, never by a clock.
+
+use std::collections::BTreeMap;
+
+use danso_proto::checkpoint::{Checkpoint, SignedNote, verify_cosignature};
+use danso_proto::envelope::PublicKey;
+use danso_proto::ids::{Fingerprint, LogId, NodeId};
+use danso_proto::refusal::{Reason, Refusal};
+
+/// A key, and from which size of each log on it signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Era {
+    key: PublicKey,
+    /// A log that is not named did not exist when the key came: this key signs it from the beginning.
+    from: BTreeMap<LogId, u64>,
+    /// Order of eras: bound of the node's own directory log, and behind that what a node above vouched for.
+    order: (u64, bool),
+}
+
+impl Era {
+    /// A key that signs from these sizes on.
+    pub fn new(key: PublicKey, from: &[(LogId, u64)]) -> Self {
+        Self { key, from: from.iter().cloned().collect(), order: (0, false) }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn begins(&self, log: &LogId) -> u64 {
+        self.from.get(log).copied().unwrap_or(0)
+    }
+}
+
+/// The keys of a node, oldest first: one at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHistory(Vec<Era>);
+
+impl KeyHistory {
+    /// The history of a node that has its first key.
+    pub fn new(key: PublicKey) -> Self {
+        Self(vec![Era::new(key, &[])])
+    }
+
+    /// A further key. Keys that the node itself announced stand in its own directory log, those that a node above vouched for in that
+    /// node's; either may be read first, so that the place in the order comes from what is said, not from when it is heard.
+    pub(super) fn add(&mut self, mut era: Era, directory: &LogId, vouched: bool) {
+        era.order = (era.begins(directory), vouched);
+        let at = 1 + self.0[1..].partition_point(|before| before.order <= era.order);
+        if !self.0.contains(&era) {
+            self.0.insert(at, era);
+        }
+    }
+
+    /// The key that signs now.
+    pub fn current(&self) -> &PublicKey {
+        // Made with one key, and none is ever removed.
+        &self.0[self.0.len() - 1].key
+    }
+
+    /// All keys, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &PublicKey> {
+        self.0.iter().rev().map(Era::key)
+    }
+
+    /// Whether the node has or had this key.
+    pub fn has(&self, print: &Fingerprint) -> bool {
+        self.0.iter().any(|era| era.key.fingerprint() == *print)
+    }
+
+    /// The key that signs the entry at `sequence` of `log`.
+    pub fn at(&self, log: &LogId, sequence: u64) -> &PublicKey {
+        let era = self.0.iter().rev().find(|era| era.begins(log) <= sequence);
+        era.map_or_else(|| &self.0[0].key, Era::key)
+    }
+
+    /// Checks the author's own signature on a checkpoint: by the key of the last entry, or by the one of the next, which signs the head
+    /// anew when it takes over.
+    ///
+    /// # Errors
+    /// `checkpoint_invalid`, `signature_invalid`.
+    pub fn verify_checkpoint(&self, author: &NodeId, note: &SignedNote) -> Result<Checkpoint, Refusal> {
+        let claimed = note.unverified();
+        let next = self.at(&claimed.log, claimed.size);
+        let last = self.at(&claimed.log, claimed.size.saturating_sub(1));
+        match note.verify(author, next) {
+            Err(_) if last != next => note.verify(author, last),
+            result => result,
+        }
+    }
+
+    /// Checks the cosignature of the node whose history this is; its time in seconds since the Unix epoch. A receipt has no position in
+    /// a log of its giver, so that any key counts which the giver ever had.
+    ///
+    /// # Errors
+    /// `receipt_invalid` and what the checkpoint's rules refuse.
+    pub fn verify_cosignature(&self, giver: &NodeId, note: &SignedNote) -> Result<u64, Refusal> {
+        let key = self.newest_first().find(|key| note.has_cosignature_by(giver, key));
+        let key =
+            key.ok_or_else(|| Refusal::new(Reason::ReceiptInvalid, format!("no key of {giver} cosigned this note")))?;
+        verify_cosignature(note, giver, key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use danso_proto::envelope::{Signer as _, SoftwareSigner};
+    use danso_proto::ids::Stream;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(seed: u8) -> PublicKey {
+        *SoftwareSigner::from_secret(&[seed; 32]).public_key()
+    }
+
+    fn logs() -> (LogId, LogId) {
+        let node = NodeId::new(&"17065".parse().expect("code"), &[7; 32]);
+        (LogId::new(node.clone(), Stream::Directory), LogId::new(node, Stream::Records))
+    }
+
+    #[test]
+    fn a_key_signs_from_its_bound_to_the_next_ones() {
+        let (directory, records) = logs();
+        let mut keys = KeyHistory::new(key(1));
+        keys.add(Era::new(key(2), &[(directory.clone(), 1), (records.clone(), 5)]), &directory, false);
+        keys.add(Era::new(key(3), &[(directory.clone(), 1), (records.clone(), 8)]), &directory, true);
+        let signer = |sequence| *keys.at(&records, sequence);
+        assert_eq!([0, 4, 5, 7, 8, 99].map(signer), [1, 1, 2, 2, 3, 3].map(key));
+        assert_eq!((*keys.at(&directory, 0), *keys.at(&directory, 1)), (key(1), key(3)));
+        assert_eq!(*keys.current(), key(3));
+    }
+
+    proptest! {
+        /// The node's own announcements and those of a node above come in either order.
+        #[test]
+        fn the_order_of_arrival_does_not_matter(order in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(), sequence in 0u64..12) {
+            let (directory, records) = logs();
+            let from = |at: u64, size: u64| vec![(directory.clone(), at), (records.clone(), size)];
+            let all = [(2, from(1, 2), false), (3, from(1, 4), true), (4, from(2, 6), false), (5, from(2, 9), true)];
+            let told = |order: &[usize]| {
+                let mut keys = KeyHistory::new(key(1));
+                for at in order {
+                    let (seed, from, vouched) = &all[*at];
+                    keys.add(Era::new(key(*seed), from), &directory, *vouched);
+                }
+                keys
+            };
+            let (one, other) = (told(&[0, 1, 2, 3]), told(&order));
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(one.at(&records, sequence), other.at(&records, sequence));
+        }
+    }
+}
