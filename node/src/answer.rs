@@ -62,6 +62,7 @@ impl Error {
     pub fn refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,
+            Self::Store(error) if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
             error => {
                 let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::error!(%error, source, "answer: failed");

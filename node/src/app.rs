@@ -19,6 +19,7 @@ mod gauges;
 mod init;
 mod join;
 mod run;
+mod watch;
 
 /// Why the node could not be set up, joined or run.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,10 @@ pub use layout::{DirLock, Layout, LayoutError};
 
 /// What is logged when nothing is configured.
 const DEFAULT_FILTER: &str = "info";
+/// Free MiB that are kept when nothing is configured: a batch of an import writes a few, folding the write-ahead log up to 64.
+const DEFAULT_MIN_FREE_MIB: u64 = 64;
+/// More is a mistake: 1 TiB.
+const MIN_FREE_MIB_MAX: u64 = 1024 * 1024;
 /// Opens a file that [`Config::write`] writes.
 const HEADER: &str = "\
 # Configuration of a Danso node. Every key is explained in deploy/config/.
@@ -41,6 +45,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged, as in `RUST_LOG`.
     pub log_filter: String,
+    /// Free MiB below which the disk counts as low.
+    pub min_free_mib: u64,
 }
 
 /// Shape of log lines.
@@ -109,6 +115,7 @@ struct Raw {
     parent: Option<RawParent>,
     metrics: Option<RawMetrics>,
     log: RawLog,
+    store: RawStore,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -138,6 +145,12 @@ struct RawLog {
     filter: Option<String>,
 }
 
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawStore {
+    min_free_mib: Option<u64>,
+}
+
 impl Config {
     /// A configuration with nothing but what a node must have.
     pub fn new(unit: UnitCode, listen: Address) -> Self {
@@ -149,6 +162,7 @@ impl Config {
             metrics: None,
             log_format: LogFormat::default(),
             log_filter: DEFAULT_FILTER.into(),
+            min_free_mib: DEFAULT_MIN_FREE_MIB,
         }
     }
 
@@ -189,9 +203,13 @@ impl Config {
                 format!("{error}; write for example \"info\" or \"info,danso_node=debug\""),
             );
         }
+        let min_free_mib = raw.store.min_free_mib.unwrap_or(DEFAULT_MIN_FREE_MIB);
+        if min_free_mib > MIN_FREE_MIB_MAX {
+            check.problem::<()>("store.min_free_mib", format!("at most {MIN_FREE_MIB_MAX}; it is a number of MiB"));
+        }
         match (unit, listen, log_format) {
             (Some(unit), Some(listen), Some(log_format)) if check.0.is_empty() => {
-                Ok(Self { unit, listen, advertise, parent, metrics, log_format, log_filter })
+                Ok(Self { unit, listen, advertise, parent, metrics, log_format, log_filter, min_free_mib })
             }
             _ => Err(ConfigError::Invalid { path: path.into(), problems: check.0 }),
         }
@@ -212,6 +230,7 @@ impl Config {
                 format: Some(if self.log_format == LogFormat::Json { "json" } else { "human" }.into()),
                 filter: Some(self.log_filter.clone()),
             },
+            store: RawStore { min_free_mib: Some(self.min_free_mib).filter(|mib| *mib != DEFAULT_MIN_FREE_MIB) },
         };
         let text = toml::to_string(&raw)
             .map_err(|error| ConfigError::Syntax { path: path.into(), detail: error.to_string() })?;

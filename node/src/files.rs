@@ -5,11 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::faults::{Point, pass};
+
 /// Writes a file that must not exist yet: `AlreadyExists` otherwise. After return it is durable, with `mode` and never wider.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = write_beside(path, bytes, mode)?;
     // A hard link, because a rename would silently replace what is there.
+    pass(path, Point::Name)?;
     let linked = fs::hard_link(&beside, path);
+    pass(&beside, Point::Remove)?;
     fs::remove_file(&beside)?;
     linked?;
     sync_parent(path)
@@ -17,9 +21,26 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Writes a file or replaces it as a whole. After return it is durable.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let beside = write_beside(path, bytes, mode)?;
-    fs::rename(&beside, path)?;
+    replace_unnamed(path, bytes, mode)?;
     sync_parent(path)
+}
+
+/// As [`replace`], with one sync less: whenever the power goes there is one whole content under the name, and if it goes within the next
+/// seconds that may be the one before.
+pub fn replace_unnamed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, bytes, mode)?;
+    pass(path, Point::Name)?;
+    fs::rename(&beside, path)
+}
+
+/// Removes a file, for good when this returns; that there is none is fine.
+pub fn remove(path: &Path) -> io::Result<()> {
+    pass(path, Point::Remove)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(path),
+    }
 }
 
 fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
@@ -29,14 +50,18 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {} // left by a process that was killed while it wrote
     }
+    pass(&beside, Point::Create)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    pass(&beside, Point::Write)?;
     file.write_all(bytes)?;
+    pass(&beside, Point::Sync)?;
     file.sync_all()?;
     Ok(beside)
 }
 
 /// Makes a new name in the directory of `path` durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
+    pass(path, Point::SyncNames)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),

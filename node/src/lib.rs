@@ -11,6 +11,7 @@ pub mod answer;
 pub mod app;
 pub mod clock;
 pub mod config;
+mod faults;
 mod files;
 pub mod intake;
 pub mod keys;

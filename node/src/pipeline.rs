@@ -22,11 +22,14 @@ use crate::telemetry;
 
 mod apply;
 mod batch;
+mod gate;
+pub mod heads;
 mod import;
 mod state;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
+pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use state::{Snapshot, found};
 
@@ -60,7 +63,8 @@ impl Error {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal.clone(),
-            Self::Store(store::Error::DiskFull { .. }) => Refusal::new(Reason::DiskFull, self.to_string()),
+            Self::Store(error) if error.is_full() => Refusal::new(Reason::DiskFull, error.to_string()),
+            Self::Store(error) if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
             Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => {
                 Refusal::new(Reason::Internal, self.to_string())
             }
@@ -186,6 +190,7 @@ impl Handle {
     /// When the store cannot be read, or does not hold the anchor's log.
     pub async fn start(outfit: Outfit) -> Result<Self, Error> {
         let shared = Arc::new(Shared::load(&outfit).await?);
+        heads::compare(&outfit, &shared).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(COMMITTED);
         let cosigner = Cosigner { me: shared.me().clone(), signer: outfit.signer.clone(), clock: outfit.clock.clone() };
@@ -316,12 +321,11 @@ impl Worker {
         }
     }
 
-    async fn batch(&self, jobs: Vec<Job>) {
-        let start = self.outfit.clock.monotonic();
-        let run = self.outfit.store.run_tx("pipeline", async |tx| {
+    async fn transaction(&self, jobs: &[Job]) -> Result<(Vec<batch::Answer>, batch::Done), Undone> {
+        let work = async |tx: &mut store::Tx| {
             let mut batch = batch::Batch::new(&self.outfit, &self.shared, tx);
             let mut answers = Vec::with_capacity(jobs.len());
-            for job in &jobs {
+            for job in jobs {
                 answers.push(batch.job(job).await?);
             }
             let done = batch.finish().await?;
@@ -329,9 +333,21 @@ impl Worker {
                 false => Ok((answers, done)),
                 true => Err(Undone::Undo(Box::new((answers, done)))),
             }
-        });
-        match run.await {
+        };
+        self.outfit.store.run_tx("pipeline", work).await
+    }
+
+    async fn batch(&self, jobs: Vec<Job>) {
+        let start = self.outfit.clock.monotonic();
+        let mut run = self.transaction(&jobs).await;
+        if matches!(&run, Err(Undone::Failed(Error::Store(error))) if error.is_full()) {
+            // Once more: what is large is now turned away, and what is small may still find its room.
+            run = self.transaction(&jobs).await;
+        }
+        match run {
             Ok((answers, done)) => {
+                // Before anybody is told, so that what was told can be compared with what is here at the next start.
+                heads::keep(&self.outfit, &self.shared.snapshot(), &done);
                 metrics::counter!(telemetry::CHANGES).increment(done.changes);
                 metrics::counter!(telemetry::ENTRIES).increment(done.entries);
                 metrics::counter!(telemetry::COMMITS).increment(1);
@@ -352,6 +368,9 @@ impl Worker {
                 }
             }
             Err(Undone::Failed(error)) => {
+                if let Error::Store(error) = &error {
+                    self.outfit.store.condition().note(error);
+                }
                 let refusal = error.refusal();
                 tracing::error!(error = %chain(&error), jobs = jobs.len(), "a batch was not kept");
                 for job in jobs {

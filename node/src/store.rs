@@ -6,79 +6,32 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
 
+use crate::faults::{self, Point};
+
 mod authors;
+mod condition;
+mod error;
+mod examine;
 mod figures;
 mod intake;
 mod ledger;
 mod peers;
 mod register;
 
+pub use condition::{Condition, Disk, Health, Level};
+pub use error::Error;
 pub use figures::LogSize;
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use peers::{InviteRow, ReceiptRow};
 pub use register::{CubeFilter, FindingRow};
-
-/// The store failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database could not be opened or brought to this version.
-    #[error("the database {path} cannot be opened")]
-    Open {
-        /// The file.
-        path: String,
-        /// Why.
-        source: sqlx::Error,
-    },
-    /// The migrations did not run.
-    #[error("the database cannot be brought to this version")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// A statement failed.
-    #[error("the database failed in {during}")]
-    Database {
-        /// The name of the transaction.
-        during: &'static str,
-        /// Why.
-        source: sqlx::Error,
-    },
-    /// No room on the disk.
-    #[error("no room on the disk for {during}")]
-    DiskFull {
-        /// The name of the transaction.
-        during: &'static str,
-    },
-    /// A row is there but does not read: the database was damaged or changed by hand.
-    #[error("{table}.{column} does not read: {why}")]
-    Inconsistent {
-        /// The table.
-        table: &'static str,
-        /// The column.
-        column: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl Error {
-    fn inconsistent(table: &'static str, column: &'static str, why: impl std::fmt::Display) -> Self {
-        Self::Inconsistent { table, column, why: why.to_string() }
-    }
-
-    fn database(during: &'static str, source: sqlx::Error) -> Self {
-        /// SQLITE_FULL
-        const FULL: &str = "13";
-        match &source {
-            sqlx::Error::Database(e) if e.code().as_deref() == Some(FULL) => Self::DiskFull { during },
-            _ => Self::Database { during, source },
-        }
-    }
-}
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -87,21 +40,34 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    condition: Arc<Condition>,
 }
 
 /// An open transaction; what is read in it is one state of the store. Dropping it undoes what was written.
 pub struct Tx {
     inner: Transaction<'static, Sqlite>,
     name: &'static str,
+    condition: Arc<Condition>,
 }
 
 impl Store {
-    /// Opens the database, makes it when it is not there, and brings it to this version.
+    /// Opens the database, makes it when it is not there, and brings it to this version. Damage is looked for before anything is read.
     ///
     /// # Errors
-    /// When the file cannot be opened, or holds a database of a newer version.
+    /// When the file cannot be opened, is damaged, or holds a database of a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Open { path: path.display().to_string(), source };
+        let before = examine::before_opening(path)?;
+        let store = Self::open_unexamined(path).await?;
+        if let Err(error) = examine::after_opening(&store, before).await {
+            store.readers.close().await;
+            store.writer.close().await;
+            return Err(error);
+        }
+        Ok(store)
+    }
+
+    async fn open_unexamined(path: &Path) -> Result<Self> {
+        let failed = |source| Error::open(path, source);
         // Names and identifiers of persons are in it: for the node's user only, whatever the directory was made with. SQLite gives the
         // files beside it the same mode.
         OpenOptions::new()
@@ -129,14 +95,19 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(failed)?;
-        migrator().run(&writer).await?;
+        migrator().run(&writer).await.map_err(|source| Error::migrate(path, source))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .idle_timeout(Duration::from_secs(60))
             .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
             .await
             .map_err(failed)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, condition: Arc::new(Condition::new(path)) })
+    }
+
+    /// How the store is: room on the disk, damage that was found.
+    pub fn condition(&self) -> &Arc<Condition> {
+        &self.condition
     }
 
     /// Runs `f` in one write transaction and commits when it succeeds. `f` may run again when the database asks for it, so it must
@@ -149,11 +120,16 @@ impl Store {
         name: &'static str,
         mut f: impl AsyncFnMut(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|e| Error::database(name, e))?;
-        let mut tx = Tx { inner, name };
+        let failed = |e| self.condition.noted(Error::database(name, e));
+        let pass = |point| faults::pass(self.condition.path(), point).map_err(|e| failed(sqlx::Error::Io(e)));
+        pass(Point::Begin)?;
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut tx = Tx { inner, name, condition: self.condition.clone() };
         match f(&mut tx).await {
             Ok(value) => {
-                tx.inner.commit().await.map_err(|e| Error::database(name, e))?;
+                pass(Point::Commit)?;
+                tx.inner.commit().await.map_err(failed)?;
+                pass(Point::Committed)?;
                 Ok(value)
             }
             Err(error) => {
@@ -170,25 +146,42 @@ impl Store {
     /// # Errors
     /// When no connection can be had.
     pub async fn read(&self, name: &'static str) -> Result<Tx> {
-        let inner = self.readers.begin().await.map_err(|e| Error::database(name, e))?;
-        Ok(Tx { inner, name })
+        let inner = self.readers.begin().await.map_err(|e| self.condition.noted(Error::database(name, e)))?;
+        Ok(Tx { inner, name, condition: self.condition.clone() })
     }
 
-    /// Ends all connections; the write-ahead log is folded into the database.
+    /// Ends all connections; the write-ahead log is folded into the database, and what the file holds now is written down, so that the
+    /// next start knows whether the disk kept it.
     pub async fn close(&self) {
+        let stop = self.mark_stop().await;
         self.readers.close().await;
         self.writer.close().await;
+        let sealed = match stop {
+            Ok(stop) => examine::seal(self.condition.path(), &stop).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = sealed {
+            tracing::warn!(error, "the database could not be sealed; the next start looks at it instead");
+        }
     }
 }
 
 impl Tx {
+    /// For statements that read.
     fn conn(&mut self) -> &mut SqliteConnection {
         &mut self.inner
     }
 
+    /// For statements that write: each passes a point at which tests let the disk fail.
+    fn write(&mut self) -> Result<&mut SqliteConnection> {
+        let passed = faults::pass(self.condition.path(), Point::Statement);
+        passed.map_err(|e| self.condition.noted(Error::database(self.name, sqlx::Error::Io(e))))?;
+        Ok(&mut self.inner)
+    }
+
     fn failed(&self) -> impl Fn(sqlx::Error) -> Error + 'static {
-        let name = self.name;
-        move |e| Error::database(name, e)
+        let (name, condition) = (self.name, self.condition.clone());
+        move |e| condition.noted(Error::database(name, e))
     }
 
     /// Undoes everything; for a dry run.
@@ -215,7 +208,7 @@ impl Tx {
         )
         .bind(key)
         .bind(value)
-        .execute(self.conn())
+        .execute(self.write()?)
         .await
         .map_err(failed)?;
         Ok(())

@@ -121,6 +121,14 @@ metrics! {
     describe_gauge SLIPS_WAITING = "danso_slips_waiting", Count;
     /// Findings that are open.
     describe_gauge FINDINGS_OPEN = "danso_findings_open", Count;
+    /// Bytes that this node may still write where its database is.
+    describe_gauge DISK_FREE = "danso_disk_free_bytes", Bytes;
+    /// 0 while there is room, 1 when packages of others are refused (below store.min_free_mib), 2 when new work is refused, too.
+    describe_gauge DISK_LEVEL = "danso_disk_level", Count;
+    /// 1 when damage of the database was found since the start: an alarm.
+    describe_gauge STORE_DAMAGED = "danso_store_damaged", Count;
+    /// 1 while this node writes nothing because its database is an old copy: an alarm.
+    describe_gauge READ_ONLY = "danso_read_only", Count;
     /// Unix time at which the certificate for the link to the parent ends.
     describe_gauge CERTIFICATE_ENDS = "danso_link_certificate_end_timestamp_seconds", Seconds;
 }

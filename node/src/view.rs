@@ -11,6 +11,8 @@ use crate::store::{self, Store};
 
 mod prove;
 
+pub use crate::store::{Disk, Health, Level};
+
 /// Why something could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +29,7 @@ impl Error {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal.clone(),
+            Self::Store(error) if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
             Self::Store(error) => {
                 tracing::error!(%error, source = ?std::error::Error::source(error), "the store could not be read");
                 Refusal::new(Reason::Internal, "the store could not be read")
@@ -114,6 +117,11 @@ impl View {
     /// A view of `store`.
     pub fn new(store: Store) -> Self {
         Self { store }
+    }
+
+    /// How the store is: room on the disk, damage that was found.
+    pub fn health(&self) -> Health {
+        self.store.condition().health()
     }
 
     /// How much is here.

@@ -155,6 +155,18 @@ reasons! {
     ShuttingDown = "shutting_down", Unavailable;
     /// No room on the disk.
     DiskFull = "disk_full", Exhausted;
+    /// The database does not hold what was written to it.
+    StoreDamaged = "store_damaged", Conflict;
+    /// Register, figures or findings are not what the logs give.
+    DerivedDiffers = "derived_differs", Conflict;
+    /// The file that keeps the heads of a node's own logs beside its database is missing or does not read.
+    HeadsMissing = "heads_missing", NotFound;
+    /// The machine's clock cannot be right.
+    ClockWrong = "clock_wrong", Conflict;
+    /// The certificate for the link to the parent ends soon, or has ended.
+    CertificateEnds = "certificate_ends", Conflict;
+    /// A key file is missing, is no key, or others may read it.
+    KeyFileUnfit = "key_file_unfit", Conflict;
     /// A fault of ours; the node's log has more.
     Internal = "internal", Internal;
     // --- files

@@ -1,6 +1,8 @@
 //! `status`: the node at a glance.
 
-use danso_proto::pb::admin::v1::{GetStatusRequest, GetStatusResponse, LinkState};
+use danso_core::messages;
+use danso_proto::pb::admin::v1::{DiskLevel, GetStatusRequest, GetStatusResponse, LinkState};
+use danso_proto::refusal::Reason;
 use serde_json::json;
 
 use crate::connect::{self, PROMPT};
@@ -18,7 +20,7 @@ pub struct Args {}
 pub async fn run(_: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
     let status = connect::within(ctx, PROMPT, node.get_status(GetStatusRequest {})).await?;
-    let facts = facts(&status);
+    let facts = facts(&status, ctx.lang);
     match ctx.format {
         Format::Table => {
             let facts = facts.into_iter().map(|(column, value)| (column, translated(&value, ctx.lang))).collect();
@@ -48,7 +50,12 @@ fn one(facts: Vec<(Column, Field)>) -> Sheet {
     sheet
 }
 
-fn facts(status: &GetStatusResponse) -> Vec<(Column, Field)> {
+/// What to do about the reason for which the node does not do all that it should.
+fn next_step(code: &str, lang: Lang) -> &'static str {
+    Reason::from_code(code).map_or("", |reason| messages::next_step(reason, lang.into()))
+}
+
+fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
     let text = |text: &str| Field::from(text);
     vec![
         (column("node", "Nút", "Node"), text(&status.node)),
@@ -75,6 +82,15 @@ fn facts(status: &GetStatusResponse) -> Vec<(Column, Field)> {
         ),
         (column("waiting", "Phiếu đang chờ", "Slips waiting"), Field::Count(status.waiting)),
         (column("findings", "Bản ghi không tính được", "Findings"), Field::Count(status.findings)),
+        (column("disk", "Ổ đĩa", "Disk"), text(disk(status.disk_level()))),
+        (column("disk_free_mib", "Chỗ trống (MiB)", "Free (MiB)"), Field::Count(status.disk_free_bytes >> 20)),
+        (
+            column("disk_floor_mib", "Mức tối thiểu (MiB)", "Least free (MiB)"),
+            Field::Count(status.disk_floor_bytes >> 20),
+        ),
+        (column("reason", "Mã lỗi", "Trouble"), text(&status.reason)),
+        (column("detail", "Chi tiết", "Detail"), text(&status.detail)),
+        (column("next_step", "Việc cần làm", "Next step"), text(next_step(&status.reason, lang))),
     ]
 }
 
@@ -89,6 +105,16 @@ fn link(state: LinkState) -> &'static str {
     }
 }
 
+/// The word for programs.
+fn disk(level: DiskLevel) -> &'static str {
+    match level {
+        DiskLevel::Unspecified => "",
+        DiskLevel::Room => "room",
+        DiskLevel::Low => "low",
+        DiskLevel::Full => "full",
+    }
+}
+
 fn translated(value: &Field, lang: Lang) -> Field {
     let Field::Text(word) = value else { return value.clone() };
     Field::from(match (lang, &**word) {
@@ -96,6 +122,9 @@ fn translated(value: &Field, lang: Lang) -> Field {
         (Lang::Vi, "connected") => "đang nối",
         (Lang::Vi, "connecting") => "đang kết nối",
         (Lang::Vi, "waiting") => "chờ kết nối lại",
+        (Lang::Vi, "room") => "còn chỗ",
+        (Lang::Vi, "low") => "sắp đầy",
+        (Lang::Vi, "full") => "đã đầy",
         (_, word) => word,
     })
 }

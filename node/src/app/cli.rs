@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use danso_core::calendar::PartialDate;
-use danso_core::messages::Lang;
+use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
-use danso_proto::refusal::{Class, Refusal};
+use danso_proto::refusal::{Class, Reason, Refusal};
 
 use super::{demo, init, join, run};
 use crate::config::{Address, LayoutError};
@@ -101,6 +101,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("danso-node: {error:#}");
+            if let Some(refusal) = refusal_in(&error) {
+                let lang = Lang::from_env_value(&std::env::var("LANG").unwrap_or_default());
+                eprintln!("{}: {}", refusal.reason, messages::next_step(refusal.reason, lang));
+            }
             ExitCode::from(code(&error))
         }
     }
@@ -164,17 +168,25 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(super::Error::Layout(LayoutError::Busy { .. })) => return 4,
         _ => {}
     }
-    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>().cloned()).or_else(|| {
-        // Errors that are a refusal themselves hide it from the chain.
-        match error.downcast_ref::<super::Error>()? {
-            super::Error::Refused(refusal) => Some(refusal.clone()),
-            super::Error::Pipeline(error) => Some(error.refusal()),
-            _ => None,
-        }
-    });
-    match refusal.map(|refusal| refusal.reason.class()) {
+    match refusal_in(error).map(|refusal| refusal.reason.class()) {
         Some(Class::Unavailable) => 4,
         Some(Class::Internal) | None => 1,
         Some(_) => 3,
     }
+}
+
+/// The refusal that an error is, or has in it.
+fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Refusal>().cloned()).or_else(|| {
+        // Errors that are a refusal themselves hide it from the chain.
+        match error.downcast_ref::<super::Error>()? {
+            super::Error::Refused(refusal) => Some(refusal.clone()),
+            super::Error::Pipeline(error) => Some(error.refusal()),
+            super::Error::Store(error) if error.is_damage() => {
+                Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
+            }
+            super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
+            _ => None,
+        }
+    })
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, gauges};
+use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
@@ -50,6 +50,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     let link_key = LinkKey::load(&layout.link_key())?;
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
     let store = Store::open(&layout.database()).await?;
+    store.condition().set_floor(config.min_free_mib * 1024 * 1024);
     let (anchor, parent) = place(&store).await?;
     let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
     let pipeline = Handle::start(outfit).await?;
@@ -67,10 +68,15 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     let socket = bind_socket(&layout.admin_socket())?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let desk = wire::JoinDesk { context: context.clone(), ca: ca.clone(), clock: clock.clone() };
     let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
     let mut work = tokio::task::JoinSet::new();
+    let (condition, watched, reporter, over) =
+        (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
+    work.spawn(async move {
+        over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
+        Ok(())
+    });
     let link_status = match (parent, &config.parent) {
         (Some(parent), Some(address)) => {
             let (status, seen) = watch::channel(LinkStatus::default());
@@ -135,8 +141,8 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         },
     };
     tracing::info!("shutting down");
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     stop.cancel();
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     let drained = async { while work.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         work.abort_all();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, Judged, LogHead, SealError, Sealing, Trial, repeated, seal};
+use danso_core::ledger::{Draft, Entry, Judged, SealError, Sealing, Trial, repeated, seal};
 use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
 use danso_proto::checkpoint;
@@ -17,7 +17,7 @@ use super::import::ImportedRows;
 use super::state::Shared;
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
-use crate::store::{InviteRow, LogRow, ReceiptRow, Tx};
+use crate::store::{Health, InviteRow, LogRow, ReceiptRow, Tx};
 
 /// What a job gets back once the transaction is kept.
 pub(super) enum Answer {
@@ -75,6 +75,8 @@ pub(super) struct Batch<'a> {
     entries: u64,
     changes: u64,
     undo: bool,
+    /// How the store is, as this batch begins.
+    pub(super) health: Health,
 }
 
 impl<'a> Batch<'a> {
@@ -93,11 +95,20 @@ impl<'a> Batch<'a> {
             entries: 0,
             changes: 0,
             undo: false,
+            health: outfit.store.condition().measure(),
         }
+    }
+
+    /// What is committed.
+    pub(super) fn base(&self) -> &Snapshot {
+        &self.base
     }
 
     /// Does one job. An error is a fault of the store or the key and undoes the batch; what is refused is in the answer.
     pub(super) async fn job(&mut self, job: &Job) -> Result<Answer, Error> {
+        if let Some(answer) = self.turned_away(job) {
+            return Ok(answer);
+        }
         Ok(match job {
             Job::Receive { package, .. } => Answer::Received(Ok(self.receive(package).await?)),
             Job::Write { stream, drafts, .. } => {
@@ -189,19 +200,11 @@ impl<'a> Batch<'a> {
         self.logs.get(log).or_else(|| self.base.log(log)).cloned()
     }
 
-    fn log_or_new(&self, log: &LogId) -> LogRow {
-        self.log(log).unwrap_or_else(|| LogRow {
-            pk: 0,
-            log: log.clone(),
-            head: LogHead::default(),
-            checkpoint: None,
-            recorded_at_ms: 0,
-            committed_at_ms: 0,
-            trouble: None,
-        })
+    pub(super) fn log_or_new(&self, log: &LogId) -> LogRow {
+        self.log(log).unwrap_or_else(|| LogRow::new(log.clone()))
     }
 
-    fn answer(&self, row: &LogRow, refused: Option<(u64, Refusal)>) -> Taken {
+    pub(super) fn answer(&self, row: &LogRow, refused: Option<(u64, Refusal)>) -> Taken {
         Taken {
             received: Received {
                 log: row.log.clone(),

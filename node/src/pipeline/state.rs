@@ -10,7 +10,7 @@ use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Done;
-use super::{Committed, Error, Grown, Outfit};
+use super::{Committed, Error, Grown, Outfit, heads};
 use crate::store::{self, LogRow, ReceiptRow, Store, Tx};
 
 /// Where the store keeps the node's id.
@@ -43,6 +43,18 @@ impl Snapshot {
     /// A log.
     pub fn log(&self, log: &LogId) -> Option<&LogRow> {
         self.logs.get(log).map(|row| &**row)
+    }
+
+    /// Why this node writes nothing more: its database is an old copy.
+    pub fn read_only(&self) -> Option<Refusal> {
+        heads::old_copy(self)
+    }
+
+    /// This node's own logs.
+    pub fn own_logs(&self) -> impl Iterator<Item = &LogRow> {
+        // All logs of a node stand together, for their ids begin with its id; its directory comes first.
+        let first = LogId::new(self.me.clone(), Stream::Directory);
+        self.logs.range(first..).map(|(_, row)| &**row).take_while(|row| *row.log.node() == self.me)
     }
 
     /// All logs, by id.
@@ -84,6 +96,7 @@ impl Shared {
             tx.meta_get(META_NODE).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
         let me: NodeId = String::from_utf8_lossy(&me).parse().map_err(Refusal::from)?;
         let rows = tx.log_list().await?;
+        heads::check_leaves(&mut tx, &rows).await?;
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
         let logs = rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))).collect();
         let current = Snapshot { me: me.clone(), directory: Arc::new(directory), logs: Arc::new(logs) };
@@ -92,6 +105,13 @@ impl Shared {
 
     pub(super) fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    /// Takes over logs that were stopped, which is no news for anybody.
+    pub(super) fn stopped(&self, rows: Vec<LogRow>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let logs = Arc::make_mut(&mut current.logs);
+        logs.extend(rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -2,6 +2,8 @@
 //! unharmed.
 
 mod bed;
+mod crash;
+mod old_copy;
 mod waiting;
 
 use bytes::Bytes;

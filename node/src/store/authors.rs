@@ -15,7 +15,7 @@ impl Tx {
                 row.push_bind(*log).push_bind(unit.to_string());
             });
             sql.push(" ON CONFLICT DO NOTHING");
-            sql.build().execute(self.conn()).await.map_err(failed)?;
+            sql.build().execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Tx {
                     .push_bind(row.person.as_bytes().to_vec())
                     .push_bind(row.birth);
             });
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Tx {
                 " ON CONFLICT (unit, slip_no) DO UPDATE SET missing_unit = excluded.missing_unit, missing = excluded.missing,
                   slip = excluded.slip, reason = excluded.reason",
             );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -241,7 +241,7 @@ impl Tx {
             .bind(unit.to_string())
             .bind(slip_no.to_owned())
             .bind(reason.code())
-            .execute(self.conn())
+            .execute(self.write()?)
             .await
             .map_err(failed)?;
         Ok(())
@@ -253,7 +253,7 @@ impl Tx {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM waiting WHERE ");
             push_pairs(&mut sql, "unit, slip_no", chunk);
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }

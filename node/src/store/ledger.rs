@@ -7,7 +7,8 @@ use bytes::Bytes;
 use danso_core::ledger::{Entry, LogHead};
 use danso_proto::identity::PartSet;
 use danso_proto::ids::{ChangeId, LogId};
-use danso_proto::merkle::Hash;
+use danso_proto::merkle::{Hash, leaf_hash};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::{Error, ROWS, Result, Tx, hash, parsed, unsigned};
@@ -31,6 +32,14 @@ pub struct LogRow {
     pub trouble: Option<(String, String)>,
 }
 
+impl LogRow {
+    /// A log that nobody wrote to yet.
+    pub fn new(log: LogId) -> Self {
+        let head = LogHead::default();
+        Self { pk: 0, log, head, checkpoint: None, recorded_at_ms: 0, committed_at_ms: 0, trouble: None }
+    }
+}
+
 /// An entry as it is kept.
 #[derive(Debug, Clone)]
 pub struct StoredEntry {
@@ -49,6 +58,20 @@ pub fn set_id(id: ChangeId) -> [u8; 12] {
     let mut set = [0; 12];
     set.copy_from_slice(&id.as_bytes()[..12]);
     set
+}
+
+/// An entry from its row. Bytes that are not those that were taken in never leave the store: the cost is one SHA-256.
+fn stored(log: i64, row: &SqliteRow) -> Result<StoredEntry> {
+    let sequence = unsigned(row.get("sequence"), "entry", "sequence")?;
+    let leaf = hash(row.get("leaf"), "entry", "leaf")?;
+    let envelope = Bytes::from(row.get::<Vec<u8>, _>("envelope"));
+    if leaf_hash(&envelope) != leaf {
+        let what = format!("entry {sequence} of the log with row number {log} has other bytes than were taken in");
+        return Err(Error::damaged(what));
+    }
+    let parts: Option<Vec<u8>> = row.get("parts");
+    let parts = parts.map(|parts| PartSet::decode(parts.into())).transpose();
+    Ok(StoredEntry { sequence, leaf, envelope, parts: parts.map_err(|e| Error::inconsistent("entry", "parts", e))? })
 }
 
 impl Tx {
@@ -112,7 +135,7 @@ impl Tx {
                   committed_at_ms = excluded.committed_at_ms, reason = excluded.reason, detail = excluded.detail
                   RETURNING id, name",
             );
-            let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.conn()).await.map_err(failed)?;
+            let rows = sql.build().persistent(chunk.len() == ROWS).fetch_all(self.write()?).await.map_err(failed)?;
             for log in chunk {
                 // SQLite does not promise the order of RETURNING.
                 let name = log.log.to_string();
@@ -142,7 +165,7 @@ impl Tx {
                     .push_bind(entry.envelope().to_vec())
                     .push_bind(entry.parts().map(|parts| parts.encode().to_vec()));
             });
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -181,20 +204,8 @@ impl Tx {
         .fetch_all(self.conn())
         .await
         .map_err(failed)?;
-        rows.iter()
-            .map(|row| {
-                let parts: Option<Vec<u8>> = row.get("parts");
-                Ok(StoredEntry {
-                    sequence: unsigned(row.get("sequence"), "entry", "sequence")?,
-                    leaf: hash(row.get("leaf"), "entry", "leaf")?,
-                    envelope: Bytes::from(row.get::<Vec<u8>, _>("envelope")),
-                    parts: parts
-                        .map(|parts| PartSet::decode(parts.into()))
-                        .transpose()
-                        .map_err(|e| Error::inconsistent("entry", "parts", e))?,
-                })
-            })
-            .collect()
+        let entries: Result<Vec<_>> = rows.iter().map(|row| stored(log, row)).collect();
+        entries.map_err(|error| self.condition.noted(error))
     }
 
     /// Where changes stand: row number of the log and sequence, by what the ids of a change set share.
@@ -230,6 +241,16 @@ impl Tx {
         .await
         .map_err(failed)?;
         leaves.iter().map(|leaf| hash(leaf, "entry", "leaf")).collect()
+    }
+
+    /// How many entries each log has, by its row number.
+    pub async fn log_lengths(&mut self) -> Result<HashMap<i64, u64>> {
+        let failed = self.failed();
+        let rows = sqlx::query("SELECT log, COUNT(*) AS entries FROM entry GROUP BY log")
+            .fetch_all(self.conn())
+            .await
+            .map_err(failed)?;
+        rows.iter().map(|row| Ok((row.get("log"), unsigned(row.get("entries"), "entry", "log")?))).collect()
     }
 
     /// Changes in all entries.

@@ -75,7 +75,7 @@ impl Tx {
                 " ON CONFLICT (log, giver) DO UPDATE SET size = excluded.size, time_s = excluded.time_s, note = excluded.note
                   WHERE excluded.size > receipt.size",
             );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Tx {
             .bind(at_ms)
             .bind(ours)
             .bind(theirs)
-            .execute(self.conn())
+            .execute(self.write()?)
             .await
             .map_err(failed)?;
         Ok(())
@@ -102,7 +102,7 @@ impl Tx {
             .bind(invite.unit.to_string())
             .bind(invite.expires_at_ms)
             .bind(invite.again)
-            .execute(self.conn())
+            .execute(self.write()?)
             .await
             .map_err(failed)?;
         Ok(())
@@ -145,7 +145,7 @@ impl Tx {
             .bind(secret_hash.to_vec())
             .bind(node.to_string())
             .bind(log_public_key.to_vec())
-            .execute(self.conn())
+            .execute(self.write()?)
             .await
             .map_err(failed)?;
         Ok(())

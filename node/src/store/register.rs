@@ -72,7 +72,7 @@ impl Tx {
             sql.push(
                 " ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data",
             );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Tx {
                     .push_bind(household.to_bytes());
             });
             sql.push(" ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data");
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Tx {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM household WHERE ");
             push_household_keys(&mut sql, chunk);
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -143,12 +143,12 @@ impl Tx {
                 " ON CONFLICT (unit, measure, month, recorded, sex, birth_month, detail, other)
                   DO UPDATE SET count = count + excluded.count",
             );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         // The partial index on zero counts makes this look-up free when there is nothing to drop.
         if !rows.is_empty() {
             let failed = self.failed();
-            sqlx::query("DELETE FROM cube WHERE count = 0").execute(self.conn()).await.map_err(failed)?;
+            sqlx::query("DELETE FROM cube WHERE count = 0").execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Tx {
                 list.push_bind(id.as_bytes().to_vec());
             }
             sql.push(")");
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Tx {
                     .push_bind(finding.reason.code());
             });
             sql.push(" ON CONFLICT (change, reason) DO NOTHING");
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Tx {
                     .push_bind(period.change.as_bytes().to_vec());
             });
             sql.push(" ON CONFLICT (unit, month) DO NOTHING");
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }

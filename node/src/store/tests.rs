@@ -64,7 +64,7 @@ async fn a_file_that_is_no_database_is_refused() {
     let path = dir.path().join("danso.db");
     std::fs::write(&path, b"this is no database, and it is long enough to be looked at as one").expect("written");
     let error = Store::open(&path).await.expect_err("refused");
-    assert!(matches!(&error, Error::Open { .. } | Error::Migrate(_)), "{error}");
+    assert!(matches!(&error, Error::Damaged { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -22,19 +22,20 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of the node and what each may use there; `app` may use all. The lowest level has an order too, so that nothing goes round:
-/// clock, files; config; telemetry, keys; token, pki. `store` and `intake` stand apart from all of them. `telemetry` gives others the names
+/// clock, faults; files; config; telemetry, keys; token, pki. `store` writes whole files beside its database; `intake` stands apart. `telemetry` gives others the names
 /// of metrics.
 const NODE: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("files", &[]),
+    ("faults", &[]),
+    ("files", &["faults"]),
     ("intake", &[]),
-    ("store", &[]),
+    ("store", &["faults", "files"]),
     ("config", &["files"]),
     ("telemetry", &["config"]),
     ("keys", &["files"]),
     ("token", &["config", "files", "keys"]),
     ("pki", &["clock", "config", "files", "keys", "telemetry"]),
-    ("pipeline", &["store", "intake", "keys", "clock", "telemetry"]),
+    ("pipeline", &["store", "intake", "keys", "clock", "telemetry", "files"]),
     ("answer", &["store", "clock"]),
     ("view", &["store"]),
     ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config", "telemetry"]),

@@ -74,7 +74,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Another node decides about this log.",
             "Send the evidence file (`danso-admin evidence export`) to the operator of the node that is named.",
         ),
-        Reason::LogQuarantined => ("This log is stopped until an operator decides.", "Call the operator of this node: `danso-admin quarantine list` shows why, and who decides."),
+        Reason::LogQuarantined => (
+            "This log is stopped until an operator decides.",
+            "Call the operator of this node: `danso-admin quarantine list` shows why, and who decides.",
+        ),
         Reason::CheckpointInvalid => (
             "The checkpoint is not for this log, or its signature is wrong.",
             "Fetch the checkpoint again from the node that wrote the log.",
@@ -169,11 +172,38 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::NotFound => ("What was asked for is not here.", "Check the name."),
         Reason::ReadOnly => (
-            "This node writes nothing until an operator decides.",
-            "Look at `danso-admin status`; leave the directory as it is and call the operator of the parent, which holds the missing entries.",
+            "This node writes nothing more: its database is an old copy, and what was written after it is missing.",
+            "Put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent.",
         ),
         Reason::ShuttingDown => ("The node is ending.", "Try again when it is up."),
-        Reason::DiskFull => ("There is no room left on the disk.", "Make room; the node then goes on."),
+        Reason::DiskFull => (
+            "There is too little room on the disk; nothing was lost, and nothing new is taken.",
+            "Make room, or give the node a larger disk: it then goes on by itself. Import again what was refused.",
+        ),
+        Reason::StoreDamaged => (
+            "The database is damaged: it does not hold what was written to it.",
+            "Stop the node and keep its directory; check the disk; then restore a backup or run `danso-node recover --data DIR`. `danso-node doctor --data DIR` says what is damaged.",
+        ),
+        Reason::DerivedDiffers => (
+            "The register or the figures are not what the logs give.",
+            "Stop the node and run `danso-node rebuild --data DIR`, which makes them anew from the logs.",
+        ),
+        Reason::HeadsMissing => (
+            "The file `heads`, by which an old copy of the database is noticed, is missing or does not read.",
+            "If the database was just restored, this is expected; the node makes the file anew at its next start.",
+        ),
+        Reason::ClockWrong => (
+            "The clock of this machine cannot be right.",
+            "Set it (`timedatectl`), and check its battery. Nothing is refused because of it, but new records get wrong times.",
+        ),
+        Reason::CertificateEnds => (
+            "The certificate for the link to the parent ends soon or has ended.",
+            "Keep the node connected, so that it can renew the certificate; else ask the operator of the parent.",
+        ),
+        Reason::KeyFileUnfit => (
+            "A key file is missing, is no key, or can be read by others.",
+            "Set its mode to 0600 and its owner to the node's user; if it is lost, run `danso-node recover --data DIR --token-file FILE`.",
+        ),
         Reason::Internal => (
             "This is a fault of the node.",
             "Try again; if it happens again, send the node's log to who looks after it.",

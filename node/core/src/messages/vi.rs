@@ -68,9 +68,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Sổ ghi này do một nút khác quyết định.",
             "Gửi tệp chứng cứ (`danso-admin evidence export`) cho người vận hành của nút được nêu tên.",
         ),
-        Reason::LogQuarantined => {
-            ("Sổ ghi này bị dừng cho đến khi người vận hành quyết định.", "Liên hệ người vận hành nút này: `danso-admin quarantine list` cho biết lý do và ai quyết định.")
-        }
+        Reason::LogQuarantined => (
+            "Sổ ghi này bị dừng cho đến khi người vận hành quyết định.",
+            "Liên hệ người vận hành nút này: `danso-admin quarantine list` cho biết lý do và ai quyết định.",
+        ),
         Reason::CheckpointInvalid => {
             ("Điểm chốt không phải của sổ ghi này hoặc chữ ký sai.", "Lấy lại điểm chốt từ nút đã ghi sổ.")
         }
@@ -149,11 +150,38 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::NotFound => ("Không có thứ được hỏi ở đây.", "Kiểm tra lại tên."),
         Reason::ReadOnly => (
-            "Nút này không ghi gì cho đến khi người vận hành quyết định.",
-            "Xem `danso-admin status`; giữ nguyên thư mục và liên hệ người vận hành nút cấp trên, nơi giữ các mục còn thiếu.",
+            "Nút này không ghi thêm gì nữa: cơ sở dữ liệu là bản cũ, những gì ghi sau đó đang thiếu.",
+            "Đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",
         ),
         Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
-        Reason::DiskFull => ("Ổ đĩa đã đầy.", "Giải phóng chỗ trống; nút sẽ chạy tiếp."),
+        Reason::DiskFull => (
+            "Ổ đĩa còn quá ít chỗ trống; không mất gì, nhưng chưa nhận thêm gì mới.",
+            "Hãy giải phóng chỗ trống hoặc dùng ổ đĩa lớn hơn: nút sẽ tự làm tiếp. Nhập lại những gì đã bị từ chối.",
+        ),
+        Reason::StoreDamaged => (
+            "Cơ sở dữ liệu bị hỏng: nội dung không còn như khi ghi.",
+            "Dừng nút và giữ nguyên thư mục; kiểm tra ổ đĩa; rồi phục hồi bản sao lưu hoặc chạy `danso-node recover --data DIR`. Lệnh `danso-node doctor --data DIR` cho biết hỏng ở đâu.",
+        ),
+        Reason::DerivedDiffers => (
+            "Sổ đăng ký hoặc số liệu không khớp với những gì các sổ gốc cho ra.",
+            "Dừng nút và chạy `danso-node rebuild --data DIR` để lập lại chúng từ các sổ gốc.",
+        ),
+        Reason::HeadsMissing => (
+            "Tệp `heads`, dùng để nhận ra bản cũ của cơ sở dữ liệu, bị thiếu hoặc không đọc được.",
+            "Nếu vừa phục hồi cơ sở dữ liệu thì đây là điều bình thường; nút sẽ lập lại tệp khi khởi động lần sau.",
+        ),
+        Reason::ClockWrong => (
+            "Đồng hồ của máy này không thể đúng.",
+            "Chỉnh lại giờ (`timedatectl`) và kiểm tra pin đồng hồ. Không có gì bị từ chối vì việc này, nhưng bản ghi mới sẽ mang giờ sai.",
+        ),
+        Reason::CertificateEnds => (
+            "Chứng thư của liên kết lên cấp trên sắp hết hạn hoặc đã hết hạn.",
+            "Giữ cho nút được nối mạng để nó tự gia hạn chứng thư; nếu không, hãy gọi người vận hành nút cấp trên.",
+        ),
+        Reason::KeyFileUnfit => (
+            "Một tệp khóa bị thiếu, không phải là khóa, hoặc người khác đọc được.",
+            "Đặt quyền 0600 và chủ sở hữu là người dùng chạy nút; nếu đã mất khóa, chạy `danso-node recover --data DIR --token-file FILE`.",
+        ),
         Reason::Internal => ("Đây là lỗi của nút.", "Thử lại; nếu vẫn lỗi, gửi nhật ký của nút cho người phụ trách."),
         Reason::FileFormat => {
             ("Tệp không phải CSV và cũng không phải XLSX.", "Lưu bảng thành CSV (UTF-8) hoặc XLSX rồi nhập tệp đó.")

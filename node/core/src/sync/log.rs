@@ -45,7 +45,9 @@ impl Stop {
             Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink => {
                 Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS))
             }
-            Reason::SequenceGap | Reason::DiskFull => Self::Later(now_ms.saturating_add(super::RETRY_MS)),
+            Reason::SequenceGap | Reason::DiskFull | Reason::StoreDamaged => {
+                Self::Later(now_ms.saturating_add(super::RETRY_MS))
+            }
             _ if matches!(reason.class(), Class::Unavailable | Class::Internal) => {
                 Self::Later(now_ms.saturating_add(super::RETRY_MS))
             }

@@ -1,5 +1,6 @@
 //! A node's pipeline on a temporary store, and authors that seal entries by themselves.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
-use crate::pipeline::{Handle, Outfit, Received, found};
+use crate::pipeline::{Error, Handle, Outfit, Received, found};
 use crate::store::{CubeFilter, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;
@@ -110,6 +111,11 @@ impl Author {
         SealedEntry { envelope: envelope.bytes().clone(), parts }
     }
 
+    /// The first person that the last entry made known.
+    pub(super) fn person(&self) -> ChangeId {
+        ChangeId::first(NOW_MS as u64, [self.n; 6])
+    }
+
     /// A package; with the checkpoint for where the author stands now, if wanted.
     pub(super) fn package(&self, first: u64, entries: Vec<SealedEntry>, with_checkpoint: bool) -> Package {
         let head = Checkpoint { log: self.log.clone(), size: self.tree.size(), root: self.tree.root() };
@@ -122,8 +128,9 @@ impl Author {
 pub(super) struct Bed {
     pub(super) handle: Handle,
     pub(super) root: Arc<SoftwareSigner>,
-    store: Store,
-    dir: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) dir: PathBuf,
+    _keep: Option<tempfile::TempDir>,
 }
 
 impl Bed {
@@ -150,7 +157,9 @@ impl Bed {
         };
         let (genesis, _) = seal(about("VN", body, 1), &sealing).expect("genesis");
         found(&store, &node, genesis, Fingerprint::of_key(&public), NOW_MS).await.expect("founded");
-        let bed = Self { handle: start(&store, &root).await, root, store, dir };
+        let path = dir.path().to_path_buf();
+        let bed =
+            Self { handle: start(&store, &root).await.expect("started"), root, store, dir: path, _keep: Some(dir) };
         let rows = [
             ["VN", "Việt Nam", "central", ""],
             ["40", "Nghệ An", "province", "VN"],
@@ -216,23 +225,47 @@ impl Bed {
     }
 
     /// The same node after its process ended.
-    pub(super) async fn restarted(self) -> Self {
-        let Self { handle, root, store, dir } = self;
+    pub(super) async fn restarted(mut self) -> Self {
+        let keep = self._keep.take();
+        let dir = self.dir.clone();
+        self.ended().await;
+        Self { _keep: keep, ..Self::at(&dir).await.expect("started again") }
+    }
+
+    /// Keeps the directory beyond the node's end.
+    pub(super) fn keep(&mut self) -> Option<tempfile::TempDir> {
+        self._keep.take()
+    }
+
+    /// The process ends in order.
+    pub(super) async fn ended(self) {
+        let Self { handle, store, .. } = self;
         drop(handle);
         store.close().await;
-        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
-        Self { handle: start(&store, &root).await, root, store, dir }
+    }
+
+    /// The root's node in a directory where it was before.
+    pub(super) async fn at(dir: &Path) -> Result<Self, Error> {
+        let root = Arc::new(signer(200));
+        let store = Store::open(&dir.join("danso.db")).await?;
+        match start(&store, &root).await {
+            Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: None }),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 }
 
-async fn start(store: &Store, root: &Arc<SoftwareSigner>) -> Handle {
+async fn start(store: &Store, root: &Arc<SoftwareSigner>) -> Result<Handle, Error> {
     let outfit = Outfit {
         store: store.clone(),
         signer: root.clone(),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         anchor: root.public_key().fingerprint(),
     };
-    Handle::start(outfit).await.expect("started")
+    Handle::start(outfit).await
 }
 
 /// A draft for a directory log.

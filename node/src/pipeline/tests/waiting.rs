@@ -23,7 +23,7 @@ const TITLES: [&str; 11] = [
 ];
 
 /// A birth or a death of the person `person_ref` in 17065.
-fn slip(bed: &Bed, slip_no: &str, kind: &str, person_ref: &str, date: &str) -> Row {
+pub(super) fn slip(bed: &Bed, slip_no: &str, kind: &str, person_ref: &str, date: &str) -> Row {
     let (name, sex, born) = if kind == "birth" { ("Trai", "M", date) } else { ("", "", "") };
     let titles = TITLES.map(str::to_owned);
     let header = Header::parse(Form::Changes, &titles).expect("header");

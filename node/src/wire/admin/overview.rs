@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::pb::admin::v1 as pb;
-use danso_proto::refusal::Refusal;
+use danso_proto::refusal::{Reason, Refusal};
 
 use super::{Parts, of_view, own_unit};
 use crate::link::{self, LinkState, RefusedFrom};
-use crate::pipeline::Snapshot;
+use crate::pipeline::{self, Snapshot};
+use crate::view::{Health, Level};
 
 /// Logs and children that a status names, so that it stays far below a gRPC message; all of them are in the lists of their own.
 const GLANCE: usize = 1_000;
@@ -24,6 +25,8 @@ impl Parts {
         let link = self.link.as_ref().map(|link| link.borrow().clone());
         let trouble = link.as_ref().and_then(|link| link.trouble.clone());
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
+        let health = self.view.health();
+        let ill = ill(&health, &snapshot);
         let mut logs = self.logs(&snapshot);
         if logs.len() > GLANCE {
             // Those in trouble first, then our own.
@@ -62,6 +65,16 @@ impl Parts {
             own_entries,
             own_entries_receipted,
             units_version: self.units(directory).map(|list| list.version().to_owned()).unwrap_or_default(),
+            reason: ill.as_ref().map(|ill| ill.reason.code().to_owned()).unwrap_or_default(),
+            detail: ill.map(|ill| ill.detail).unwrap_or_default(),
+            disk_free_bytes: health.disk.free,
+            disk_floor_bytes: health.disk.floor,
+            disk_level: match health.disk.level {
+                Level::Room => pb::DiskLevel::Room,
+                Level::Low => pb::DiskLevel::Low,
+                Level::Full => pb::DiskLevel::Full,
+            }
+            .into(),
         })
     }
 
@@ -98,6 +111,16 @@ impl Parts {
             })
             .collect()
     }
+}
+
+/// Why this node does not do all that it should; the worst first.
+fn ill(health: &Health, snapshot: &Snapshot) -> Option<Refusal> {
+    if let Some(damage) = &health.damage {
+        return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
+    }
+    snapshot.read_only().or_else(|| {
+        (health.disk.level > Level::Room).then(|| Refusal::new(Reason::DiskFull, pipeline::figures(health)))
+    })
 }
 
 /// Our own logs that go up and have entries, with their sizes.

@@ -1,0 +1,177 @@
+//! Plans of failure for tests: die at the n-th point, or have no room from one point to another. A plan is for one directory, so that
+//! tests in one process do not disturb each other.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Point;
+
+/// What becomes of names that were given and not synced when the power goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They are there.
+    Kept,
+    /// They are lost: a new file is gone, a replaced one is the old one.
+    Lost,
+}
+
+#[derive(Debug)]
+enum What {
+    Count,
+    Die { at: usize, names: Names },
+    Full { points: Range<usize> },
+}
+
+/// Counts the points that a directory's node passes, and fails at some. Over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    run: Arc<Run>,
+    /// What a power cut left; made when the plan's point comes.
+    copy: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Run {
+    dir: PathBuf,
+    copy: PathBuf,
+    what: What,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    passed: Vec<Point>,
+    dead: bool,
+    /// What stood under the name that was given last.
+    before: Option<(PathBuf, Option<Vec<u8>>)>,
+}
+
+static PLANS: Mutex<Vec<Arc<Run>>> = Mutex::new(Vec::new());
+
+fn plans() -> MutexGuard<'static, Vec<Arc<Run>>> {
+    PLANS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Plan {
+    /// Lets everything pass, and counts it.
+    pub(crate) fn count(dir: &Path) -> Self {
+        Self::new(dir, What::Count)
+    }
+
+    /// From the point `at` (counted from 0) on nothing is done any more, as if the process were gone.
+    pub(crate) fn die(dir: &Path, at: usize, names: Names) -> Self {
+        Self::new(dir, What::Die { at, names })
+    }
+
+    /// No room on the disk at these points.
+    pub(crate) fn full(dir: &Path, points: Range<usize>) -> Self {
+        Self::new(dir, What::Full { points })
+    }
+
+    fn new(dir: &Path, what: What) -> Self {
+        let copy = tempfile::tempdir().expect("a place for the copy");
+        let run =
+            Arc::new(Run { dir: dir.to_path_buf(), copy: copy.path().join("node"), what, state: Mutex::default() });
+        plans().push(run.clone());
+        Self { run, copy }
+    }
+
+    /// The points that were passed, the one at which it died among them.
+    pub(crate) fn passed(&self) -> Vec<Point> {
+        self.run.state().passed.clone()
+    }
+
+    /// The point came.
+    pub(crate) fn died(&self) -> bool {
+        self.run.state().dead
+    }
+
+    /// The directory as the power cut left it; it goes when the returned guard does.
+    pub(crate) fn left(self) -> (tempfile::TempDir, PathBuf) {
+        assert!(self.died(), "the plan's point never came: {:?}", self.passed());
+        plans().retain(|run| !Arc::ptr_eq(run, &self.run));
+        let path = self.run.copy.clone();
+        let empty = tempfile::tempdir().expect("a directory");
+        let mut plan = self;
+        (std::mem::replace(&mut plan.copy, empty), path)
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        plans().retain(|run| !Arc::ptr_eq(run, &self.run));
+    }
+}
+
+impl Run {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self, path: &Path, point: Point) -> io::Result<()> {
+        let mut state = self.state();
+        if state.dead {
+            return Err(io::Error::other("the process is gone"));
+        }
+        let n = state.passed.len();
+        state.passed.push(point);
+        match &self.what {
+            What::Count => Ok(()),
+            What::Full { points } if points.contains(&n) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            What::Die { at, names } if n == *at => {
+                state.dead = true;
+                self.cut(path, point, *names, state.before.take());
+                Err(io::Error::other("the process died here"))
+            }
+            What::Full { .. } | What::Die { .. } => {
+                match point {
+                    Point::Name => state.before = Some((path.to_path_buf(), fs::read(path).ok())),
+                    Point::SyncNames => state.before = None,
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is on the disk at this moment; content that was not synced is half there.
+    fn cut(&self, path: &Path, point: Point, names: Names, before: Option<(PathBuf, Option<Vec<u8>>)>) {
+        copy_dir(&self.dir, &self.copy);
+        let in_copy = |path: &Path| self.copy.join(path.strip_prefix(&self.dir).expect("the plan's own directory"));
+        if point == Point::Sync {
+            let file = fs::OpenOptions::new().write(true).open(in_copy(path)).expect("the file was made");
+            let half = file.metadata().expect("a file").len() / 2;
+            file.set_len(half).expect("cut");
+        }
+        if let (Names::Lost, Point::SyncNames | Point::Remove, Some((name, content))) = (names, point, before) {
+            match content {
+                Some(content) => fs::write(in_copy(&name), content).expect("put back"),
+                None => fs::remove_file(in_copy(&name)).expect("taken away"),
+            }
+        }
+    }
+}
+
+/// Passes a point of the node in whose directory `path` lies.
+pub(crate) fn pass(path: &Path, point: Point) -> io::Result<()> {
+    let run = plans().iter().find(|run| path.starts_with(&run.dir)).cloned();
+    run.map_or(Ok(()), |run| run.pass(path, point))
+}
+
+/// Copies a node's directory, sockets and locks left out.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a node's directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &target).expect("a copy");
+        }
+    }
+}

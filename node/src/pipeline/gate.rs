@@ -1,0 +1,61 @@
+//! What is not even begun while the store is in a bad condition: nothing is written for it, and everybody else's work goes on.
+//!
+//! Who can wait waits first. A package of somebody else's records is durable at its sender, who sends it again by himself; so it is refused
+//! when the disk gets low. What is new here nobody else has; it is refused only when the room is needed for what lets others make room. Those
+//! small things (receipts, directory entries, a log's trouble) are never refused. A damaged database takes nothing that makes it grow.
+
+use danso_proto::ids::Stream;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::batch::{Answer, Batch};
+use super::{Error, Job, heads};
+use crate::store::{Health, Level};
+
+/// Why the store takes nothing of a kind now.
+fn refusal(health: &Health, from: Level) -> Option<Refusal> {
+    if let Some(damage) = &health.damage {
+        return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
+    }
+    (health.disk.level >= from).then(|| Refusal::new(Reason::DiskFull, figures(health)))
+}
+
+/// How much room there is, in words.
+pub fn figures(health: &Health) -> String {
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    format!("{} MiB are free, {} MiB is the least (store.min_free_mib)", mib(health.disk.free), mib(health.disk.floor))
+}
+
+impl Batch<'_> {
+    /// The answer to a job that is not even begun.
+    pub(super) fn turned_away(&self, job: &Job) -> Option<Answer> {
+        let new_work = || refusal(&self.health, Level::Full).or_else(|| heads::old_copy(self.base()));
+        Some(match job {
+            Job::Receive { package, .. } => {
+                let from = match package.log.stream() {
+                    Stream::Records => Level::Low,
+                    // Small, and what others' rights depend on.
+                    Stream::Directory | Stream::Mail(_) => return self.turned_away_for_damage(job),
+                };
+                let row = self.log_or_new(&package.log);
+                Answer::Received(Ok(self.answer(&row, Some((package.first, refusal(&self.health, from)?)))))
+            }
+            Job::Write { stream: Stream::Records, .. } => Answer::Received(Err(new_work()?.into())),
+            Job::Import { .. } => Answer::Imported(Err(new_work()?.into())),
+            Job::Enrol { .. } => Answer::Enrolled(Err(new_work()?.into())),
+            Job::Invite { .. } => Answer::Invited(Err(new_work()?.into())),
+            _ => return self.turned_away_for_damage(job),
+        })
+    }
+
+    fn turned_away_for_damage(&self, job: &Job) -> Option<Answer> {
+        let damage = || self.health.damage.as_ref().map(|damage| Refusal::new(Reason::StoreDamaged, damage.clone()));
+        match job {
+            Job::Receive { package, .. } => {
+                let row = self.log_or_new(&package.log);
+                Some(Answer::Received(Ok(self.answer(&row, Some((package.first, damage()?))))))
+            }
+            Job::Write { .. } => Some(Answer::Received(Err(Error::Refused(damage()?)))),
+            _ => None,
+        }
+    }
+}

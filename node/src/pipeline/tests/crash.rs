@@ -1,0 +1,262 @@
+//! The process dies at every point of every kind of work, and the disk is full at every point: what is left is all of a transaction or nothing
+//! of it, what was answered is there, and the same work done again comes to what it comes to undisturbed.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+
+use danso_core::forms::Row;
+use danso_proto::change::{Body, Death, ForwardingPolicy};
+use danso_proto::checkpoint;
+use danso_proto::envelope::Signer as _;
+use danso_proto::ids::{ChangeId, LogId, NodeId, Stream};
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::bed::{self, Author, Bed, code, enrolled};
+use super::waiting::slip;
+use crate::faults::Point;
+use crate::faults::harness::{Detail, content, copy_of, die_everywhere, full_everywhere};
+use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow, Trouble};
+use crate::store::ReceiptRow;
+
+type Done = Result<(), Error>;
+
+/// Work of one kind.
+struct Work<F> {
+    name: &'static str,
+    detail: Detail,
+    /// Doing it again when it was kept adds to it: an own entry that was not answered is looked for, not written again.
+    adds: bool,
+    run: F,
+}
+
+/// Does the work on the node in `dir`, if that still starts.
+async fn done_in(dir: &Path, run: &impl AsyncFn(&Bed) -> Done) -> Done {
+    let bed = Bed::at(dir).await?;
+    let done = run(&bed).await;
+    bed.ended().await;
+    done
+}
+
+/// What is in `dir`, once its node was up: it must start, read every entry, and close.
+async fn sound(dir: &Path, detail: Detail, about: &str) -> String {
+    let bed = Bed::at(dir).await.unwrap_or_else(|error| panic!("{about}: it does not start: {error:?}"));
+    let snapshot = bed.handle.snapshot();
+    for row in snapshot.logs() {
+        let entries = bed.stored(&row.log).await;
+        assert_eq!(entries.len() as u64, row.head.size(), "{about}: {}", row.log);
+    }
+    bed.ended().await;
+    content(dir, detail).await
+}
+
+async fn at_every_point(prepared: &Path, work: Work<impl AsyncFn(&Bed) -> Done>) {
+    let Work { name, detail, adds, run } = work;
+    let before = {
+        let (_guard, dir) = copy_of(prepared);
+        sound(&dir, detail, name).await
+    };
+    let after = RefCell::new(String::new());
+    let same = |left: &str| *left == *after.borrow();
+    let kept = Cell::new((0, 0));
+    let points = die_everywhere(
+        prepared,
+        async |dir: PathBuf| drop(done_in(&dir, &run).await),
+        async |dir| {
+            let content = sound(&dir, detail, name).await;
+            after.replace(content);
+        },
+        async |dir: PathBuf, at, point| {
+            let about = format!("{name}, dying at point {at} ({point:?})");
+            let (_guard, again) = copy_of(&dir);
+            let left = sound(&dir, detail, &about).await;
+            assert!(left == before || same(&left), "{about}: half of it is there\n{left}");
+            let (none, all) = kept.get();
+            kept.set(if left == before { (none + 1, all) } else { (none, all + 1) });
+            if adds && same(&left) {
+                return;
+            }
+            done_in(&again, &run).await.unwrap_or_else(|error| panic!("{about}: again: {error:?}"));
+            assert_eq!(sound(&again, detail, &about).await, *after.borrow(), "{about}: doing it again");
+        },
+    )
+    .await;
+    assert!(points.contains(&Point::Commit) && points.contains(&Point::Committed), "{name}: {points:?}");
+    assert_ne!(before, *after.borrow(), "{name} does something");
+    let (none, all) = kept.get();
+    println!("{name}: died at {} points: {none} times nothing was kept, {all} times all", points.len());
+    for length in [1, 2, points.len()] {
+        full_everywhere(
+            prepared,
+            points.len(),
+            length,
+            async |dir: PathBuf| {
+                if let Err(error) = done_in(&dir, &run).await {
+                    let reason = error.refusal().reason;
+                    assert_eq!(reason, Reason::DiskFull, "{name}: {error:?}");
+                }
+            },
+            async |dir: PathBuf, at| {
+                let about = format!("{name}, no room from point {at} on for {length}");
+                let (_guard, again) = copy_of(&dir);
+                let left = sound(&dir, detail, &about).await;
+                assert!(left == before || same(&left), "{about}: half of it is there\n{left}");
+                if adds && same(&left) {
+                    return;
+                }
+                done_in(&again, &run).await.unwrap_or_else(|error| panic!("{about}: again: {error:?}"));
+                assert_eq!(
+                    sound(&again, detail, &about).await,
+                    *after.borrow(),
+                    "{about}: doing it again when there is room"
+                );
+            },
+        )
+        .await;
+    }
+}
+
+/// Runs a test on a node that ended, with what `prepare` made of it.
+fn on<T>(prepare: impl AsyncFnOnce(&Bed) -> T, test: impl AsyncFnOnce(&Path, T)) {
+    super::run(async |mut bed| {
+        let made = prepare(&bed).await;
+        let keep = bed.keep();
+        let dir = bed.dir.clone();
+        bed.ended().await;
+        test(&dir, made).await;
+        drop(keep);
+    });
+}
+
+#[test]
+fn an_own_entry() {
+    on(
+        async |_| (),
+        async |dir, ()| {
+            let run = async |bed: &Bed| {
+                bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), 7)]).await.map(|_| ())
+            };
+            at_every_point(dir, Work { name: "an own entry", detail: Detail::Meaning, adds: true, run }).await;
+        },
+    );
+}
+
+/// A log of another author that makes persons known, kills one, and says nonsense.
+async fn received(bed: &Bed, mut author: Author) -> Done {
+    let first = author.entry(vec![enrolled("17065", 198_001), enrolled("17065", 199_005)]);
+    let nobody = ChangeId::first(5, [5; 6]);
+    let nonsense = bed::happened("17065", Body::Death(Death { person: nobody }), 20_210_105);
+    let death = bed::happened("17065", Body::Death(Death { person: author.person() }), 20_210_301);
+    let second = author.entry(vec![nonsense, death]);
+    let answer = bed.handle.receive(author.package(0, vec![first, second], true)).await?.await?;
+    match answer.refused {
+        None => Ok(()),
+        Some((_, refusal)) => Err(refusal.into()),
+    }
+}
+
+#[test]
+fn a_package_of_a_child() {
+    on(
+        async |bed| bed.child("17065", 1).await,
+        async |dir, author| {
+            let run = async |bed: &Bed| received(bed, author.clone()).await;
+            at_every_point(dir, Work { name: "a package", detail: Detail::Bytes, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn receipts_from_above() {
+    on(
+        async |bed| {
+            bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), 7)]).await.expect("written");
+        },
+        async |dir, ()| {
+            let run = async |bed: &Bed| {
+                let log = LogId::new(bed.handle.me().clone(), Stream::Records);
+                let note =
+                    bed.handle.snapshot().log(&log).and_then(|row| row.checkpoint.clone()).expect("a checkpoint");
+                let note = bed.handle.cosign(&checkpoint::parse(&note).expect("a note")).expect("signed");
+                let giver: NodeId = bed.handle.me().clone();
+                bed.handle.receipts(vec![ReceiptRow { log, giver, size: 1, time_s: 5, note }]).await
+            };
+            at_every_point(dir, Work { name: "receipts", detail: Detail::Bytes, adds: false, run }).await;
+        },
+    );
+}
+
+async fn imported(bed: &Bed, rows: Vec<Row>) -> Done {
+    bed.handle.import(ImportBatch { rows, dry_run: None }).await.map(|_| ())
+}
+
+#[test]
+fn slips_of_which_one_waits() {
+    on(
+        async |_| (),
+        async |dir, ()| {
+            let run = async |bed: &Bed| {
+                let birth = slip(bed, "1", "birth", "001.5", "2021-06-01");
+                imported(bed, vec![birth, slip(bed, "2", "death", "001.9", "2021-09-01")]).await
+            };
+            at_every_point(dir, Work { name: "an import", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn slips_that_release_one_that_waits() {
+    on(
+        async |bed| imported(bed, vec![slip(bed, "1", "death", "001.5", "2021-09-01")]).await.expect("it waits"),
+        async |dir, ()| {
+            let run = async |bed: &Bed| imported(bed, vec![slip(bed, "2", "birth", "001.5", "2021-06-01")]).await;
+            at_every_point(dir, Work { name: "a release", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn an_invite() {
+    on(
+        async |_| (),
+        async |dir, ()| {
+            let run = async |bed: &Bed| bed.handle.invite(invite(3)).await;
+            at_every_point(dir, Work { name: "an invite", detail: Detail::Meaning, adds: true, run }).await;
+        },
+    );
+}
+
+fn invite(n: u8) -> InviteRow {
+    InviteRow { secret_hash: [n; 32], unit: code("17065"), expires_at_ms: i64::MAX, used_by: None, again: false }
+}
+
+#[test]
+fn enrolling_a_child() {
+    on(
+        async |bed| bed.handle.invite(invite(3)).await.expect("kept"),
+        async |dir, ()| {
+            let run = async |bed: &Bed| {
+                let log_public_key = *bed::signer(9).public_key().as_bytes();
+                let policy = ForwardingPolicy::Full;
+                let enrolment = Enrolment { secret_hash: [3; 32], unit: code("17065"), log_public_key, policy };
+                bed.handle.enrol(enrolment).await.map(|_| ())
+            };
+            at_every_point(dir, Work { name: "an enrolment", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn a_log_that_is_stopped() {
+    on(
+        async |bed| bed.child("17065", 1).await,
+        async |dir, author| {
+            let (_guard, dir) = copy_of(dir);
+            done_in(&dir, &async |bed: &Bed| received(bed, author.clone()).await).await.expect("taken");
+            let run = async |bed: &Bed| {
+                let refusal = Refusal::new(Reason::RootDiffers, "two histories");
+                bed.handle.trouble(author.log.clone(), Some(Trouble { refusal, shown: Some("theirs".into()) })).await
+            };
+            at_every_point(&dir, Work { name: "a stop", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}

@@ -1,0 +1,130 @@
+//! How the store fails, told apart by what is to be done about it: no room, damage, everything else. Knows SQLite's codes, and nothing
+//! of reasons and people.
+
+use std::io;
+use std::path::Path;
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database could not be opened or brought to this version.
+    #[error("the database {path} cannot be opened")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The migrations did not run.
+    #[error("the database cannot be brought to this version")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("the database failed in {during}")]
+    Database {
+        /// The name of the transaction.
+        during: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// No room on the disk.
+    #[error("no room on the disk for {during}")]
+    DiskFull {
+        /// The name of the transaction.
+        during: &'static str,
+    },
+    /// The database does not hold what was written to it.
+    #[error("the database is damaged: {what}")]
+    Damaged {
+        /// What was found.
+        what: String,
+    },
+    /// A row is there but does not read: the database was damaged or changed by hand.
+    #[error("{table}.{column} does not read: {why}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Error {
+    pub(super) fn inconsistent(table: &'static str, column: &'static str, why: impl std::fmt::Display) -> Self {
+        Self::Inconsistent { table, column, why: why.to_string() }
+    }
+
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+
+    pub(super) fn database(during: &'static str, source: sqlx::Error) -> Self {
+        match Kind::of(&source) {
+            Kind::Full => Self::DiskFull { during },
+            Kind::Damaged => Self::damaged(format!("{source}, in {during}")),
+            Kind::Other => Self::Database { during, source },
+        }
+    }
+
+    pub(super) fn open(path: &Path, source: sqlx::Error) -> Self {
+        match Kind::of(&source) {
+            Kind::Full => Self::DiskFull { during: "opening the database" },
+            Kind::Damaged => Self::damaged(format!("{source}, in {}", path.display())),
+            Kind::Other => Self::Open { path: path.display().to_string(), source },
+        }
+    }
+
+    pub(super) fn migrate(path: &Path, source: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError;
+        match source {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
+                if !matches!(Kind::of(&source), Kind::Other) =>
+            {
+                Self::open(path, source)
+            }
+            source => Self::Migrate(source),
+        }
+    }
+
+    /// The database does not hold what was written to it.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Inconsistent { .. })
+    }
+
+    /// There is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+}
+
+/// What is to be done about a database error.
+enum Kind {
+    Full,
+    Damaged,
+    Other,
+}
+
+impl Kind {
+    fn of(error: &sqlx::Error) -> Self {
+        /// SQLITE_CORRUPT, SQLITE_NOTADB.
+        const DAMAGED: [u32; 2] = [11, 26];
+        /// SQLITE_FULL.
+        const FULL: u32 = 13;
+        /// SQLITE_IOERR_SHMSIZE: the shared memory of the write-ahead log did not get its room.
+        const NO_ROOM_FOR_SHM: u32 = 4874;
+        match error {
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => Self::Full,
+            sqlx::Error::Database(error) => match error.code().and_then(|code| code.parse::<u32>().ok()) {
+                Some(NO_ROOM_FOR_SHM) => Self::Full,
+                // The low byte is the code, what is above it the finer kind.
+                Some(code) if code & 0xff == FULL => Self::Full,
+                Some(code) if DAMAGED.contains(&(code & 0xff)) => Self::Damaged,
+                _ => Self::Other,
+            },
+            // What sqlx cannot decode is no value that was ever written.
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged,
+            _ => Self::Other,
+        }
+    }
+}

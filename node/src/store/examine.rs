@@ -1,0 +1,220 @@
+//! Looks for damage: before the database is opened, after it was, and whenever an entry is read. Knows SQLite's file and our tables.
+//!
+//! What is bounded and why: the digest of the whole file and `quick_check` read all of it, so that at start they are done up to
+//! [`CHECKED_AT_START`] bytes, which takes about a second; a larger database is checked after an unclean stop only, up to
+//! [`CHECKED_AFTER_CRASH`], and by `danso-admin doctor` at any size.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+
+use super::{Error, Result, Store, Tx};
+use crate::files;
+
+/// Bytes of a database that is checked at every start, and sealed with a digest when the node ends.
+const CHECKED_AT_START: u64 = 256 * 1024 * 1024;
+/// Bytes of a database that is checked after an unclean stop: some ten seconds of reading.
+const CHECKED_AFTER_CRASH: u64 = 2 * 1024 * 1024 * 1024;
+/// Findings that a check lists: the first ones say where to look.
+const FINDINGS: u32 = 5;
+
+/// What the files say before anybody opens them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Before {
+    bytes: u64,
+    /// The process before this one did not close the database.
+    unclean: bool,
+    /// What was written down at the last clean stop.
+    seal: Option<Seal>,
+}
+
+/// What was written down at a clean stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seal {
+    /// Which stop it was: the database says it, too, so that the seal of another copy is told from damage.
+    stop: String,
+    /// The file is what it was then.
+    fits: bool,
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// The seal's file: which stop it was, and the SHA-256 of the database then, in hex.
+fn seal_path(path: &Path) -> PathBuf {
+    beside(path, ".sha256")
+}
+
+/// Looks at the files: whether the database is as long as its header says, and whether it is what it was at the last clean stop.
+///
+/// # Errors
+/// `Damaged`; when the files cannot be read.
+pub(super) fn before_opening(path: &Path) -> Result<Before> {
+    let failed = |source| Error::open(path, sqlx::Error::Io(source));
+    let bytes = match path.metadata() {
+        Ok(meta) => meta.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(failed(error)),
+    };
+    // Pages in the write-ahead log are not in the digest; there are none after a clean stop.
+    let unclean = beside(path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0);
+    let mut before = Before { bytes, unclean, seal: None };
+    if bytes == 0 {
+        return Ok(before);
+    }
+    header(path, bytes, unclean)?;
+    if let (false, Ok(seal)) = (unclean, std::fs::read_to_string(seal_path(path)))
+        && let Some((stop, kept)) = seal.trim().split_once(' ')
+    {
+        let fits = digest(path).map_err(failed)? == kept;
+        before.seal = Some(Seal { stop: stop.to_owned(), fits });
+    }
+    Ok(before)
+}
+
+/// Looks at the database after it was opened, as far as what was found before makes that necessary. The seal is removed: it does not hold
+/// any longer.
+///
+/// # Errors
+/// `Damaged`.
+pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
+    let path = store.condition.path();
+    let sealed = match &before.seal {
+        None => false,
+        Some(seal) if seal.fits => true,
+        Some(seal) => {
+            let stop = store.read("seal").await?.meta_get(META_STOP).await?;
+            if stop.is_some_and(|stop| hex(&stop) == seal.stop) {
+                let what = format!(
+                    "{} is not what it was when the node ended: the disk, or somebody, changed it",
+                    path.display()
+                );
+                return Err(store.condition.noted(Error::damaged(what)));
+            }
+            tracing::warn!("the database is another copy than the one that was here when the node ended");
+            false
+        }
+    };
+    let check = match (sealed, before.unclean) {
+        (true, _) => false,
+        (false, false) => before.bytes <= CHECKED_AT_START,
+        (false, true) => before.bytes <= CHECKED_AFTER_CRASH,
+    };
+    if check {
+        store.read("quick_check").await?.quick_check().await?;
+    } else if !sealed {
+        tracing::warn!(bytes = before.bytes, "the database is too large to be checked now; run `danso-admin doctor`");
+    }
+    files::remove(&seal_path(path)).map_err(|source| Error::open(path, sqlx::Error::Io(source)))
+}
+
+/// Checks the first page's header (SQLite's file format, section 1.3).
+fn header(path: &Path, bytes: u64, unclean: bool) -> Result<()> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut head = [0; 100];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_err() || !head.starts_with(MAGIC) {
+        return Err(Error::damaged(format!("{} does not begin as a database", path.display())));
+    }
+    let page = match u16::from_be_bytes([head[16], head[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u64::from(u32::from_be_bytes([head[28], head[29], head[30], head[31]]));
+    // While a write-ahead log is there, the last pages may be in it only.
+    if !unclean && bytes < page.saturating_mul(pages) {
+        let what = format!("{} has {bytes} bytes, and by its header {pages} pages of {page}", path.display());
+        return Err(Error::damaged(what));
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1024 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hash.update(&buffer[..n]),
+        }
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the database keeps which stop was its last: a hash over the one before and where the logs stood.
+const META_STOP: &str = "stop";
+
+impl Store {
+    /// Marks the end of a run, while the store is open; for [`seal`].
+    pub(super) async fn mark_stop(&self) -> Result<String> {
+        self.run_tx("stop", async |tx| {
+            let mut hash = Sha256::new();
+            hash.update(tx.meta_get(META_STOP).await?.unwrap_or_default());
+            let failed = tx.failed();
+            let sql = "SELECT name, size, root FROM log ORDER BY name";
+            for row in sqlx::query(sql).fetch_all(tx.conn()).await.map_err(failed)? {
+                hash.update(row.get::<&str, _>("name"));
+                hash.update(row.get::<i64, _>("size").to_be_bytes());
+                hash.update(row.get::<&[u8], _>("root"));
+            }
+            let stop = hash.finalize();
+            tx.meta_put(META_STOP, &stop).await?;
+            Ok(hex(&stop))
+        })
+        .await
+    }
+}
+
+/// Writes down what the closed database holds, unless it is too large to read at every start.
+pub(super) fn seal(path: &Path, stop: &str) -> io::Result<()> {
+    let unclean = beside(path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0);
+    if unclean || path.metadata()?.len() > CHECKED_AT_START {
+        return Ok(());
+    }
+    files::replace(&seal_path(path), format!("{stop} {}\n", digest(path)?).as_bytes(), 0o600)
+}
+
+impl Tx {
+    /// Whether all pages and trees of the database hang together (`PRAGMA quick_check`). Content is not looked at.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub async fn quick_check(&mut self) -> Result<()> {
+        self.check("PRAGMA quick_check").await
+    }
+
+    /// As [`Tx::quick_check`], and whether the indices fit their tables (`PRAGMA integrity_check`, `PRAGMA foreign_key_check`).
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub async fn integrity_check(&mut self) -> Result<()> {
+        self.check("PRAGMA integrity_check").await?;
+        let failed = self.failed();
+        let orphans = sqlx::query("PRAGMA foreign_key_check").fetch_all(self.conn()).await.map_err(failed)?;
+        match orphans.len() {
+            0 => Ok(()),
+            n => Err(self.condition.noted(Error::damaged(format!("{n} rows point at rows that are not there")))),
+        }
+    }
+
+    async fn check(&mut self, pragma: &'static str) -> Result<()> {
+        let failed = self.failed();
+        let sql = sqlx::AssertSqlSafe(format!("{pragma}({FINDINGS})"));
+        let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.conn()).await.map_err(failed)?;
+        match found.iter().any(|line| line != "ok") {
+            false => Ok(()),
+            true => Err(self.condition.noted(Error::damaged(found.join("; ")))),
+        }
+    }
+}
