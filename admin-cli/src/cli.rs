@@ -108,6 +108,8 @@ verbs! {
     Receipt {
         /// The latest receipt of each giver for each log
         List(receipt_list),
+        /// Where each own change set is durable, and since when; with --out a file that anybody can check
+        Show(receipt_show),
         /// Wait until all own entries are receipted: exit 0 when they are, 4 when the time is over
         Wait(receipt_wait),
     }
@@ -176,6 +178,7 @@ impl Noun {
             Self::Import(Import::Households(args)) => import::run(Form::Households, args, ctx).await,
             Self::Import(Import::Changes(args)) => import::run(Form::Changes, args, ctx).await,
             Self::Receipt(Receipt::List(args)) => receipt_list::run(args, ctx).await,
+            Self::Receipt(Receipt::Show(args)) => receipt_show::run(args, ctx).await,
             Self::Receipt(Receipt::Wait(args)) => receipt_wait::run(args, ctx).await,
             Self::Aggregate(Aggregate::Pull(args)) => aggregate_pull::run(args, ctx).await,
             Self::Log(Log::List(args)) => log_list::run(args, ctx).await,

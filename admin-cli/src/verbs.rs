@@ -12,6 +12,7 @@ pub mod log_verify;
 pub mod period_close;
 pub mod proof_check;
 pub mod receipt_list;
+pub mod receipt_show;
 pub mod receipt_wait;
 pub mod status;
 pub mod waiting_list;

@@ -233,6 +233,54 @@ async fn receipts_are_waited_for() {
 }
 
 #[tokio::test]
+async fn words_of_a_state_come_from_receipts_alone() {
+    let above = |tier: &str, unit: &str, time_s| HeldAbove {
+        tier: tier.into(),
+        unit: unit.into(),
+        node: format!("{unit}-x"),
+        time_s,
+        ..Default::default()
+    };
+    let set = |sequence, district, province| ShowReceiptsResponse {
+        log: "17065-x/records".into(),
+        sequence,
+        changes: 1_000,
+        recorded_at_ms: 1_609_459_200_000,
+        above: vec![above("district", "420", district), above("province", "40", province)],
+        unit: "17065".into(),
+        tier: "commune".into(),
+    };
+    let held = vec![set(7, 1_609_459_260, 1_609_459_320), set(8, 1_609_459_260, 0), set(9, 0, 0)];
+    let node = Fake { held, proof: b"proof".to_vec(), ..Fake::default() }.start().await;
+    let said = node.admin(&["receipt", "show"]).await;
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert!(lines[0].contains("district") && lines[0].contains("province"), "{}", said.out);
+    assert!(lines[2].contains("at the province") && lines[2].contains("2021-01-01 07:02:00"), "{}", said.out);
+    assert!(lines[3].contains("at the district") && !lines[3].contains("at the province"), "{}", said.out);
+    assert!(lines[4].contains("here") && lines[4].matches("not yet").count() == 2, "{}", said.out);
+    assert!(!lines[4].contains("at the"), "nobody confirmed it: {}", said.out);
+    let said = node.admin(&["receipt", "show", "--lang", "vi"]).await;
+    assert!(said.out.contains("tại cấp tỉnh") && said.out.contains("chưa có biên nhận"), "{}", said.out);
+    let said = node.admin(&["receipt", "show", "--output", "json"]).await;
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(json[1]["above"][0]["receipted_at"], "2021-01-01T07:01:00.000+07:00");
+    assert_eq!(
+        (&json[1]["above"][1]["state"], &json[1]["above"][1]["receipted_at"]),
+        (&json!("not_yet"), &json!(null))
+    );
+    let said = node.admin(&["receipt", "show", "--output", "csv"]).await;
+    assert!(said.out.contains("17065-x/records,8,1000,2021-01-01T07:00:00.000+07:00,province,40,40-x,not_yet,\n"));
+
+    let file = node.dir.path().join("x.proof").to_str().expect("text").to_owned();
+    for wrong in [&["--out", &file][..], &["--out", &file, "--last", "1"], &["--sequence", "1", "--last", "1"]] {
+        let said = node.admin(&[&["receipt", "show"], wrong].concat()).await;
+        assert_eq!(said.exit, Exit::Usage, "{wrong:?}");
+    }
+    let said = node.admin(&["receipt", "show", "--sequence", "7", "--out", &file]).await;
+    assert_eq!((said.exit, std::fs::read(&file).expect("the file")), (Exit::Done, b"proof".to_vec()), "{}", said.err);
+}
+
+#[tokio::test]
 async fn status_and_lists_are_for_people_and_for_programs() {
     let node = Fake::default().start().await;
     let said = node.admin(&["status", "--lang", "vi"]).await;

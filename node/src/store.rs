@@ -23,6 +23,7 @@ mod figures;
 mod intake;
 mod ledger;
 mod peers;
+mod receipts;
 mod register;
 
 pub use condition::{Condition, Disk, Health, Level};
@@ -217,7 +218,10 @@ impl Tx {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
+    const STEPS: [(i64, &str, &str); 2] = [
+        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (2, "receipts", include_str!("../migrations/sqlite/0002_receipts.sql")),
+    ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     });

@@ -9,9 +9,12 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use crate::store::{self, Store};
 
+mod held;
 mod prove;
 
 pub use crate::store::{Disk, Health, Level};
+pub use held::{Held, HeldSince};
+pub use prove::Receipts;
 
 /// Why something could not be shown.
 #[derive(Debug, thiserror::Error)]

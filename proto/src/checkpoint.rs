@@ -209,6 +209,11 @@ impl SignedNote {
         self.lines.len() == 1
     }
 
+    /// How many signature lines stand under the note, of whatever kind; not verified.
+    pub fn line_count(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Names under the note that look like receipts; not verified. Names that are no node ids are left out.
     pub fn givers(&self) -> Vec<NodeId> {
         let receipts = self.lines.iter().filter(|line| line.blob.len() == COSIGNATURE_LEN);

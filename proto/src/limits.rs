@@ -33,7 +33,9 @@ pub const PACKAGE_ZSTD_MAX: usize = GRPC_MESSAGE_MAX - 1024;
 pub const PROOF_HASHES_MAX: usize = 65;
 /// Entries in the chain of a proof file: one for each tier, key changes, and a wide margin.
 pub const PROOF_CHAIN_MAX: usize = 16;
-/// Bytes of a proof file: the largest chain and its entry.
+/// Further checkpoints in a proof file: one for each node above the author.
+pub const PROOF_FURTHER_MAX: usize = PROOF_CHAIN_MAX;
+/// Bytes of a proof file: the largest chain and its entry. Receipts at other sizes are small beside them.
 pub const PROOF_BYTES_MAX: usize = (PROOF_CHAIN_MAX + 1) * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX + 3 * 1024);
 /// Bytes of an evidence file: the largest chain, and two entries with what stands around them.
 pub const EVIDENCE_BYTES_MAX: usize = PROOF_BYTES_MAX + 2 * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX) + 4 * 1024;

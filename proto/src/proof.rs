@@ -20,6 +20,10 @@ use crate::pb::exchange::v1 as pb;
 use crate::refusal::{Reason, Refusal};
 use crate::wire;
 
+mod heads;
+
+pub use heads::ProvenHead;
+
 /// First line of a proof file; the message follows.
 pub const MAGIC: &[u8] = b"danso-proof-v1\n";
 
@@ -30,6 +34,8 @@ pub struct ProofFile {
     pub chain: Vec<ProvenEntry>,
     /// What is proven.
     pub entry: ProvenEntry,
+    /// Further checkpoints that cover the entry, with receipts that were given at other sizes of the log.
+    pub further: Vec<ProvenHead>,
 }
 
 /// An entry with its place in its log.
@@ -51,11 +57,15 @@ impl ProofFile {
         let message = pb::ProofFile {
             chain: self.chain.iter().map(ProvenEntry::to_pb).collect(),
             entry: Some(self.entry.to_pb()),
+            further: self.further.iter().map(ProvenHead::to_pb).collect(),
         };
         [MAGIC, &message.encode_to_vec()].concat()
     }
 
     /// Reads a file within its bounds. Nothing is verified: see [`check`].
+    ///
+    /// # Errors
+    /// `malformed`, also for bytes that say more than this version reads: evidence counts as a whole or not at all. `too_large`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::PROOF_BYTES_MAX {
             return Err(Refusal::new(Reason::TooLarge, format!("proof file of {} bytes", bytes.len())));
@@ -64,13 +74,24 @@ impl ProofFile {
         if wire::count(message, 1).is_none_or(|chain| !(1..=limits::PROOF_CHAIN_MAX).contains(&chain)) {
             return Err(malformed("not a proof file, or a chain of wrong length"));
         }
+        if wire::count(message, 3).is_none_or(|further| further > limits::PROOF_FURTHER_MAX) {
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                "more further checkpoints than there can be nodes above the author",
+            ));
+        }
         let message =
             pb::ProofFile::decode(Bytes::copy_from_slice(message)).map_err(|_| malformed("not a proof file"))?;
         let entry = message.entry.ok_or_else(|| malformed("a proof file without entry"))?;
-        Ok(Self {
+        let file = Self {
             chain: message.chain.into_iter().map(ProvenEntry::from_pb).collect::<Result<_, _>>()?,
             entry: ProvenEntry::from_pb(entry)?,
-        })
+            further: message.further.into_iter().map(ProvenHead::from_pb).collect::<Result<_, _>>()?,
+        };
+        if file.encode() != bytes {
+            return Err(malformed("the file was changed, or says more than this version reads"));
+        }
+        Ok(file)
     }
 }
 
@@ -80,22 +101,29 @@ impl ProvenEntry {
             envelope: self.envelope.clone(),
             sequence: self.sequence,
             checkpoint: self.checkpoint.clone(),
-            inclusion: self.inclusion.iter().map(|hash| Bytes::copy_from_slice(hash)).collect(),
+            inclusion: hashes_to_pb(&self.inclusion),
         }
     }
 
     pub(crate) fn from_pb(entry: pb::ProvenEntry) -> Result<Self, Refusal> {
-        if entry.inclusion.len() > limits::PROOF_HASHES_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("inclusion proof of {} hashes", entry.inclusion.len())));
-        }
-        let hash = |bytes: &Bytes| bytes[..].try_into().map_err(|_| malformed("a hash has 32 bytes"));
         Ok(Self {
             envelope: entry.envelope,
             sequence: entry.sequence,
             checkpoint: entry.checkpoint,
-            inclusion: entry.inclusion.iter().map(hash).collect::<Result<_, Refusal>>()?,
+            inclusion: hashes_from_pb(&entry.inclusion)?,
         })
     }
+}
+
+fn hashes_to_pb(hashes: &[Hash]) -> Vec<Bytes> {
+    hashes.iter().map(|hash| Bytes::copy_from_slice(hash)).collect()
+}
+
+fn hashes_from_pb(hashes: &[Bytes]) -> Result<Vec<Hash>, Refusal> {
+    if hashes.len() > limits::PROOF_HASHES_MAX {
+        return Err(Refusal::new(Reason::TooLarge, format!("inclusion proof of {} hashes", hashes.len())));
+    }
+    hashes.iter().map(|bytes| bytes[..].try_into().map_err(|_| malformed("a hash has 32 bytes"))).collect()
 }
 
 /// What a proof file proves.
@@ -113,7 +141,7 @@ pub struct Proven {
     pub size: u64,
     /// Its root.
     pub root: Hash,
-    /// Receipts on that checkpoint by nodes of the chain: giver, and its time in seconds since the Unix epoch.
+    /// Receipts by nodes of the chain that cover the entry: giver, and its time in seconds since the Unix epoch. One for each giver.
     pub receipts: Vec<(NodeId, u64)>,
     /// Givers of receipts that this file has no key for.
     pub unchecked: Vec<NodeId>,
@@ -167,6 +195,10 @@ impl Known {
                 Body::NodeRekeyed(rekeyed) if rekeyed.node == *author => {
                     self.add(author, PublicKey::new(rekeyed.log_public_key)?);
                 }
+                // The old key was lost, and a node above vouches for the new one.
+                Body::NodeRekeyed(rekeyed) if self.chain_to(&rekeyed.node).contains(author) => {
+                    self.add(&rekeyed.node, PublicKey::new(rekeyed.log_public_key)?);
+                }
                 _ => {}
             }
         }
@@ -193,7 +225,14 @@ pub fn check(bytes: &[u8], anchor: &Fingerprint) -> Result<Proven, Refusal> {
     let note = place(&known, &file.entry, &opened)?;
     let author = opened.change_set().log.node().clone();
     let chain = known.chain_to(&author);
-    let (receipts, unchecked) = receipts(&known, &note, &chain, &author)?;
+    let (mut receipts, unchecked) = receipts(&known, &note, &chain, &author)?;
+    for head in &file.further {
+        receipts.extend(head.check(&known, &opened, &chain)?);
+    }
+    receipts.sort();
+    if receipts.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(Refusal::new(Reason::ReceiptInvalid, "several receipts of one giver"));
+    }
     let head = note.unverified().clone();
     let leaf_hash = opened.leaf_hash();
     let (_, change_set, _) = opened.into_inner();
@@ -217,17 +256,20 @@ pub(crate) fn establish(chain: &[ProvenEntry], anchor: &Fingerprint) -> Result<K
         return Err(malformed("a file without chain"));
     };
     let genesis = envelope::open_genesis(Envelope::decode(first.envelope.clone())?, *anchor)?;
-    // An entry that brings a key is learnt before its checkpoint is checked: the checkpoint may be signed with that key. What it
-    // says about keys counts by its envelope's signature; nothing is said to hold before everything is checked.
+    // All keys are learnt before a checkpoint is looked at: a log's checkpoint is signed with the key that its author has now, which a later
+    // entry may bring. What an entry says about keys counts by its envelope's signature; nothing is said to hold before everything is checked.
     known.learn(genesis.change_set())?;
-    place(&known, first, &genesis)?;
+    let mut opened = vec![genesis];
     for entry in rest {
-        let opened = open(&known, entry)?;
-        if *opened.change_set().log.stream() != Stream::Directory {
+        let next = open(&known, entry)?;
+        if *next.change_set().log.stream() != Stream::Directory {
             return Err(malformed("an entry of the chain is not in a directory"));
         }
-        known.learn(opened.change_set())?;
-        place(&known, entry, &opened)?;
+        known.learn(next.change_set())?;
+        opened.push(next);
+    }
+    for (entry, opened) in chain.iter().zip(&opened) {
+        place(&known, entry, opened)?;
     }
     Ok(known)
 }
@@ -253,7 +295,14 @@ fn place(known: &Known, entry: &ProvenEntry, opened: &Opened) -> Result<SignedNo
     if set.sequence != entry.sequence {
         return Err(refused(format!("the file says position {}, the entry {}", entry.sequence, set.sequence)));
     }
-    let note = checkpoint::parse(&entry.checkpoint)?;
+    covers(known, &entry.checkpoint, &entry.inclusion, opened)
+}
+
+/// Checks a checkpoint by the entry's author, and that it contains the entry.
+fn covers(known: &Known, checkpoint: &str, inclusion: &[Hash], opened: &Opened) -> Result<SignedNote, Refusal> {
+    let set = opened.change_set();
+    let refused = |why: String| Refusal::new(Reason::CheckpointInvalid, why);
+    let note = checkpoint::parse(checkpoint)?;
     let head = note.unverified();
     if head.log != set.log {
         return Err(refused(format!("the checkpoint is of {}, the entry in {}", head.log, set.log)));
@@ -267,7 +316,7 @@ fn place(known: &Known, entry: &ProvenEntry, opened: &Opened) -> Result<SignedNo
         }
     }
     let head = verified?;
-    merkle::verify_inclusion(opened.leaf_hash(), set.sequence, head.size, &entry.inclusion, &head.root)
+    merkle::verify_inclusion(opened.leaf_hash(), set.sequence, head.size, inclusion, &head.root)
         .map_err(|e| refused(format!("entry {} of {}: {e}", set.sequence, set.log)))?;
     Ok(note)
 }

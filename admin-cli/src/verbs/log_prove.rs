@@ -28,7 +28,7 @@ pub struct Args {
 /// Writes the file. It holds the signed side of the entry: personal data, so it is for the owner's eyes only.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
-    let request = ProveEntryRequest { log: args.log.to_string(), sequence: args.sequence };
+    let request = ProveEntryRequest { log: args.log.to_string(), sequence: args.sequence, receipts: false };
     let proof = connect::within(ctx, PROMPT, node.prove_entry(request)).await?;
     files::replace(&args.out, &proof.file)?;
     let mut sheet = Sheet::new([

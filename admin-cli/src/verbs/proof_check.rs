@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::decode;
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
-use crate::output::{Field, Format, Sheet, column, hex, rfc3339};
+use crate::output::{Field, Format, Sheet, column, detail, hex, rfc3339};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,8 @@ pub fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         ctx.json(&object(&file, &proven)?)?;
     } else {
         let receipts = proven.receipts.iter().map(|(giver, _)| giver.to_string()).collect::<Vec<_>>();
+        let times = proven.receipts.iter().map(|(_, time_s)| rfc3339(time_ms(*time_s)).unwrap_or_default());
+        let times = times.collect::<Vec<_>>();
         let chain = proven.chain.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut sheet = Sheet::new([
             column("log", "Sổ", "Log"),
@@ -45,7 +47,8 @@ pub fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             column("recorded_at", "Ghi lúc", "Recorded at"),
             column("changes", "Số biến động", "Changes"),
             column("chain", "Chuỗi tin cậy", "Chain of trust"),
-            column("receipts", "Biên nhận đã kiểm", "Receipts checked"),
+            detail("receipts"),
+            detail("receipted_at"),
         ]);
         let leaf = hex(&proven.leaf_hash);
         sheet.push([
@@ -57,9 +60,14 @@ pub fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             Field::Count(proven.change_set.changes.len() as u64),
             Field::Text(chain.join(" > ")),
             Field::Text(receipts.join(" ")),
+            Field::Text(times.join(" ")),
         ]);
         match ctx.format {
-            Format::Table => ctx.print(sheet.to_upright_table(ctx.look()))?,
+            Format::Table => {
+                ctx.print(sheet.to_upright_table(ctx.look()))?;
+                ctx.print("\n")?;
+                ctx.sheet(&above(&proven, ctx.lang))?;
+            }
             _ => ctx.sheet(&sheet)?,
         }
     }
@@ -75,6 +83,31 @@ pub fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         "Proven: the entry is in the signed log, and the chain of signatures leads to the trust anchor.",
     ));
     Ok(Exit::Done)
+}
+
+/// A row for each node above the author, the nearest first: what it confirmed, and when.
+fn above(proven: &Proven, lang: Lang) -> Sheet {
+    let mut sheet = Sheet::new([
+        column("unit", "Đơn vị", "Unit"),
+        column("node", "Nút", "Node"),
+        column("receipted_at", "Xác nhận đã có lúc", "Confirmed to hold it at"),
+    ]);
+    for node in proven.chain.iter().rev().skip(1) {
+        let receipt = proven.receipts.iter().find(|(giver, _)| giver == node);
+        sheet.push([
+            Field::Text(node.unit().to_string()),
+            Field::Text(node.to_string()),
+            match receipt {
+                Some((_, time_s)) => Field::Time(time_ms(*time_s)),
+                None => Field::from(lang.of("không có biên nhận trong tệp", "no receipt in this file")),
+            },
+        ]);
+    }
+    sheet
+}
+
+fn time_ms(time_s: u64) -> i64 {
+    i64::try_from(time_s).unwrap_or(0).saturating_mul(1_000)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -99,7 +132,7 @@ fn object(file: &[u8], proven: &Proven) -> Result<Value, Failure> {
         "chain": proven.chain.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "receipts": proven.receipts.iter().map(|(giver, time_s)| json!({
             "giver": giver.to_string(),
-            "receipted_at": rfc3339(i64::try_from(*time_s).unwrap_or(0).saturating_mul(1_000)),
+            "receipted_at": rfc3339(time_ms(*time_s)),
         })).collect::<Vec<_>>(),
         "unchecked_receipts": proven.unchecked.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "change_set": decode::change_set(envelope.payload())?,

@@ -77,7 +77,7 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
         (column("changes", "Số biến động", "Changes"), Field::Count(status.changes)),
         (column("own_entries", "Mục của nút này", "Own entries"), Field::Count(status.own_entries)),
         (
-            column("own_entries_receipted", "Mục đã được xác nhận", "Own entries receipted"),
+            column("own_entries_receipted", "Mục cấp trên đã xác nhận", "Own entries receipted by the parent"),
             Field::Count(status.own_entries_receipted),
         ),
         (column("waiting", "Phiếu đang chờ", "Slips waiting"), Field::Count(status.waiting)),

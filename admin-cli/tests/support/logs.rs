@@ -171,6 +171,6 @@ pub fn world(seed: u8) -> World {
         records.take(closed, &mut directory);
     }
     let chain = vec![directory_log.proven(0), directory_log.proven(2)];
-    let proof = ProofFile { chain, entry: records.proven(1) }.encode();
+    let proof = ProofFile { chain, entry: records.proven(1), further: Vec::new() }.encode();
     World { anchor, directory: directory_log.made, records: records.made, proof }
 }

@@ -32,6 +32,7 @@ pub struct Fake {
     pub cells: Vec<Cell>,
     pub header: AnswerHeader,
     pub receipts: Vec<Receipt>,
+    pub held: Vec<ShowReceiptsResponse>,
     pub complete: bool,
     /// Why the parent refuses a log, as a reason code.
     pub wait_reason: &'static str,
@@ -241,6 +242,15 @@ impl AdminService for Fake {
             reason: self.wait_reason.into(),
             detail: "a/records: from entry 10 on".into(),
         }))
+    }
+
+    type ShowReceiptsStream = Answers<ShowReceiptsResponse>;
+    async fn show_receipts(
+        &self,
+        _: Request<ShowReceiptsRequest>,
+    ) -> Result<Response<Self::ShowReceiptsStream>, Status> {
+        self.permit()?;
+        Ok(answers(self.held.clone()))
     }
 
     async fn list_logs(&self, _: Request<ListLogsRequest>) -> Result<Response<ListLogsResponse>, Status> {

@@ -122,6 +122,8 @@ impl<'a> Batch<'a> {
             Job::Invite { invite, .. } => Answer::Invited(refused_or(self.invite(invite).await)?),
             Job::Receipts { receipts, .. } => {
                 self.tx.receipt_put(receipts).await?;
+                let own: Vec<&ReceiptRow> = receipts.iter().filter(|row| *row.log.node() == self.me).collect();
+                self.tx.receipt_step_add(&own).await?;
                 self.receipts.extend_from_slice(receipts);
                 Answer::Done
             }

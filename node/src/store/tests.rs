@@ -96,3 +96,55 @@ async fn the_database_is_for_the_nodes_user_only() {
         assert_eq!(mode, 0o600, "{:?}", file.file_name());
     }
 }
+
+#[tokio::test]
+async fn of_receipts_for_a_log_those_are_kept_that_covered_more() {
+    let (_dir, store) = opened().await;
+    let log: danso_proto::ids::LogId = "17065-0123456789abcdef/records".parse().expect("log");
+    let giver: danso_proto::ids::NodeId = "420-0123456789abcdef".parse().expect("node");
+    let receipt =
+        |size, time_s| ReceiptRow { log: log.clone(), giver: giver.clone(), size, time_s, note: String::new() };
+    // In the order in which they come: 3 anew, 2 late, and two in one frame.
+    for came in [vec![receipt(3, 10)], vec![receipt(3, 20)], vec![receipt(2, 5)], vec![receipt(7, 30), receipt(9, 40)]]
+    {
+        store
+            .run_tx("test", async |tx| tx.receipt_step_add(&came.iter().collect::<Vec<_>>()).await)
+            .await
+            .expect("written");
+    }
+    let mut tx = store.read("test").await.expect("view");
+    let mut covering = Vec::new();
+    for sequence in [0, 2, 3, 8, 9] {
+        let steps = tx.receipt_steps(&log, &giver, sequence, 1).await.expect("read");
+        covering.push(steps.first().map(|step| (step.size, step.time_s)));
+    }
+    assert_eq!(covering, [Some((3, 10)), Some((3, 10)), Some((7, 30)), Some((9, 40)), None]);
+    assert_eq!(
+        tx.receipt_steps(&log, &giver, 0, 10).await.expect("read").len(),
+        3,
+        "one row for each that covered more"
+    );
+}
+
+#[tokio::test]
+async fn receipts_of_a_database_of_the_first_version_are_carried_over() {
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("danso.db");
+    let first = Migrator::with_migrations(migrator().iter().take(1).cloned().collect());
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.expect("opened");
+    first.run(&pool).await.expect("the first version");
+    let sql = "INSERT INTO meta VALUES ('node', CAST('17065-0123456789abcdef' AS BLOB));
+               INSERT INTO receipt VALUES ('17065-0123456789abcdef/records', '420-0123456789abcdef', 5, 9, 'note'),
+                                          ('17062-0123456789abcdef/records', '420-0123456789abcdef', 6, 9, 'note')";
+    sqlx::raw_sql(sql).execute(&pool).await.expect("written");
+    pool.close().await;
+    let store = Store::open(&path).await.expect("brought to this version");
+    let mut tx = store.read("test").await.expect("view");
+    let giver = "420-0123456789abcdef".parse().expect("node");
+    for (log, kept) in [("17065", 1), ("17062", 0)] {
+        let log = format!("{log}-0123456789abcdef/records").parse().expect("log");
+        let steps = tx.receipt_steps(&log, &giver, 0, 10).await.expect("read");
+        assert_eq!(steps.len(), kept, "those for own logs");
+    }
+}

@@ -3,26 +3,37 @@
 use std::collections::BTreeMap;
 
 use danso_core::verify::Directory;
-use danso_proto::change::{Body, ChangeSet};
+use danso_proto::change::{Body, Change, ChangeSet};
 use danso_proto::checkpoint::{self, SignedNote};
 use danso_proto::envelope::Envelope;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::limits;
-use danso_proto::merkle;
-use danso_proto::proof::{self, ProofFile, ProvenEntry};
+use danso_proto::merkle::{self, Hash};
+use danso_proto::proof::{self, ProofFile, ProvenEntry, ProvenHead};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::{Error, View};
 use crate::store::{LogRow, ReceiptRow, StoredEntry, Tx};
 
-/// Entries read at a time while an enrolment is looked for.
+/// Entries read at a time while a directory is looked through.
 const SCAN_ENTRIES: usize = 256;
-/// Bytes read at a time while an enrolment is looked for.
+/// Bytes read at a time while a directory is looked through.
 const SCAN_BYTES: usize = limits::PACKAGE_INFLATED_MAX;
 
+/// Which receipts go into a proof file.
+#[derive(Debug)]
+pub enum Receipts {
+    /// Those on the one tree that most are for.
+    Latest {
+        /// This node's own receipt for the log, given now: the store holds only those of others.
+        own: Option<(NodeId, SignedNote)>,
+    },
+    /// The first receipt that covers the entry of each node above; for this node's own logs only.
+    First,
+}
+
 impl View {
-    /// The bytes of a self-contained proof file for one entry. It was checked from the anchor's fingerprint before it is returned. `own` is
-    /// this node's own receipt for the log, given now: the store holds only those of others.
+    /// The bytes of a self-contained proof file for one entry. It was checked from the anchor's fingerprint before it is returned.
     ///
     /// # Errors
     /// `not_found` when the entry, or a checkpoint that covers it, is not here.
@@ -31,29 +42,39 @@ impl View {
         directory: &Directory,
         log: &LogId,
         sequence: u64,
-        own: Option<(NodeId, SignedNote)>,
+        receipts: Receipts,
     ) -> Result<Vec<u8>, Error> {
         let mut prover = Prover::new(self.store.read("proof").await?).await?;
-        prover.own = own.map(|(giver, note)| ReceiptRow {
-            log: log.clone(),
-            giver,
-            size: note.unverified().size,
-            time_s: 0,
-            note: note.text().to_owned(),
-        });
-        let entry = prover.entry(log, sequence).await?;
-        let entry = prover.prove(log, entry).await?;
-        let mut lineage: Vec<&NodeId> = directory.lineage(log.node()).collect();
+        // From the centre down.
+        let mut lineage: Vec<NodeId> = directory.lineage(log.node()).cloned().collect();
         lineage.reverse();
-        let genesis = LogId::new(directory.root().clone(), Stream::Directory);
-        let first = prover.entry(&genesis, 0).await?;
-        let mut chain = vec![prover.prove(&genesis, first).await?];
-        for pair in lineage.windows(2) {
-            let above = LogId::new(pair[0].clone(), Stream::Directory);
-            let enrolment = prover.enrolment(&above, pair[1]).await?;
-            chain.push(prover.prove(&above, enrolment).await?);
+        let entry = prover.entry(log, sequence).await?;
+        let mut further = Vec::new();
+        let entry = match receipts {
+            Receipts::Latest { own } => {
+                let own = own.map(|(giver, note)| ReceiptRow {
+                    log: log.clone(),
+                    giver,
+                    size: note.unverified().size,
+                    time_s: 0,
+                    note: note.text().to_owned(),
+                });
+                prover.prove(log, entry, own).await?
+            }
+            Receipts::First => {
+                further = prover.first_receipts(log, &entry, &lineage).await?;
+                bare(prover.prove(log, entry, None).await?)
+            }
+        };
+        let mut chain = Vec::new();
+        for (log, entry) in prover.chain(directory, &lineage).await? {
+            chain.push(bare(prover.prove(&log, entry, None).await?));
         }
-        let file = ProofFile { chain, entry }.encode();
+        if chain.len() > limits::PROOF_CHAIN_MAX {
+            let detail = format!("{} entries lead from the anchor to {log}, with all changes of keys", chain.len());
+            return Err(Refusal::new(Reason::TooLarge, detail).into());
+        }
+        let file = ProofFile { chain, entry, further }.encode();
         proof::check(&file, &directory.anchor())?;
         Ok(file)
     }
@@ -63,13 +84,12 @@ impl View {
 struct Prover {
     tx: Tx,
     logs: BTreeMap<LogId, LogRow>,
-    own: Option<ReceiptRow>,
 }
 
 impl Prover {
     async fn new(mut tx: Tx) -> Result<Self, Error> {
         let logs = tx.log_list().await?.into_iter().map(|row| (row.log.clone(), row)).collect();
-        Ok(Self { tx, logs, own: None })
+        Ok(Self { tx, logs })
     }
 
     fn row(&self, log: &LogId) -> Result<&LogRow, Refusal> {
@@ -86,41 +106,86 @@ impl Prover {
         })?)
     }
 
-    /// The entry of a directory log that enrols `node`.
-    async fn enrolment(&mut self, log: &LogId, node: &NodeId) -> Result<StoredEntry, Error> {
-        let row = self.row(log)?;
-        let (pk, size) = (row.pk, row.head.size());
-        let mut from = 0;
+    /// The genesis, and every entry of the lineage's directories that gave one of its nodes a key, in an order in which each is signed with a
+    /// key that those before it gave: from the centre down, for each node first what those above it said.
+    async fn chain(&mut self, directory: &Directory, lineage: &[NodeId]) -> Result<Vec<(LogId, StoredEntry)>, Error> {
+        let genesis = LogId::new(directory.root().clone(), Stream::Directory);
+        let first = self.entry(&genesis, 0).await?;
+        let mut chain = vec![(genesis, first)];
+        // By log, from the centre down: what it says about keys of the lineage.
+        let mut said = Vec::with_capacity(lineage.len());
+        for node in lineage {
+            let log = LogId::new(node.clone(), Stream::Directory);
+            let entries = self.about_keys(&log, lineage).await?;
+            said.push((log, entries));
+        }
+        for (at, node) in lineage.iter().enumerate() {
+            for (log, entries) in &said[..=at] {
+                for (about, entry) in entries {
+                    let is_new = || !chain.iter().any(|(of, kept)| of == log && kept.sequence == entry.sequence);
+                    if about.contains(node) && is_new() {
+                        chain.push((log.clone(), entry.clone()));
+                    }
+                }
+            }
+            if at > 0 && !said[..at].iter().any(|(_, entries)| entries.iter().any(|(about, _)| about.contains(node))) {
+                return Err(not_found(format!("no directory above enrols {node}")).into());
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Entries of a directory log that give one of `nodes` a key, with whom they are about. A log that is not here says nothing.
+    async fn about_keys(&mut self, log: &LogId, nodes: &[NodeId]) -> Result<Vec<(Vec<NodeId>, StoredEntry)>, Error> {
+        let Some((pk, size)) = self.logs.get(log).map(|row| (row.pk, row.head.size())) else { return Ok(Vec::new()) };
+        let (mut from, mut found) = (0, Vec::new());
         while from < size {
             let entries = self.tx.entry_read(pk, from, SCAN_ENTRIES, SCAN_BYTES).await?;
             let Some(last) = entries.last() else { break };
             from = last.sequence + 1;
             for entry in entries {
-                if enrols(&entry, node)? {
-                    return Ok(entry);
+                let mut about = given_keys(&entry)?;
+                about.retain(|node| nodes.contains(node));
+                if !about.is_empty() {
+                    found.push((about, entry));
                 }
             }
         }
-        Err(not_found(format!("{log} does not enrol {node}")).into())
+        Ok(found)
+    }
+
+    /// The first receipt that covers an entry of each node of the lineage, those on one tree together, smaller trees first.
+    async fn first_receipts(
+        &mut self,
+        log: &LogId,
+        entry: &StoredEntry,
+        lineage: &[NodeId],
+    ) -> Result<Vec<ProvenHead>, Error> {
+        let mut rows = Vec::with_capacity(lineage.len());
+        for giver in lineage.iter().filter(|giver| *giver != log.node()) {
+            rows.extend(self.tx.receipt_steps(log, giver, entry.sequence, 1).await?);
+        }
+        let mut found = notes(None, &rows);
+        found.sort_by_key(|note| note.unverified().size);
+        let (pk, size) = (self.row(log)?.pk, found.last().map_or(0, |note| note.unverified().size));
+        let leaves = self.tx.leaf_read(pk, 0..size).await?;
+        let head = |note: SignedNote| {
+            let inclusion = inclusion(&note, &leaves, entry)?;
+            Some(ProvenHead { checkpoint: note.text().to_owned(), inclusion })
+        };
+        Ok(found.into_iter().filter_map(head).collect())
     }
 
     /// An entry with its place in the tree that most receipts are for.
-    async fn prove(&mut self, log: &LogId, entry: StoredEntry) -> Result<ProvenEntry, Error> {
+    async fn prove(&mut self, log: &LogId, entry: StoredEntry, own: Option<ReceiptRow>) -> Result<ProvenEntry, Error> {
         let row = self.row(log)?;
         let (pk, size) = (row.pk, row.head.size());
         let mut receipts = self.tx.receipt_list(Some(log)).await?;
-        receipts.extend(self.own.clone().filter(|own| own.log == *log));
+        receipts.extend(own);
         let leaves = self.tx.leaf_read(pk, 0..size).await?;
         let sequence = entry.sequence;
         for note in notes(self.row(log)?.checkpoint.as_deref(), &receipts) {
-            let head = note.unverified();
-            let Some(tree) = usize::try_from(head.size).ok().and_then(|size| leaves.get(..size)) else { continue };
-            let Some(inclusion) = usize::try_from(sequence).ok().and_then(|at| merkle::inclusion_proof(tree, at))
-            else {
-                continue;
-            };
-            // A note about another history of the log proves nothing about this one.
-            if merkle::verify_inclusion(entry.leaf, sequence, head.size, &inclusion, &head.root).is_ok() {
+            if let Some(inclusion) = inclusion(&note, &leaves, &entry) {
                 let checkpoint = note.text().to_owned();
                 return Ok(ProvenEntry { envelope: entry.envelope, sequence, checkpoint, inclusion });
             }
@@ -132,10 +197,34 @@ impl Prover {
     }
 }
 
-fn enrols(entry: &StoredEntry, node: &NodeId) -> Result<bool, Refusal> {
+/// The nodes to which an entry gives a key.
+fn given_keys(entry: &StoredEntry) -> Result<Vec<NodeId>, Refusal> {
     let envelope = Envelope::decode(entry.envelope.clone())?;
     let set = ChangeSet::decode(envelope.payload())?;
-    Ok(set.changes.iter().any(|change| matches!(&change.body, Body::NodeEnrolled(child) if child.node == *node)))
+    let node = |change: Change| match change.body {
+        Body::NodeEnrolled(child) => Some(child.node),
+        Body::NodeRekeyed(rekeyed) => Some(rekeyed.node),
+        _ => None,
+    };
+    Ok(set.changes.into_iter().filter_map(node).collect())
+}
+
+/// The place of an entry in the tree of a note; `None` when the note does not cover it. A note about another history of the log proves
+/// nothing about this one.
+fn inclusion(note: &SignedNote, leaves: &[Hash], entry: &StoredEntry) -> Option<Vec<Hash>> {
+    let head = note.unverified();
+    let tree = leaves.get(..usize::try_from(head.size).ok()?)?;
+    let inclusion = merkle::inclusion_proof(tree, usize::try_from(entry.sequence).ok()?)?;
+    merkle::verify_inclusion(entry.leaf, entry.sequence, head.size, &inclusion, &head.root).ok()?;
+    Some(inclusion)
+}
+
+/// Without the lines that nobody checks at this place: what is not checked could be changed unseen.
+fn bare(entry: ProvenEntry) -> ProvenEntry {
+    match checkpoint::parse(&entry.checkpoint) {
+        Ok(note) => ProvenEntry { checkpoint: merged(note, &BTreeMap::new()).text().to_owned(), ..entry },
+        Err(_) => entry,
+    }
 }
 
 /// The notes about a log that are here, those about one tree put together. The one with most receipts comes first, then the largest.

@@ -25,6 +25,7 @@ use crate::link::{Children, LinkStatus};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
+mod held;
 mod import;
 mod invite;
 mod lists;
@@ -215,6 +216,16 @@ impl AdminService for Admin {
         request: Request<pb::WaitReceiptRequest>,
     ) -> Result<Response<pb::WaitReceiptResponse>, Status> {
         answered(self.0.wait_receipt(request.into_inner()).await)
+    }
+
+    type ShowReceiptsStream = Responses<pb::ShowReceiptsResponse>;
+
+    async fn show_receipts(
+        &self,
+        request: Request<pb::ShowReceiptsRequest>,
+    ) -> Result<Response<Self::ShowReceiptsStream>, Status> {
+        let held = self.0.show_receipts(request.into_inner()).await;
+        Ok(responses(held.map_err(|refusal| status::from_refusal(&refusal))?))
     }
 
     async fn list_logs(&self, _: Request<pb::ListLogsRequest>) -> Result<Response<pb::ListLogsResponse>, Status> {

@@ -54,6 +54,18 @@ impl Author {
         self.entries.push(sealed.expect("sealed"));
     }
 
+    /// A checkpoint at an earlier size, with receipts, and the place of an entry in its tree.
+    fn head(&self, stream: &Stream, index: usize, size: usize, givers: &[(&Author, u64)]) -> ProvenHead {
+        let leaves: Vec<Hash> = self.entries[..size].iter().map(Envelope::leaf_hash).collect();
+        let head = Checkpoint { log: self.log(stream), size: size as u64, root: merkle::root(&leaves) };
+        let mut checkpoint = checkpoint::sign(&head, &self.key).expect("signs");
+        for (giver, time) in givers {
+            let note = checkpoint::parse(&checkpoint).expect("own note");
+            checkpoint = checkpoint::cosign(&note, &giver.node, &giver.key, *time).expect("signs");
+        }
+        ProvenHead { checkpoint, inclusion: merkle::inclusion_proof(&leaves, index).expect("is there") }
+    }
+
     fn prove(&self, stream: &Stream, index: usize) -> ProvenEntry {
         self.prove_with(stream, index, &self.key)
     }
@@ -107,7 +119,7 @@ fn case() -> (ProofFile, Fingerprint, [NodeId; 3]) {
     }
     let chain = vec![central.prove(&DIRECTORY, 0), central.prove(&DIRECTORY, 2), province.prove(&DIRECTORY, 0)];
     let anchor = central.key.public_key().fingerprint();
-    (ProofFile { chain, entry }, anchor, [central.node, province.node, commune.node])
+    (ProofFile { chain, entry, further: Vec::new() }, anchor, [central.node, province.node, commune.node])
 }
 
 fn reason(file: &ProofFile, anchor: &Fingerprint) -> Option<Reason> {
@@ -211,6 +223,121 @@ fn a_node_that_changed_its_key_proves_with_the_new_one() {
     assert_eq!(check(&file.encode(), &anchor).expect("holds").chain, [central, province, commune]);
     file.chain.pop();
     assert_eq!(reason(&file, &anchor), Some(Reason::KeyNotEnrolled));
+}
+
+/// The entry of [`case`] with receipts that the two above its author gave at other sizes of the log.
+fn receipted() -> (ProofFile, Fingerprint, [NodeId; 3]) {
+    let (mut file, anchor, nodes) = case();
+    let (central, province, mut commune) = (Author::new("VN", 1), Author::new("40", 2), Author::new("17065", 3));
+    for month in 1..=5 {
+        commune.write(&RECORDS, Body::PeriodClosed(PeriodClosed { month: 202400 + month }), &[]);
+    }
+    file.entry = commune.prove(&RECORDS, 3);
+    file.further = vec![
+        commune.head(&RECORDS, 3, 4, &[(&province, 1_700_000_011)]),
+        commune.head(&RECORDS, 3, 5, &[(&central, 1_700_000_022)]),
+    ];
+    (file, anchor, nodes)
+}
+
+#[test]
+fn receipts_of_every_tier_stand_in_one_file() {
+    let (file, anchor, [central, province, _]) = receipted();
+    assert_eq!(ProofFile::decode(&file.encode()), Ok(file.clone()));
+    let proven = check(&file.encode(), &anchor).expect("holds");
+    let mut receipts = vec![(central, 1_700_000_022), (province, 1_700_000_011)];
+    receipts.sort();
+    assert_eq!((proven.receipts, proven.unchecked), (receipts, vec![]));
+}
+
+#[test]
+fn a_further_checkpoint_holds_nothing_that_is_not_checked() {
+    let (file, anchor, _) = receipted();
+    let (province, mut commune) = (Author::new("40", 2), Author::new("17065", 3));
+    for month in 1..=5 {
+        commune.write(&RECORDS, Body::PeriodClosed(PeriodClosed { month: 202400 + month }), &[]);
+    }
+    let broken = |change: &dyn Fn(&mut ProofFile)| {
+        let mut file = file.clone();
+        change(&mut file);
+        reason(&file, &anchor)
+    };
+    assert_eq!(broken(&|_| ()), None);
+    let stranger = Author::new("36", 9);
+    let head = |givers: &[(&Author, u64)]| commune.head(&RECORDS, 3, 4, givers);
+    assert_eq!(broken(&|f| f.further[0] = head(&[])), Some(Reason::Malformed));
+    assert_eq!(broken(&|f| f.further[0] = head(&[(&stranger, 1)])), Some(Reason::ReceiptInvalid));
+    assert_eq!(broken(&|f| f.further[0] = head(&[(&province, 1), (&stranger, 1)])), Some(Reason::ReceiptInvalid));
+    assert_eq!(broken(&|f| f.further.push(head(&[(&province, 1)]))), Some(Reason::ReceiptInvalid), "one giver twice");
+    let odd_line = |f: &mut ProofFile| f.further[0].checkpoint.push_str("— somebody AAAAAAA=\n");
+    assert_eq!(broken(&odd_line), Some(Reason::ReceiptInvalid));
+    assert_eq!(broken(&|f| f.further[0].inclusion[0][0] ^= 1), Some(Reason::CheckpointInvalid));
+    assert_eq!(broken(&|f| f.further[0].inclusion = vec![[0; 32]; 66]), Some(Reason::TooLarge));
+    assert_eq!(broken(&|f| f.further = vec![f.further[0].clone(); 17]), Some(Reason::TooLarge));
+    // Before the entry was there.
+    let early = commune.head(&RECORDS, 2, 3, &[(&province, 1)]);
+    assert_eq!(broken(&|f| f.further[0] = early.clone()), Some(Reason::CheckpointInvalid));
+    // A receipt for another log of the author.
+    let other = commune.head(&DIRECTORY, 3, 4, &[(&province, 1)]);
+    assert_eq!(broken(&|f| f.further[0] = other.clone()), Some(Reason::CheckpointInvalid));
+}
+
+#[test]
+fn one_flipped_bit_anywhere_in_a_receipt_file_is_refused() {
+    let (file, anchor, _) = receipted();
+    let bytes = file.encode();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert!(check(&changed, &anchor).is_err(), "byte {at} of {}", bytes.len());
+    }
+    let more = [&bytes[..], &[0xf8, 0x07, 1]].concat(); // field 127, varint 1
+    assert_eq!(check(&more, &anchor).map_err(|r| r.reason), Err(Reason::Malformed), "nothing beside what is checked");
+}
+
+#[test]
+fn keys_that_changed_since_do_not_undo_what_they_signed() {
+    let (file, anchor, [_, province_id, _]) = receipted();
+    let (central, mut province, commune) = (Author::new("VN", 1), Author::new("40", 2), Author::new("17065", 3));
+    let next = |secret: u8| SoftwareSigner::from_secret(&[secret; 32]);
+    let rekeyed = |author: &Author, secret: u8| {
+        let log_public_key = *next(secret).public_key().as_bytes();
+        Body::NodeRekeyed(NodeRekeyed { node: author.node.clone(), log_public_key, from: Vec::new() })
+    };
+    // The province enrolled the commune, changed its key twice, and vouches for a new key of the commune, whose disk was lost. Its receipt was
+    // given with its first key, and every checkpoint of its directory is now signed with its third.
+    province.write(&DIRECTORY, enrolled(&commune), &[]);
+    province.write(&DIRECTORY, rekeyed(&Author::new("40", 2), 22), &[&next(2), &next(22)]);
+    province.write(&DIRECTORY, rekeyed(&Author::new("40", 2), 23), &[&next(22), &next(23)]);
+    province.write(&DIRECTORY, rekeyed(&commune, 33), &[&next(23)]);
+    let proven = |at| province.prove_with(&DIRECTORY, at, &next(23));
+    let mut file = ProofFile { chain: file.chain[..2].to_vec(), ..file };
+    // All the commune's checkpoints are signed anew with the key that was vouched for.
+    for checkpoint in std::iter::once(&mut file.entry.checkpoint) {
+        let head = checkpoint::parse(checkpoint).expect("own note").unverified().clone();
+        *checkpoint = checkpoint::sign(&head, &next(33)).expect("signs");
+    }
+    file.chain.extend([1, 2, 0, 3].map(proven));
+    let proven = check(&file.encode(), &anchor).expect("holds");
+    assert!(proven.receipts.iter().any(|(giver, _)| *giver == province_id), "by a key that it had");
+    // Without the announcement nobody knows the key.
+    let without = |at| {
+        let mut file = file.clone();
+        file.chain.remove(at);
+        reason(&file, &anchor)
+    };
+    assert_eq!([2, 3, 5].map(without), [Some(Reason::KeyNotEnrolled), Some(Reason::KeyNotEnrolled), Some(Reason::CheckpointInvalid)]);
+    // A node that is not above vouches for nobody: the commune's own entry cannot name another's key.
+    let mut sister = Author::new("40", 2);
+    sister.write(&DIRECTORY, enrolled(&commune), &[]);
+    sister.write(&DIRECTORY, rekeyed(&central, 44), &[]);
+    let mut file = ProofFile { chain: file.chain[..2].to_vec(), ..file };
+    file.chain.extend([0, 1].map(|at| sister.prove(&DIRECTORY, at)));
+    file.chain[0].checkpoint = {
+        let head = checkpoint::parse(&file.chain[0].checkpoint).expect("note").unverified().clone();
+        checkpoint::sign(&head, &next(44)).expect("signs")
+    };
+    assert_eq!(reason(&file, &anchor), Some(Reason::CheckpointInvalid));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use danso_proto::limits;
 use danso_proto::merkle;
 use danso_proto::package::SealedEntry;
 use danso_proto::pb::exchange::v1 as pb;
-use danso_proto::proof::{self, MAGIC, ProofFile, ProvenEntry};
+use danso_proto::proof::{self, MAGIC, ProofFile, ProvenEntry, ProvenHead};
 use danso_proto::refusal::Reason;
 use prost::Message as _;
 
@@ -245,7 +245,23 @@ fn proof_case() -> ProofFile {
         middle.prove(0, &province.key),
         low.prove(0, &district.key),
     ];
-    ProofFile { chain, entry }
+    ProofFile { chain, entry, further: Vec::new() }
+}
+
+/// The same with receipts of three tiers at three sizes of the log.
+fn receipt_case() -> ProofFile {
+    let (central, province, district, commune) = (central(), province(), district(), commune());
+    let head = |size: u32, giver: &Node, time: u64| {
+        let proven = commune_log(size).prove(2, &commune.key);
+        let note = checkpoint::parse(&proven.checkpoint).expect("own note");
+        let checkpoint = checkpoint::cosign(&note, &giver.id, &giver.key, 1_767_225_600 + time).expect("signs");
+        ProvenHead { checkpoint, inclusion: proven.inclusion }
+    };
+    ProofFile {
+        entry: commune_log(3).prove(2, &commune.key),
+        further: vec![head(3, &district, 1), head(4, &province, 60), head(6, &central, 3_600)],
+        ..proof_case()
+    }
 }
 
 fn commune_log(months: u32) -> Log {
@@ -286,6 +302,12 @@ fn proofs() {
     };
     let broken = |name: &str, reason: Reason, edit: &dyn Fn(&mut ProofFile)| {
         let mut file = file.clone();
+        edit(&mut file);
+        raw(name, reason, &file.encode())
+    };
+    let receipts = receipt_case();
+    let of_receipts = |name: &str, reason: Reason, edit: &dyn Fn(&mut ProofFile)| {
+        let mut file = receipts.clone();
         edit(&mut file);
         raw(name, reason, &file.encode())
     };
@@ -351,6 +373,18 @@ fn proofs() {
         raw("no magic line", Reason::Malformed, &bytes[MAGIC.len()..]),
         raw("the magic line only", Reason::Malformed, MAGIC),
         raw("cut short", Reason::Malformed, &bytes[..bytes.len() - 1]),
+        good("receipts of three tiers at three sizes", &receipts),
+        of_receipts("a further checkpoint without receipt", Reason::Malformed, &|f| {
+            f.further[0].checkpoint = f.entry.checkpoint.clone();
+        }),
+        of_receipts("a stranger's receipt in a further checkpoint", Reason::ReceiptInvalid, &|f| {
+            let (note, stranger) =
+                (checkpoint::parse(&f.further[0].checkpoint).expect("own note"), Node::new("36", 10));
+            f.further[0].checkpoint = checkpoint::cosign(&note, &stranger.id, &stranger.key, 1).expect("signs");
+        }),
+        of_receipts("a giver twice", Reason::ReceiptInvalid, &|f| f.further.push(f.further[0].clone())),
+        of_receipts("a further hash flipped", Reason::CheckpointInvalid, &|f| f.further[1].inclusion[0][3] ^= 1),
+        raw("a field that no version knows", Reason::Malformed, &[&receipts.encode()[..], &[0xf8, 0x07, 1]].concat()),
     ];
     assert_eq!(
         merkle::leaf_hash(&file.entry.envelope),

@@ -8,6 +8,7 @@ mod full_year;
 mod proofs;
 mod proto_lint;
 mod recorded;
+mod receipts;
 mod refusals_import;
 mod refusals_join;
 mod refusals_wire;

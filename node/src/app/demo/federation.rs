@@ -237,7 +237,7 @@ impl Member {
 
     /// A proof file.
     pub(super) async fn prove(&self, log: &str, sequence: u64) -> anyhow::Result<bytes::Bytes> {
-        let request = admin::ProveEntryRequest { log: log.into(), sequence };
+        let request = admin::ProveEntryRequest { log: log.into(), sequence, receipts: false };
         Ok(self.admin().prove_entry(request).await?.into_inner().file)
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Parts, of_view};
 use crate::pipeline::Snapshot;
+use crate::view::Receipts;
 
 /// Entries that wait for the caller; each is far below a gRPC message.
 const AHEAD: usize = 4;
@@ -74,8 +75,15 @@ impl Parts {
     pub(super) async fn prove(&self, request: pb::ProveEntryRequest) -> Result<pb::ProveEntryResponse, Refusal> {
         let log = log_id(&request.log)?;
         let snapshot = self.pipeline.snapshot();
-        let own = self.own_receipt(&snapshot, &log);
-        let file = self.view.proof(snapshot.directory(), &log, request.sequence, own).await.map_err(of_view)?;
+        if request.receipts && log.node() != snapshot.me() {
+            let detail = format!("{log} is of another node, which has its receipts");
+            return Err(Refusal::new(Reason::QueryInvalid, detail));
+        }
+        let receipts = match request.receipts {
+            true => Receipts::First,
+            false => Receipts::Latest { own: self.own_receipt(&snapshot, &log) },
+        };
+        let file = self.view.proof(snapshot.directory(), &log, request.sequence, receipts).await.map_err(of_view)?;
         if file.len() > limits::GRPC_MESSAGE_MAX - 1024 {
             let detail = format!("the proof file has {} bytes, more than one answer can carry", file.len());
             return Err(Refusal::new(Reason::TooLarge, detail));
