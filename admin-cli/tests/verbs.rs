@@ -4,7 +4,7 @@ mod support;
 
 use danso_admin::exit::Exit;
 use danso_core::messages::{self, Lang};
-use danso_proto::pb::admin::v1::Receipt;
+use danso_proto::pb::admin::v1::{HeldAbove, Receipt, ShowReceiptsResponse};
 use danso_proto::pb::query::v1::{AnswerHeader, Cell, FrontierEntry};
 use danso_proto::refusal::Reason;
 use serde_json::{Value, json};

@@ -326,7 +326,10 @@ fn keys_that_changed_since_do_not_undo_what_they_signed() {
         file.chain.remove(at);
         reason(&file, &anchor)
     };
-    assert_eq!([2, 3, 5].map(without), [Some(Reason::KeyNotEnrolled), Some(Reason::KeyNotEnrolled), Some(Reason::CheckpointInvalid)]);
+    assert_eq!(
+        [2, 3, 5].map(without),
+        [Some(Reason::KeyNotEnrolled), Some(Reason::KeyNotEnrolled), Some(Reason::CheckpointInvalid)]
+    );
     // A node that is not above vouches for nobody: the commune's own entry cannot name another's key.
     let mut sister = Author::new("40", 2);
     sister.write(&DIRECTORY, enrolled(&commune), &[]);

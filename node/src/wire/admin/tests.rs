@@ -227,20 +227,23 @@ fn a_log_is_read_and_each_entry_is_proven_from_the_anchor_alone() {
             assert_eq!((size, &root[..]), (leaves.len() as u64, &merkle::root(&leaves)[..]));
             assert!(size >= 2 && !checkpoint.is_empty());
             for sequence in 0..size {
-                let request = pb::ProveEntryRequest { log: log.to_string(), sequence };
+                let request = pb::ProveEntryRequest { log: log.to_string(), sequence, receipts: false };
                 let file = bed.admin.prove_entry(request).await.expect("proves").into_inner().file;
                 let proven = proof::check(&file, &bed.anchor()).expect("checks");
                 assert_eq!((&proven.log, proven.sequence, proven.chain.len()), (&log, sequence, 2));
             }
         }
         // The commune has the receipt, so that its proof says where else the entry is.
-        let request = pb::ProveEntryRequest { log: log.to_string(), sequence: 0 };
+        let request = pb::ProveEntryRequest { log: log.to_string(), sequence: 0, receipts: false };
         let file = commune.admin.prove_entry(request).await.expect("proves").into_inner().file;
         let proven = proof::check(&file, &commune.anchor()).expect("checks");
         assert_eq!(proven.receipts.iter().map(|(giver, _)| giver).collect::<Vec<_>>(), [root.pipeline.me()]);
 
         for (log, sequence, why) in [(log.to_string(), 99, "not_found"), ("x".into(), 0, "query_invalid")] {
-            assert_eq!(reason(commune.admin.prove_entry(pb::ProveEntryRequest { log, sequence }).await), why);
+            assert_eq!(
+                reason(commune.admin.prove_entry(pb::ProveEntryRequest { log, sequence, receipts: false }).await),
+                why
+            );
         }
         let request = pb::ReadLogRequest { log: log.to_string(), from: 99, to: 0 };
         assert_eq!(reason(commune.admin.read_log(request).await), "not_found");
