@@ -124,7 +124,7 @@ fn check_scope(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<
 }
 
 fn check_mail(log: &LogId, author: &NodeId, to: &NodeId, directory: &Directory) -> Result<(), Refusal> {
-    if directory.is_above(author, to) {
+    if directory.was_above(author, to) {
         return Ok(());
     }
     Err(Refusal::new(Reason::OutOfScope, format!("{log}: mail goes down")))
@@ -153,7 +153,7 @@ fn check_directory(
                     return denied("the node id does not fit its unit and key");
                 }
             }
-            Body::NodeRevoked(revoked) if !directory.is_above(author.id(), &revoked.node) => {
+            Body::NodeRevoked(revoked) if !directory.was_above(author.id(), &revoked.node) => {
                 return denied("only a node above revokes");
             }
             Body::NodeRekeyed(rekeyed) if rekeyed.node == *author.id() => {
@@ -166,10 +166,10 @@ fn check_directory(
                     return denied("the new key did not sign its announcement");
                 }
             }
-            Body::NodeRekeyed(rekeyed) if !directory.is_above(author.id(), &rekeyed.node) => {
+            Body::NodeRekeyed(rekeyed) if !directory.was_above(author.id(), &rekeyed.node) => {
                 return denied("a key is changed by its node, or vouched for by a node above");
             }
-            Body::ForkDecided(decided) if !directory.is_above(author.id(), decided.log.node()) => {
+            Body::ForkDecided(decided) if !directory.was_above(author.id(), decided.log.node()) => {
                 return denied("only a node above decides about a log with two histories");
             }
             _ => {}
@@ -199,3 +199,6 @@ fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! It comes to the same whatever the order in which the directory logs arrive, as far as that order can differ: a key counts from log
 //! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub struct Node {
     id: NodeId,
     unit: UnitCode,
     parent: Option<NodeId>,
+    /// All who ever enrolled it.
+    enrollers: BTreeSet<NodeId>,
     keys: KeyHistory,
     policy: ForwardingPolicy,
     /// What still counts once the node was revoked: a log that is not named counts not at all.
@@ -128,6 +130,7 @@ impl Directory {
             id: genesis.node.clone(),
             unit: genesis.unit.clone(),
             parent: None,
+            enrollers: BTreeSet::new(),
             keys: KeyHistory::new(key),
             policy: ForwardingPolicy::Full,
             bounds: None,
@@ -185,6 +188,14 @@ impl Directory {
     /// Whether `above` is above `node`: its parent, or above that.
     pub fn is_above(&self, above: &NodeId, node: &NodeId) -> bool {
         self.lineage(node).skip(1).any(|up| up == above)
+    }
+
+    /// Whether `above` is above `node`, or was before that was taken over. What a node above said then still stands, and it is read again
+    /// by nodes that hear of the takeover first: the answer must not depend on the order. What ends an old parent's say is its revocation.
+    pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
+        // An enroller is enrolled before whom it enrols, so that there is no circle.
+        let enrollers = self.nodes.get(node).into_iter().flat_map(|node| &node.enrollers);
+        enrollers.into_iter().any(|up| up == above || self.was_above(above, up))
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -247,18 +258,22 @@ impl Directory {
                 id: child.node.clone(),
                 unit: child.unit.clone(),
                 parent: Some(by.clone()),
+                enrollers: BTreeSet::from([by.clone()]),
                 keys: KeyHistory::new(key),
                 policy: child.policy,
                 bounds: None,
             }),
-            // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
-            Some(known) if known.parent().is_some_and(|parent| self.is_above(by, parent)) => {
+            Some(known) => {
+                // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
+                let taken_over = known.parent().is_some_and(|parent| self.is_above(by, parent));
                 if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) {
-                    node.parent = Some(by.clone());
-                    node.policy = child.policy;
+                    node.enrollers.insert(by.clone());
+                    if taken_over {
+                        node.parent = Some(by.clone());
+                        node.policy = child.policy;
+                    }
                 }
             }
-            Some(_) => {}
         }
         Ok(())
     }

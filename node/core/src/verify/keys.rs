@@ -71,23 +71,31 @@ impl KeyHistory {
 
     /// The key that signs the entry at `sequence` of `log`.
     pub fn at(&self, log: &LogId, sequence: u64) -> &PublicKey {
-        let era = self.0.iter().rev().find(|era| era.begins(log) <= sequence);
-        era.map_or_else(|| &self.0[0].key, Era::key)
+        &self.0[self.era_of(log, sequence)].key
     }
 
-    /// Checks the author's own signature on a checkpoint: by the key of the last entry, or by the one of the next, which signs the head
-    /// anew when it takes over.
+    fn era_of(&self, log: &LogId, sequence: u64) -> usize {
+        self.0.iter().rposition(|era| era.begins(log) <= sequence).unwrap_or(0)
+    }
+
+    /// Checks the author's own signature on a checkpoint: by the key of the last entry, or by one that took over behind it, which signs the
+    /// head anew. Several can have taken over there, one after the other, without writing anything; the word of each of them stands.
     ///
     /// # Errors
     /// `checkpoint_invalid`, `signature_invalid`.
     pub fn verify_checkpoint(&self, author: &NodeId, note: &SignedNote) -> Result<Checkpoint, Refusal> {
-        let claimed = note.unverified();
-        let next = self.at(&claimed.log, claimed.size);
-        let last = self.at(&claimed.log, claimed.size.saturating_sub(1));
-        match note.verify(author, next) {
-            Err(_) if last != next => note.verify(author, last),
-            result => result,
+        let Checkpoint { log, size, .. } = note.unverified();
+        let last = self.era_of(log, size.saturating_sub(1));
+        let eras = self.0[last..].iter().filter(|era| era.begins(log) <= *size);
+        let mut refused = None;
+        for era in eras.rev() {
+            match note.verify(author, &era.key) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
         }
+        // A first key that begins behind the size is still the only one there is.
+        refused.map_or_else(|| note.verify(author, &self.0[last].key), Err)
     }
 
     /// Checks the cosignature of the node whose history this is; its time in seconds since the Unix epoch. A receipt has no position in
@@ -130,6 +138,27 @@ mod tests {
         assert_eq!([0, 4, 5, 7, 8, 99].map(signer), [1, 1, 2, 2, 3, 3].map(key));
         assert_eq!((*keys.at(&directory, 0), *keys.at(&directory, 1)), (key(1), key(3)));
         assert_eq!(*keys.current(), key(3));
+    }
+
+    #[test]
+    fn a_head_signed_by_a_key_that_wrote_nothing_and_was_replaced_still_counts() {
+        let (directory, _) = logs();
+        let mut keys = KeyHistory::new(key(1));
+        // The second key announced itself with entry 0 and signed the head; the disk was lost, and a node above vouched for the third.
+        keys.add(Era::new(key(2), &[(directory.clone(), 1)]), &directory, false);
+        keys.add(Era::new(key(3), &[(directory.clone(), 1)]), &directory, true);
+        let note = |seed: u8, size: u64| {
+            let head = Checkpoint { log: directory.clone(), size, root: [5; 32] };
+            let text = danso_proto::checkpoint::sign(&head, &SoftwareSigner::from_secret(&[seed; 32])).expect("signed");
+            danso_proto::checkpoint::parse(&text).expect("a note")
+        };
+        for seed in [1, 2, 3] {
+            keys.verify_checkpoint(directory.node(), &note(seed, 1)).expect("each of them had the log at that size");
+        }
+        keys.verify_checkpoint(directory.node(), &note(3, 2)).expect("the key that counts");
+        for seed in [1, 2] {
+            assert!(keys.verify_checkpoint(directory.node(), &note(seed, 2)).is_err(), "key {seed} ended before");
+        }
     }
 
     proptest! {
