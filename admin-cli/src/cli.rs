@@ -47,6 +47,9 @@ pub enum Noun {
     /// The nodes below this one
     #[command(subcommand)]
     Child(Child),
+    /// The node's log key
+    #[command(subcommand)]
+    Key(Key),
     /// Take over files
     #[command(subcommand)]
     Import(Import),
@@ -90,6 +93,16 @@ verbs! {
         Invite(child_invite),
         /// List the nodes below this one
         List(child_list),
+        /// Revoke a node below this one: it writes nothing more
+        Revoke(child_revoke),
+    }
+}
+
+verbs! {
+    /// Verbs of `key`.
+    Key {
+        /// Replace the log key; the announcement is signed by the old and the new one
+        Rotate(key_rotate),
     }
 }
 
@@ -175,6 +188,8 @@ impl Noun {
         match self {
             Self::Child(Child::Invite(args)) => child_invite::run(args, ctx).await,
             Self::Child(Child::List(args)) => child_list::run(args, ctx).await,
+            Self::Child(Child::Revoke(args)) => child_revoke::run(args, ctx).await,
+            Self::Key(Key::Rotate(args)) => key_rotate::run(args, ctx).await,
             Self::Import(Import::Households(args)) => import::run(Form::Households, args, ctx).await,
             Self::Import(Import::Changes(args)) => import::run(Form::Changes, args, ctx).await,
             Self::Receipt(Receipt::List(args)) => receipt_list::run(args, ctx).await,

@@ -1,7 +1,7 @@
 //! What every verb is given: where the node is, how to print, in which language, and where to write. It may not know any verb.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write, stdin};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -38,6 +38,27 @@ impl Context {
     pub fn print(&mut self, data: impl AsRef<[u8]>) -> Result<(), Failure> {
         let written = self.out.write_all(data.as_ref());
         written.map_err(of_output)
+    }
+
+    /// Asks before what cannot be undone. `yes`: it was answered beforehand.
+    pub fn confirm(&mut self, yes: bool, question: &str) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        self.note(question);
+        if !stdin().is_terminal() {
+            let nobody = self
+                .lang
+                .of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on");
+            return Err(Failure::Usage(nobody.into()));
+        }
+        self.note(self.lang.of("Gõ yes để tiếp tục:", "Type yes to go on:"));
+        let mut line = String::new();
+        stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
+        match line.trim() {
+            "yes" => Ok(()),
+            _ => Err(Failure::Usage(self.lang.of("không làm gì cả", "nothing was done").into())),
+        }
     }
 
     /// Writes a line for people. Whoever does not listen misses nothing that programs rely on.

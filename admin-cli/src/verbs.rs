@@ -3,8 +3,10 @@
 pub mod aggregate_pull;
 pub mod child_invite;
 pub mod child_list;
+pub mod child_revoke;
 pub mod finding_list;
 pub mod import;
+pub mod key_rotate;
 pub mod log_list;
 pub mod log_prove;
 pub mod log_show;

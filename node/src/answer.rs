@@ -11,7 +11,7 @@ use bytes::Bytes;
 use danso_core::question::{Asked, CubeRow, add_up};
 use danso_core::units::UnitList;
 use danso_core::verify::Directory;
-use danso_proto::envelope::{ANSWER_TYPE, Envelope, SealError, Signer};
+use danso_proto::envelope::{ANSWER_TYPE, Envelope, SealError};
 use danso_proto::ids::{NodeId, UnitCode};
 use danso_proto::limits;
 use danso_proto::pb::query::v1 as pb;
@@ -19,6 +19,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use prost::Message as _;
 
 use crate::clock::Clock;
+use crate::keys::Signing;
 use crate::store::{self, LogSize, Store, Tx};
 
 mod check;
@@ -76,15 +77,15 @@ impl Error {
 #[derive(Clone)]
 pub struct Answers {
     store: Store,
-    signer: Arc<dyn Signer>,
+    signing: Arc<Signing>,
     me: NodeId,
     clock: Arc<dyn Clock>,
 }
 
 impl Answers {
     /// Answers of the node `me` from its `store`, signed with its log key.
-    pub fn new(store: Store, signer: Arc<dyn Signer>, me: NodeId, clock: Arc<dyn Clock>) -> Self {
-        Self { store, signer, me, clock }
+    pub fn new(store: Store, signing: Arc<Signing>, me: NodeId, clock: Arc<dyn Clock>) -> Self {
+        Self { store, signing, me, clock }
     }
 
     /// Reads a query; without a list version it is about the list in force today.
@@ -125,7 +126,7 @@ impl Answers {
         let asked = query.asked()?;
         let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
         let answer = self.about(directory, &query, &asked, &units).await?;
-        let signer = self.signer.clone();
+        let signer = self.signing.current();
         // Up to 64 MiB are encoded and hashed: not on a thread that carries links.
         tokio::task::spawn_blocking(move || {
             let payload = answer.encode(nonce)?;

@@ -18,6 +18,7 @@ mod demo;
 mod gauges;
 mod init;
 mod join;
+mod recover;
 mod run;
 mod watch;
 

@@ -43,6 +43,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a whole file another name, in place of what was there. After return it is durable.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    pass(to, Point::Name)?;
+    fs::rename(from, to)?;
+    sync_parent(to)
+}
+
 fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.new"));

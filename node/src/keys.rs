@@ -4,12 +4,14 @@
 mod file;
 mod link;
 mod log;
+mod signing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use link::{CaKey, LinkKey};
 pub use log::LogKey;
+pub use signing::{Rotation, Signing};
 
 /// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use danso_core::sync::{Head, Held, Link, flows, rank};
 use danso_core::verify::Directory;
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, NodeId};
+use danso_proto::refusal::{Reason, Refusal};
 
 use crate::answer::Answers;
 use crate::clock::Clock;
@@ -72,6 +73,32 @@ fn heads(snapshot: &Snapshot, link: &Link) -> Vec<Held> {
 fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
     flows(log, link, snapshot.directory())?;
     snapshot.log(log).map(|row| held(snapshot.directory(), row))
+}
+
+/// Whether `node` may hold a session with this node as its child: also asked while one runs, so that a child that is revoked, or taken
+/// over by another node, is let go at once.
+///
+/// # Errors
+/// `not_a_child`, `key_revoked`.
+pub fn check_child(snapshot: &Snapshot, node: &NodeId) -> Result<(), Refusal> {
+    match snapshot.directory().node(node) {
+        Some(known) if known.parent() != Some(snapshot.me()) => {
+            Err(Refusal::new(Reason::NotAChild, format!("{node} is a child of another node")))
+        }
+        Some(known) if known.is_revoked() => Err(Refusal::new(Reason::KeyRevoked, format!("{node} was revoked"))),
+        Some(_) => Ok(()),
+        None => Err(Refusal::new(Reason::NotAChild, format!("{node} is not enrolled here"))),
+    }
+}
+
+/// What a node signs with its log key that wants its place back: that it holds the key, for this invite and this certificate request.
+pub fn recover_statement(node: &NodeId, secret: &[u8], csr: &[u8]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mut statement = b"danso/recover/v1".to_vec();
+    for part in [node.as_str().as_bytes(), secret, csr] {
+        statement.extend_from_slice(&Sha256::digest(part));
+    }
+    statement
 }
 
 /// What a joining node signs with its log key: that it holds the key, for this invite and this certificate request.

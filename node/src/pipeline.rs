@@ -17,6 +17,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::keys::Signing;
 use crate::store::{self, ReceiptRow, Store};
 use crate::telemetry;
 
@@ -25,14 +26,18 @@ mod batch;
 mod gate;
 pub mod heads;
 mod import;
+mod job;
 mod state;
+mod trust;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
 pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
-pub use state::{Snapshot, found};
+pub use state::{META_NODE, Snapshot, found};
+pub use trust::{Recovery, Revocation};
 
+use job::Job;
 use state::Shared;
 
 /// Why the pipeline did not do what it was asked for.
@@ -130,16 +135,6 @@ pub struct Trouble {
     pub shown: Option<String>,
 }
 
-enum Job {
-    Receive { package: Package, reply: oneshot::Sender<Result<Received, Error>> },
-    Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
-    Import { batch: ImportBatch, reply: oneshot::Sender<Result<ImportedRows, Error>> },
-    Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
-    Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
-    Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
-    Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
-}
-
 /// What the pipeline needs of the world.
 pub struct Outfit {
     /// The store.
@@ -156,14 +151,14 @@ pub struct Outfit {
 #[derive(Clone)]
 struct Cosigner {
     me: NodeId,
-    signer: Arc<dyn Signer>,
+    signing: Arc<Signing>,
     clock: Arc<dyn Clock>,
 }
 
 impl Cosigner {
     fn cosign(&self, note: &SignedNote) -> Result<String, CosignError> {
         let time_s = u64::try_from(self.clock.now_ms() / 1000).unwrap_or_default();
-        checkpoint::cosign(note, &self.me, &*self.signer, time_s)
+        checkpoint::cosign(note, &self.me, &*self.signing.current(), time_s)
     }
 }
 
@@ -193,7 +188,8 @@ impl Handle {
         heads::compare(&outfit, &shared).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(COMMITTED);
-        let cosigner = Cosigner { me: shared.me().clone(), signer: outfit.signer.clone(), clock: outfit.clock.clone() };
+        let signing = Arc::new(Signing::new(outfit.signer.clone()));
+        let cosigner = Cosigner { me: shared.me().clone(), signing: signing.clone(), clock: outfit.clock.clone() };
         let worker =
             Worker { outfit, shared: shared.clone(), committed: committed.clone(), cosigner: cosigner.clone() };
         let runtime = tokio::runtime::Handle::current();
@@ -221,6 +217,11 @@ impl Handle {
     /// When the key does not sign.
     pub fn cosign(&self, note: &SignedNote) -> Result<String, CosignError> {
         self.cosigner.cosign(note)
+    }
+
+    /// The log key in use: it changes with [`Handle::rekey`].
+    pub fn signing(&self) -> Arc<Signing> {
+        self.cosigner.signing.clone()
     }
 
     /// News of every commit from now on.
@@ -272,6 +273,31 @@ impl Handle {
         self.ask(|reply| Job::Enrol { enrolment, reply }).await
     }
 
+    /// Gives a node its place back whose disk, or whose parent, is gone: takes it over as a child when it was another's, and vouches
+    /// for its new log key when it lost the old one.
+    ///
+    /// # Errors
+    /// `token_unknown`, `token_used`, `token_expired`, `token_wrong_unit`, `key_revoked`, `not_a_child`.
+    pub async fn recover(&self, recovery: Recovery) -> Result<(), Error> {
+        self.ask(|reply| Job::Recover { recovery, reply }).await
+    }
+
+    /// Announces the node's next log key, signed by both; from the commit on it signs alone.
+    ///
+    /// # Errors
+    /// `read_only`; when the store or one of the keys fails. The old key goes on signing then.
+    pub async fn rekey(&self, next: Arc<dyn Signer>) -> Result<Received, Error> {
+        self.ask(|reply| Job::Rekey { next, reply }).await
+    }
+
+    /// Revokes a node below this one.
+    ///
+    /// # Errors
+    /// `not_found`, `out_of_scope`, `query_invalid`; when the store or the key fails.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<Received, Error> {
+        self.ask(|reply| Job::Revoke { revocation, reply }).await
+    }
+
     /// Keeps a new invite.
     ///
     /// # Errors
@@ -308,10 +334,8 @@ impl Worker {
     async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_JOBS);
         while queue.recv_many(&mut jobs, BATCH_JOBS).await > 0 {
-            // A dry run is undone, so it cannot share a transaction.
             while !jobs.is_empty() {
-                let dry = jobs.iter().position(|job| matches!(job, Job::Import { batch, .. } if batch.is_dry_run()));
-                let take = match dry {
+                let take = match jobs.iter().position(Job::is_alone) {
                     Some(0) => 1,
                     Some(n) => n,
                     None => jobs.len(),
@@ -323,7 +347,8 @@ impl Worker {
 
     async fn transaction(&self, jobs: &[Job]) -> Result<(Vec<batch::Answer>, batch::Done), Undone> {
         let work = async |tx: &mut store::Tx| {
-            let mut batch = batch::Batch::new(&self.outfit, &self.shared, tx);
+            let signer = self.cosigner.signing.current();
+            let mut batch = batch::Batch::new(&self.outfit, signer, &self.shared, tx);
             let mut answers = Vec::with_capacity(jobs.len());
             for job in jobs {
                 answers.push(batch.job(job).await?);
@@ -353,6 +378,9 @@ impl Worker {
                 metrics::counter!(telemetry::COMMITS).increment(1);
                 metrics::histogram!(telemetry::COMMIT_SECONDS)
                     .record(self.outfit.clock.monotonic().saturating_sub(start));
+                if let Some(next) = done.signer.clone() {
+                    self.cosigner.signing.replace(next);
+                }
                 let news = self.shared.commit(done);
                 for news in news {
                     // Nobody listens while no link is up: that is fine.
@@ -397,50 +425,6 @@ impl From<store::Error> for Undone {
 impl From<Error> for Undone {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-impl Job {
-    /// Tells who asked. That it has gone meanwhile is no fault of ours.
-    fn answer(self, answer: batch::Answer, cosigner: &Cosigner) {
-        use batch::Answer;
-        match (self, answer) {
-            (Self::Receive { reply, .. }, Answer::Received(received)) => {
-                let _ = reply.send(received.map(|received| received.cosigned(cosigner)));
-            }
-            (Self::Write { reply, .. }, Answer::Received(received)) => {
-                let _ = reply.send(received.map(|received| received.received));
-            }
-            (Self::Import { reply, .. }, Answer::Imported(rows)) => {
-                let _ = reply.send(rows);
-            }
-            (Self::Enrol { reply, .. }, Answer::Enrolled(node)) => {
-                let _ = reply.send(node);
-            }
-            (Self::Invite { reply, .. }, Answer::Invited(done)) => {
-                let _ = reply.send(done);
-            }
-            (Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
-                let _ = reply.send(Ok(()));
-            }
-            // `Batch::job` gives each job the answer of its kind.
-            (job, _) => job.fail(&Refusal::new(Reason::Internal, "the answer is of another kind")),
-        }
-    }
-
-    fn fail(self, refusal: &Refusal) {
-        let error = || match refusal.reason {
-            Reason::Internal => Error::Batch(refusal.detail.as_str().into()),
-            _ => Error::Refused(refusal.clone()),
-        };
-        match self {
-            Self::Receive { reply, .. } | Self::Write { reply, .. } => drop(reply.send(Err(error()))),
-            Self::Import { reply, .. } => drop(reply.send(Err(error()))),
-            Self::Enrol { reply, .. } => drop(reply.send(Err(error()))),
-            Self::Invite { reply, .. } | Self::Receipts { reply, .. } | Self::Trouble { reply, .. } => {
-                drop(reply.send(Err(error())));
-            }
-        }
     }
 }
 

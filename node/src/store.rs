@@ -15,6 +15,7 @@ use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use crate::faults::{self, Point};
 
+mod adopt;
 mod authors;
 mod condition;
 mod error;
@@ -218,9 +219,10 @@ impl Tx {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 2] = [
+    const STEPS: [(i64, &str, &str); 3] = [
         (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../migrations/sqlite/0002_receipts.sql")),
+        (8, "recover", include_str!("../migrations/sqlite/0008_recover.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

@@ -44,6 +44,8 @@ pub struct Token {
     pub secret: InviteSecret,
     /// End of the invite, milliseconds since the Unix epoch, by the parent's clock.
     pub expires_at_ms: i64,
+    /// The node that gets its place back with it; `None`: it is for a new node.
+    pub node: Option<NodeId>,
 }
 
 /// The secret of an invite.
@@ -162,6 +164,7 @@ mod tests {
             trust_domain: "0123456789abcdef.danso.internal".into(),
             secret: InviteSecret([0xab; 32]),
             expires_at_ms: 1_800_000_000_000,
+            node: Some(NodeId::new(&"17065".parse().expect("unit"), &[2; 32])),
         }
     }
 

@@ -20,6 +20,7 @@ mod exchange;
 mod join;
 mod permit;
 pub mod query;
+mod recover;
 pub mod status;
 
 pub use exchange::Exchange;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -133,6 +133,23 @@ impl Node {
     pub fn invite_with(&self, unit: &str, flags: &[&str]) -> String {
         let words = ["child", "invite", "--unit", unit, "--address", &self.listen];
         self.admin(words.into_iter().chain(flags.iter().copied())).printed().trim().to_owned()
+    }
+
+    /// A token with which a node gets its place back below this one.
+    #[track_caller]
+    pub fn invite_lost(&self, node: &str) -> String {
+        let words = ["child", "invite", "--node", node, "--address", &self.listen];
+        self.admin(words).printed().trim().to_owned()
+    }
+
+    /// Gets everything back from the parent; without a token with what is in its directory.
+    pub fn recover(&self, token: Option<&str>) -> Ended {
+        let mut args: Vec<OsString> = vec!["recover".into(), "--data".into(), self.data.clone().into()];
+        if let Some(token) = token {
+            args.extend(["--token-file".into(), self.token_file(token).into()]);
+            args.extend(["--listen".into(), self.listen.clone().into()]);
+        }
+        process::run(program("danso-node"), args)
     }
 
     /// Writes a token beside the data directory.
@@ -358,9 +375,11 @@ impl Drop for Node {
     }
 }
 
-/// An address on which nobody listens: the system gives a free port, and it is given back.
+/// An address on which nobody listens: the system gives a free port, and it is given back. Between giving it back and the node's own
+/// start another test could get it: each test process has a loopback address of its own, made of its process id.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let listener = TcpListener::bind(SocketAddr::from(([127, 64 | a, b, c], 0))).expect("the loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").to_string()
 }
 

@@ -17,8 +17,11 @@ use crate::output::{Field, Format, Sheet, column, harmless, local_time, rfc3339}
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Code of the unit that the new node will serve
-    #[arg(long, value_name = "CODE")]
-    unit: String,
+    #[arg(long, value_name = "CODE", required_unless_present = "node")]
+    unit: Option<String>,
+    /// A node that gets its place back, because its disk or its keys are lost or because it moves below this one; see: child list
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["unit", "again"])]
+    node: Option<String>,
     /// How long the token can be used; at most 30d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = args::duration)]
     expires: Duration,
@@ -46,11 +49,13 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     }
     let mut node = connect::admin(ctx).await?;
     let request = CreateInviteRequest {
-        unit: args.unit.clone(),
+        unit: args.unit.clone().unwrap_or_default(),
         expires_in_s,
         address: args.address.clone().unwrap_or_default(),
         again: args.again,
+        node: args.node.clone().unwrap_or_default(),
     };
+    let whom = args.node.as_ref().or(args.unit.as_ref()).cloned().unwrap_or_default();
     let invite = connect::within(ctx, PROMPT, node.create_invite(request)).await?;
     let name = harmless(&invite.unit_name);
     let until = local_time(invite.expires_at_ms).unwrap_or_default();
@@ -59,7 +64,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         Format::Table => ctx.print(format!("{}\n", invite.token))?,
         Format::Json => ctx.json(&json!({
             "token": invite.token,
-            "unit": args.unit,
+            "unit": whom,
             "unit_name": invite.unit_name,
             "expires_at": rfc3339(invite.expires_at_ms),
             "address": invite.address,
@@ -68,7 +73,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             let mut sheet = Sheet::new(COLUMNS);
             sheet.push([
                 Field::Text(invite.token),
-                Field::Text(args.unit.clone()),
+                Field::Text(whom.clone()),
                 Field::Text(invite.unit_name),
                 Field::Time(invite.expires_at_ms),
                 Field::Text(invite.address),
@@ -76,17 +81,17 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             ctx.sheet(&sheet)?;
         }
     }
-    let unit = &args.unit;
+    let verb = if args.node.is_some() { "recover" } else { "join" };
     ctx.note(match ctx.lang {
         Lang::Vi => format!(
-            "Thư mời cho {unit} {name}: dùng một lần, đến {until}. Nút mới sẽ gọi tới {address}.\n\
+            "Thư mời cho {whom} {name}: dùng một lần, đến {until}. Nút mới sẽ gọi tới {address}.\n\
              Hãy chuyển mã này đến nơi bằng đường an toàn; tại đó ghi nó vào một tệp rồi chạy:\n  \
-             danso-node join --data DIR --token-file FILE"
+             danso-node {verb} --data DIR --token-file FILE"
         ),
         Lang::En => format!(
-            "An invite for {unit} {name}: for one use, until {until}. The new node will dial {address}.\n\
+            "An invite for {whom} {name}: for one use, until {until}. The new node will dial {address}.\n\
              Bring the token there on a safe way; there put it into a file and run:\n  \
-             danso-node join --data DIR --token-file FILE"
+             danso-node {verb} --data DIR --token-file FILE"
         ),
     });
     Ok(Exit::Done)

@@ -130,6 +130,21 @@ impl AdminService for Fake {
         }))
     }
 
+    async fn revoke_child(
+        &self,
+        request: Request<RevokeChildRequest>,
+    ) -> Result<Response<RevokeChildResponse>, Status> {
+        self.permit()?;
+        let RevokeChildRequest { node, bounds, .. } = request.into_inner();
+        Ok(Response::new(RevokeChildResponse { log: format!("{node}/directory"), sequence: 3, bounds }))
+    }
+
+    async fn rotate_key(&self, _: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
+        self.permit()?;
+        let log = "17065-0123456789abcdef/directory".into();
+        Ok(Response::new(RotateKeyResponse { old_key: "aa".into(), new_key: "bb".into(), log, sequence: 0 }))
+    }
+
     async fn list_children(&self, _: Request<ListChildrenRequest>) -> Result<Response<ListChildrenResponse>, Status> {
         self.permit()?;
         Ok(Response::new(ListChildrenResponse::default()))

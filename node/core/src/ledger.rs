@@ -153,6 +153,26 @@ pub enum SealError {
 /// # Errors
 /// When the draft breaks a bound, or the key does not sign.
 pub fn seal(draft: Draft, with: &Sealing<'_>) -> Result<(Envelope, Option<PartSet>), SealError> {
+    seal_by(draft, with, &[with.signer])
+}
+
+/// As [`seal`], signed by the author's next key, too: the entry that announces it.
+///
+/// # Errors
+/// As [`seal`], and when both keys are the same.
+pub fn seal_by_both(
+    draft: Draft,
+    with: &Sealing<'_>,
+    next: &dyn Signer,
+) -> Result<(Envelope, Option<PartSet>), SealError> {
+    seal_by(draft, with, &[with.signer, next])
+}
+
+fn seal_by(
+    draft: Draft,
+    with: &Sealing<'_>,
+    signers: &[&dyn Signer],
+) -> Result<(Envelope, Option<PartSet>), SealError> {
     let Draft { first_id, mut changes, parts } = draft;
     let mut kept = Vec::with_capacity(parts.len());
     for (change, part) in changes.iter_mut().zip(parts) {
@@ -171,7 +191,7 @@ pub fn seal(draft: Draft, with: &Sealing<'_>) -> Result<(Envelope, Option<PartSe
         first_id,
         changes,
     };
-    let envelope = Envelope::seal(CHANGE_SET_TYPE, &set.encode(), &[with.signer])?;
+    let envelope = Envelope::seal(CHANGE_SET_TYPE, &set.encode(), signers)?;
     let parts = (!kept.is_empty()).then_some(PartSet { salts: Salts::Seed(with.salt_seed), parts: kept });
     Ok((envelope, parts))
 }

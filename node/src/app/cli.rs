@@ -1,5 +1,6 @@
 //! The command line of `danso-node`.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{demo, init, join, run};
+use super::{demo, init, join, recover, run};
 use crate::config::{Address, LayoutError};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -63,6 +64,22 @@ enum Verb {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: Address,
         /// Address that this node's own invites name.
+        #[arg(long)]
+        advertise: Option<Address>,
+    },
+    /// Get back from the parent what this node wrote: after a lost disk, a damaged or old database, or when it moves below another node.
+    Recover {
+        /// The node's directory; made when it is not there and there is a token.
+        #[arg(long)]
+        data: PathBuf,
+        /// File that holds the token of the parent's `danso-admin child invite --node`; `-` reads it from standard input. Needed when the
+        /// keys or the database are lost, or when the parent is another one.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+        /// Where this node accepts its own children's connections, HOST:PORT; left out: as configured.
+        #[arg(long)]
+        listen: Option<Address>,
+        /// Address that this node's own invites name; left out: as configured.
         #[arg(long)]
         advertise: Option<Address>,
     },
@@ -137,6 +154,35 @@ async fn act(verb: Verb) -> anyhow::Result<()> {
             let joined = join::join(&data, token, listen, advertise).await?;
             println!("{}", joined.node);
             eprintln!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent);
+            eprintln!("Next: danso-node run --data {}", data.display());
+            Ok(())
+        }
+        Verb::Recover { data, token_file, listen, advertise } => {
+            let token = token_file.as_deref().map(read_token).transpose()?;
+            let shown = std::io::stderr().is_terminal();
+            let mut progress = |entries: u64| {
+                if shown && entries.is_multiple_of(50) {
+                    eprint!("\r{entries} entries ");
+                }
+            };
+            let what = recover::Recover { data: &data, token, listen, advertise, progress: &mut progress };
+            let done = recover::recover(what).await?;
+            if shown {
+                eprint!("\r");
+            }
+            println!("{}", done.node);
+            eprintln!(
+                "{} entries came back from {}; {} that only the old database had were kept.",
+                done.entries, done.parent, done.kept
+            );
+            for (log, from) in &done.apart {
+                eprintln!(
+                    "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over."
+                );
+            }
+            if let Some(aside) = &done.aside {
+                eprintln!("The old database is {}; remove it when nothing of it is needed.", aside.display());
+            }
             eprintln!("Next: danso-node run --data {}", data.display());
             Ok(())
         }

@@ -43,6 +43,10 @@ pub(super) async fn join(
     let clock = clock();
     let layout = Layout::create(data)?;
     let _lock = layout.lock()?;
+    if let Some(node) = &token.node {
+        let detail = format!("the token gives {node} its place back: use it with danso-node recover");
+        return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
+    }
     if layout.config().exists() {
         let detail = format!("{} holds a node already; a new node needs a directory of its own", data.display());
         return Err(Refusal::new(Reason::AlreadyJoined, detail).into());

@@ -14,7 +14,7 @@ use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
-use crate::keys::{LinkKey, LogKey};
+use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::link::{self, Children, Context, Dial, LinkStatus};
 use crate::pipeline::{Handle, Outfit};
 use crate::pki::{self, Ca, Identity};
@@ -46,16 +46,18 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         Some(address) => Some(MetricsServer::start(address, telemetry::init_metrics()?).await?),
         None => None,
     };
-    let key = Arc::new(LogKey::load(&layout.log_key())?);
     let link_key = LinkKey::load(&layout.link_key())?;
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
     let store = Store::open(&layout.database()).await?;
     store.condition().set_floor(config.min_free_mib * 1024 * 1024);
     let (anchor, parent) = place(&store).await?;
-    let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
+    let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
+    let key = Arc::new(LogKey::load(&layout.log_key())?);
+    let outfit = Outfit { store: store.clone(), signer: key, clock: clock.clone(), anchor };
     let pipeline = Handle::start(outfit).await?;
     let me = pipeline.me().clone();
-    let answers = Answers::new(store.clone(), key.clone(), me.clone(), clock.clone());
+    settle_key(layout, &rotation, &pipeline)?;
+    let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
     let context =
         Context { pipeline: pipeline.clone(), store: store.clone(), answers: answers.clone(), clock: clock.clone() };
     let children = Children::new(context.clone(), stop.child_token());
@@ -105,6 +107,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
         listen: listen.clone(),
         scratch: layout.dir().to_path_buf(),
+        rotation: Arc::new(rotation),
     });
     if metrics.is_some() {
         let certificate =
@@ -158,8 +161,29 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     ended
 }
 
+/// Sees to it that the key that the directory names is the one that signs: a change of keys that was cut is finished here.
+fn settle_key(layout: &Layout, rotation: &Rotation, pipeline: &Handle) -> Result<(), Error> {
+    let snapshot = pipeline.snapshot();
+    let Some(me) = snapshot.directory().node(snapshot.me()) else { return Ok(()) };
+    match rotation.settle(me.key())? {
+        Some(key) => pipeline.signing().replace(key),
+        None => {
+            let detail = format!(
+                "{} is not the key that the directory names for {} ({}). If the database is an old copy: danso-node recover --data DIR. \
+                 If the key is lost: danso-node recover with a token that the parent makes (danso-admin child invite --node {})",
+                layout.log_key().display(),
+                me.id(),
+                me.key().fingerprint(),
+                me.id()
+            );
+            return Err(Refusal::new(Reason::KeyNotEnrolled, detail).into());
+        }
+    }
+    Ok(())
+}
+
 /// The anchor, and the parent's id unless this is the root.
-async fn place(store: &Store) -> Result<(Fingerprint, Option<NodeId>), Error> {
+pub(super) async fn place(store: &Store) -> Result<(Fingerprint, Option<NodeId>), Error> {
     let mut tx = store.read("place").await?;
     let unreadable =
         || Refusal::new(Reason::NotFound, "the database does not say where this node belongs; set it up anew");
@@ -172,7 +196,11 @@ async fn place(store: &Store) -> Result<(Fingerprint, Option<NodeId>), Error> {
     Ok((anchor, parent))
 }
 
-fn client_tls(layout: &Layout, key: &LinkKey, clock: Arc<dyn Clock>) -> Result<Arc<rustls::ClientConfig>, Error> {
+pub(super) fn client_tls(
+    layout: &Layout,
+    key: &LinkKey,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<rustls::ClientConfig>, Error> {
     let own = pki::read_certificates(&layout.link_certificate())?;
     let ca = pki::read_certificates(&layout.parent_ca_certificate())?;
     let ca = ca.first().ok_or_else(|| Refusal::new(Reason::NotFound, "the parent's CA certificate is missing"))?;

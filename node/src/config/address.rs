@@ -26,6 +26,11 @@ pub struct AddressError {
 const HOST_MAX: usize = 253;
 
 impl Address {
+    /// Any free port of this machine alone: for a node that has no children.
+    pub fn any_local() -> Self {
+        Self::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
     /// Host name or IP address, without brackets.
     pub fn host(&self) -> &str {
         &self.host

@@ -59,13 +59,15 @@ impl Layout {
     pub fn create(dir: impl Into<PathBuf>) -> Result<Self, LayoutError> {
         let layout = Self(dir.into()).checked()?;
         for path in [layout.0.clone(), layout.keys()] {
-            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| LayoutError::Io {
-                what: "make the directory",
-                path,
-                source,
-            })?;
+            layout.make(&path)?;
         }
         Ok(layout)
+    }
+
+    /// Makes a directory for the node's user only, unless it is there.
+    pub fn make(&self, path: &Path) -> Result<(), LayoutError> {
+        let failed = |source| LayoutError::Io { what: "make the directory", path: path.into(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
     }
 
     fn checked(self) -> Result<Self, LayoutError> {
@@ -111,6 +113,11 @@ impl Layout {
         self.0.join("danso.db")
     }
 
+    /// Directory of the database that `recover` makes, until it is whole and takes the other one's place.
+    pub fn recovering(&self) -> PathBuf {
+        self.0.join("recovering")
+    }
+
     /// The unix socket of the admin service.
     pub fn admin_socket(&self) -> PathBuf {
         self.0.join("admin.sock")
@@ -124,6 +131,11 @@ impl Layout {
     /// Key that signs the node's logs.
     pub fn log_key(&self) -> PathBuf {
         self.keys().join("log.pem")
+    }
+
+    /// The key that signs next, while the node changes from one to the other.
+    pub fn next_log_key(&self) -> PathBuf {
+        self.keys().join("log-next.pem")
     }
 
     /// Key for TLS.

@@ -17,7 +17,7 @@ use futures_util::{Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, PROTOCOL, SOFTWARE, Seen, flowing, heads, receipts, to_pb};
+use super::{Context, PROTOCOL, SOFTWARE, Seen, check_child, flowing, heads, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
@@ -201,6 +201,9 @@ impl Running {
                     if let Some(held) = flowing(&snapshot, &self.link, &grown.log) {
                         self.step(Event::Appended(held)).await?;
                     }
+                }
+                if self.session.role() == Role::Parent {
+                    check_child(&snapshot, self.session.peer())?;
                 }
                 // A new node's enrolment can let logs flow that were here before.
                 if grown.iter().any(|grown| *grown.log.stream() == Stream::Directory) {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, Judged, SealError, Sealing, Trial, repeated, seal};
+use danso_core::ledger::{Draft, Entry, Judged, SealError, Sealing, Trial, repeated, seal, seal_by_both};
 use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
 use danso_proto::checkpoint;
+use danso_proto::envelope::Signer;
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
 use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
@@ -53,6 +54,8 @@ pub(super) struct Done {
     pub(super) directory: Option<Arc<Directory>>,
     pub(super) logs: Vec<LogRow>,
     pub(super) receipts: Vec<ReceiptRow>,
+    /// Who signs from now on, when the batch changed keys.
+    pub(super) signer: Option<Arc<dyn Signer>>,
     pub(super) entries: u64,
     pub(super) changes: u64,
     /// A dry run: nothing of it is kept.
@@ -63,9 +66,11 @@ pub(super) struct Done {
 pub(super) struct Batch<'a> {
     pub(super) outfit: &'a Outfit,
     pub(super) tx: &'a mut Tx,
-    me: NodeId,
+    pub(super) me: NodeId,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) rekeyed: bool,
     base: Snapshot,
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     directory_changed: bool,
     /// Logs that this batch touched.
     logs: BTreeMap<LogId, LogRow>,
@@ -80,12 +85,14 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(outfit: &'a Outfit, shared: &Shared, tx: &'a mut Tx) -> Self {
+    pub(super) fn new(outfit: &'a Outfit, signer: Arc<dyn Signer>, shared: &Shared, tx: &'a mut Tx) -> Self {
         let base = shared.snapshot();
         Self {
             outfit,
             tx,
             me: base.me().clone(),
+            signer,
+            rekeyed: false,
             directory: base.directory_arc(),
             base,
             directory_changed: false,
@@ -119,6 +126,9 @@ impl<'a> Batch<'a> {
                 Answer::Imported(refused_or(self.import(batch).await)?)
             }
             Job::Enrol { enrolment, .. } => Answer::Enrolled(refused_or(self.enrol(enrolment).await)?),
+            Job::Recover { recovery, .. } => Answer::Invited(refused_or(self.recover(recovery).await)?),
+            Job::Rekey { next, .. } => Answer::Received(refused_or(self.rekey(next).await)?),
+            Job::Revoke { revocation, .. } => Answer::Received(refused_or(self.revoke(revocation).await)?),
             Job::Invite { invite, .. } => Answer::Invited(refused_or(self.invite(invite).await)?),
             Job::Receipts { receipts, .. } => {
                 self.tx.receipt_put(receipts).await?;
@@ -158,6 +168,7 @@ impl<'a> Batch<'a> {
             directory: self.directory_changed.then_some(self.directory),
             logs: self.logs.into_values().collect(),
             receipts: self.receipts,
+            signer: self.rekeyed.then_some(self.signer),
             entries: self.entries,
             changes: self.changes,
             undo: self.undo,
@@ -196,6 +207,12 @@ impl<'a> Batch<'a> {
     pub(super) fn own_unit(&self) -> Result<UnitCode, Refusal> {
         let me = self.directory.node(&self.me);
         Ok(me.ok_or_else(|| Refusal::new(Reason::KeyNotEnrolled, "this node is not in the directory"))?.unit().clone())
+    }
+
+    /// All logs of a node, and how many entries of each are here.
+    pub(super) fn sizes_of(&self, node: &NodeId) -> BTreeMap<LogId, u64> {
+        let rows = self.base.logs().chain(self.logs.values()).filter(|row| row.log.node() == node);
+        rows.filter(|row| row.head.size() > 0).map(|row| (row.log.clone(), row.head.size())).collect()
     }
 
     fn log(&self, log: &LogId) -> Option<LogRow> {
@@ -271,6 +288,16 @@ impl<'a> Batch<'a> {
 
     /// Seals drafts one after the other at the end of an own log. They go through the same door as everybody's entries.
     pub(super) async fn write(&mut self, stream: &Stream, drafts: Vec<Draft>) -> Result<Taken, Error> {
+        self.write_with(stream, drafts, None).await
+    }
+
+    /// As [`Batch::write`]; with a `next` key, both sign, and the log's head is signed by the next one alone.
+    pub(super) async fn write_with(
+        &mut self,
+        stream: &Stream,
+        drafts: Vec<Draft>,
+        next: Option<&dyn Signer>,
+    ) -> Result<Taken, Error> {
         let log = LogId::new(self.me.clone(), stream.clone());
         let row = self.log_or_new(&log);
         if let Some((code, detail)) = &row.trouble {
@@ -290,15 +317,19 @@ impl<'a> Batch<'a> {
                 recorded_at_ms: self.outfit.clock.now_ms(),
                 units_version: &version,
                 salt_seed: keys::random_bytes(),
-                signer: &*self.outfit.signer,
+                signer: &*self.signer,
             };
-            let (envelope, parts) = seal(draft, &sealing).map_err(|error| match error {
+            let sealed = match next {
+                None => seal(draft, &sealing),
+                Some(next) => seal_by_both(draft, &sealing, next),
+            };
+            let (envelope, parts) = sealed.map_err(|error| match error {
                 SealError::Refused(refusal) => Error::Refused(refusal),
                 error @ SealError::Envelope(_) => Error::Seal(error),
             })?;
             trial.take(&log, envelope.bytes(), parts.as_ref())?;
         }
-        let note = checkpoint::sign(&trial.head.checkpoint(&log), &*self.outfit.signer)?;
+        let note = checkpoint::sign(&trial.head.checkpoint(&log), next.unwrap_or(&*self.signer))?;
         let row = self.keep(row, trial, Some(note));
         Ok(self.answer(&row, None))
     }
@@ -338,6 +369,10 @@ impl<'a> Batch<'a> {
         let invite = invite.ok_or_else(|| Refusal::new(Reason::TokenUnknown, "no such invite was given out here"))?;
         if invite.unit != enrolment.unit {
             let detail = format!("the invite is for {}, not for {}", invite.unit, enrolment.unit);
+            return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
+        }
+        if let Some(lost) = &invite.node {
+            let detail = format!("the token gives {lost} its place back: use it with danso-node recover");
             return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
         }
         match &invite.used_by {

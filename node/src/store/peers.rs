@@ -33,6 +33,8 @@ pub struct InviteRow {
     pub used_by: Option<(NodeId, [u8; 32])>,
     /// The unit has a node or records already, and that is meant.
     pub again: bool,
+    /// The node that gets its place back with it; `None`: it is for a new node.
+    pub node: Option<NodeId>,
 }
 
 impl Tx {
@@ -97,11 +99,12 @@ impl Tx {
     /// Keeps a new invite.
     pub async fn invite_add(&mut self, invite: &InviteRow) -> Result<()> {
         let failed = self.failed();
-        sqlx::query("INSERT INTO invite (secret_hash, unit, expires_at_ms, again) VALUES ($1, $2, $3, $4)")
+        sqlx::query("INSERT INTO invite (secret_hash, unit, expires_at_ms, again, node) VALUES ($1, $2, $3, $4, $5)")
             .bind(invite.secret_hash.to_vec())
             .bind(invite.unit.to_string())
             .bind(invite.expires_at_ms)
             .bind(invite.again)
+            .bind(invite.node.as_ref().map(NodeId::to_string))
             .execute(self.write()?)
             .await
             .map_err(failed)?;
@@ -112,7 +115,7 @@ impl Tx {
     pub async fn invite_get(&mut self, secret_hash: &[u8; 32]) -> Result<Option<InviteRow>> {
         let failed = self.failed();
         let row = sqlx::query(
-            "SELECT unit, expires_at_ms, used_by, log_public_key, again FROM invite WHERE secret_hash = $1",
+            "SELECT unit, expires_at_ms, used_by, log_public_key, again, node FROM invite WHERE secret_hash = $1",
         )
         .bind(secret_hash.to_vec())
         .fetch_optional(self.conn())
@@ -127,7 +130,9 @@ impl Tx {
                 }
                 _ => None,
             };
+            let node: Option<String> = row.get("node");
             Ok(InviteRow {
+                node: node.map(|node| parsed(&node, "invite", "node")).transpose()?,
                 secret_hash: *secret_hash,
                 unit: parsed(row.get("unit"), "invite", "unit")?,
                 expires_at_ms: row.get("expires_at_ms"),

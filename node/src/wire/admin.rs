@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::status;
 use crate::clock::Clock;
 use crate::config::Address;
+use crate::keys::Rotation;
 use crate::link::{Children, LinkStatus};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
@@ -28,6 +29,7 @@ use crate::view::{self, View};
 mod held;
 mod import;
 mod invite;
+mod keys;
 mod lists;
 mod logs;
 mod overview;
@@ -57,6 +59,8 @@ pub struct Parts {
     pub listen: Address,
     /// Directory for the nameless files that an XLSX file is spooled into: of this user only, as what is in them is.
     pub scratch: PathBuf,
+    /// The files of a change of the log key.
+    pub rotation: Arc<Rotation>,
 }
 
 /// The operator's service.
@@ -164,6 +168,17 @@ impl AdminService for Admin {
     ) -> Result<Response<pb::ListChildrenResponse>, Status> {
         let children = self.0.children(&self.0.pipeline.snapshot());
         answered(Ok(pb::ListChildrenResponse { children }))
+    }
+
+    async fn revoke_child(
+        &self,
+        request: Request<pb::RevokeChildRequest>,
+    ) -> Result<Response<pb::RevokeChildResponse>, Status> {
+        answered(self.0.revoke_child(request.into_inner()).await)
+    }
+
+    async fn rotate_key(&self, _: Request<pb::RotateKeyRequest>) -> Result<Response<pb::RotateKeyResponse>, Status> {
+        answered(self.0.rotate_key().await)
     }
 
     type ImportStream = Responses<pb::ImportResponse>;

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 
 use danso_proto::pb::exchange::v1::exchange_service_server::ExchangeService;
-use danso_proto::pb::exchange::v1::{ExchangeRequest, ExchangeResponse, Frame, JoinRequest, JoinResponse};
+use danso_proto::pb::exchange::v1::{
+    ExchangeRequest, ExchangeResponse, Frame, JoinRequest, JoinResponse, RecoverRequest, RecoverResponse,
+};
 use danso_proto::refusal::{Reason, Refusal};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
@@ -65,6 +67,21 @@ impl ExchangeService for Exchange {
             Err(status::from_refusal(&refusal))
         });
         Ok(Response::new(Box::pin(frames.chain(last))))
+    }
+
+    type RecoverStream = Responses<RecoverResponse>;
+
+    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<Self::RecoverStream>, Status> {
+        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        // Without a certificate the token decides.
+        let shown = permit::child(request.extensions(), &self.pipeline.snapshot()).ok().map(permit::Permit::into_child);
+        let answer = self.join.recover(request.into_inner(), shown).await.map_err(|refusal| {
+            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a node that wants its place back");
+            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
+            status::from_refusal(&refusal)
+        })?;
+        let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
+        Ok(Response::new(Box::pin(answer)))
     }
 
     type JoinStream = Responses<JoinResponse>;

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
 use crate::link::{self, Context};
-use crate::pipeline::Enrolment;
+use crate::pipeline::{Enrolment, Snapshot};
 use crate::pki::{CERTIFICATE_LIFE, Ca};
 use crate::token::InviteSecret;
 
@@ -73,7 +73,11 @@ impl JoinDesk {
         tokio::spawn(async move {
             let sent = messages.send(Ok(pb::JoinResponse { body: Some(first) })).await;
             if sent.is_ok() {
-                send_directory(&context, &messages).await;
+                let logs = directory_logs(&context.pipeline.snapshot()).map(|log| (log, 0));
+                let body = pb::join_response::Body::Package;
+                // Who joins may have gone.
+                let _ =
+                    send_logs(&context, logs, &messages, |frame| pb::JoinResponse { body: Some(body(frame)) }).await;
             }
         });
         Ok(ReceiverStream::new(receiver))
@@ -81,13 +85,20 @@ impl JoinDesk {
 }
 
 /// The directory logs of this node and of those above it, the anchor's first.
-async fn send_directory(context: &Context, messages: &mpsc::Sender<Result<pb::JoinResponse, Refusal>>) {
-    let snapshot = context.pipeline.snapshot();
+pub(super) fn directory_logs(snapshot: &Snapshot) -> impl Iterator<Item = LogId> + use<> {
     let mut lineage: Vec<NodeId> = snapshot.directory().lineage(snapshot.me()).cloned().collect();
     lineage.reverse();
-    for node in lineage {
-        let log = LogId::new(node, Stream::Directory);
-        let mut from = 0;
+    lineage.into_iter().map(|node| LogId::new(node, Stream::Directory))
+}
+
+/// Sends logs in packages, each from an entry on. False: nobody takes them, or they could not be read, which was said.
+pub(super) async fn send_logs<T>(
+    context: &Context,
+    logs: impl IntoIterator<Item = (LogId, u64)>,
+    messages: &mpsc::Sender<Result<T, Refusal>>,
+    wrap: impl Fn(pb::PackageFrame) -> T,
+) -> bool {
+    for (log, mut from) in logs {
         loop {
             let package = link::load(context, &log, from, limits::PACKAGE_BYTES_MAX, limits::PACKAGE_ENTRIES_MAX).await;
             let message = match package {
@@ -95,17 +106,18 @@ async fn send_directory(context: &Context, messages: &mpsc::Sender<Result<pb::Jo
                 Ok(Some(package)) => {
                     from += package.entries.len() as u64;
                     let zstd = package::encode(&package, PACKAGE_ZSTD_LEVEL).into();
-                    Ok(pb::JoinResponse { body: Some(pb::join_response::Body::Package(pb::PackageFrame { zstd })) })
+                    Ok(wrap(pb::PackageFrame { zstd }))
                 }
                 Err(error) => {
-                    tracing::error!(%log, %error, "the directory could not be read for a joining node");
-                    Err(Refusal::new(Reason::Internal, "the directory could not be read"))
+                    tracing::error!(%log, %error, "a log could not be read for another node");
+                    Err(Refusal::new(Reason::Internal, format!("{log} could not be read")))
                 }
             };
             let broken = message.is_err();
             if messages.send(message).await.is_err() || broken {
-                return;
+                return false;
             }
         }
     }
+    true
 }

@@ -3,6 +3,7 @@
 use danso_proto::ids::NodeId;
 use danso_proto::refusal::{Reason, Refusal};
 
+use crate::link::check_child;
 use crate::pipeline::Snapshot;
 use crate::pki::{self, TrustDomain};
 
@@ -26,12 +27,6 @@ pub(super) fn child(extensions: &tonic::Extensions, snapshot: &Snapshot) -> Resu
     })?;
     let directory = snapshot.directory();
     let node = pki::node_of(&certificate, &TrustDomain::of_anchor(&directory.anchor()))?;
-    match directory.node(&node) {
-        Some(known) if known.parent() != Some(snapshot.me()) => {
-            Err(Refusal::new(Reason::NotAChild, format!("{node} is a child of another node")))
-        }
-        Some(known) if known.is_revoked() => Err(Refusal::new(Reason::KeyRevoked, format!("{node} was revoked"))),
-        Some(_) => Ok(Permit(node)),
-        None => Err(Refusal::new(Reason::NotAChild, format!("{node} is not enrolled here"))),
-    }
+    check_child(snapshot, &node)?;
+    Ok(Permit(node))
 }

@@ -36,7 +36,7 @@ const NODE: &[(&str, &[&str])] = &[
     ("token", &["config", "files", "keys"]),
     ("pki", &["clock", "config", "files", "keys", "telemetry"]),
     ("pipeline", &["store", "intake", "keys", "clock", "telemetry", "files"]),
-    ("answer", &["store", "clock"]),
+    ("answer", &["store", "keys", "clock"]),
     ("view", &["store"]),
     ("link", &["pipeline", "answer", "store", "pki", "keys", "clock", "config", "telemetry"]),
     ("wire", &["link", "pipeline", "answer", "view", "intake", "pki", "token", "keys", "config", "telemetry", "clock"]),

@@ -5,10 +5,12 @@
 mod deploy;
 mod forks;
 mod full_year;
+mod keys;
 mod proofs;
 mod proto_lint;
 mod receipts;
 mod recorded;
+mod recover;
 mod refusals_import;
 mod refusals_join;
 mod refusals_wire;

@@ -59,6 +59,11 @@ impl KeyHistory {
         &self.0[self.0.len() - 1].key
     }
 
+    /// The key that the node's id comes from.
+    pub fn first(&self) -> &PublicKey {
+        &self.0[0].key
+    }
+
     /// All keys, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &PublicKey> {
         self.0.iter().rev().map(Era::key)

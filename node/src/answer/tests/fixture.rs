@@ -19,6 +19,7 @@ use danso_proto::refusal::Reason;
 
 use crate::answer::{Answer, Answers, Query};
 use crate::clock::ManualClock;
+use crate::keys::Signing;
 use crate::store::{FindingRow, LogRow, Store};
 
 /// The time at which everything is written and answered: 1 March 2024.
@@ -39,7 +40,12 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn answers(&self) -> Answers {
-        Answers::new(self.store.clone(), self.signer.clone(), self.id.clone(), self.clock.clone())
+        Answers::new(
+            self.store.clone(),
+            Arc::new(Signing::new(self.signer.clone())),
+            self.id.clone(),
+            self.clock.clone(),
+        )
     }
 }
 

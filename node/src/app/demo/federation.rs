@@ -72,8 +72,7 @@ impl Federation {
 
     /// Invites a node, joins it with the token, starts it.
     pub(super) async fn join(&mut self, unit: &str, parent: &str) -> anyhow::Result<admin::GetStatusResponse> {
-        let invite =
-            admin::CreateInviteRequest { unit: unit.into(), expires_in_s: 0, address: String::new(), again: false };
+        let invite = admin::CreateInviteRequest { unit: unit.into(), ..Default::default() };
         let token = self.member(parent)?.admin().create_invite(invite).await?.into_inner().token;
         let file = self.base.join(format!("{unit}.token"));
         std::fs::write(&file, token).context("cannot write a token")?;

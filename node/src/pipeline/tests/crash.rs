@@ -226,7 +226,14 @@ fn an_invite() {
 }
 
 fn invite(n: u8) -> InviteRow {
-    InviteRow { secret_hash: [n; 32], unit: code("17065"), expires_at_ms: i64::MAX, used_by: None, again: false }
+    InviteRow {
+        secret_hash: [n; 32],
+        unit: code("17065"),
+        expires_at_ms: i64::MAX,
+        used_by: None,
+        again: false,
+        node: None,
+    }
 }
 
 #[test]

@@ -44,7 +44,8 @@ async fn is_read_only(dir: &Path) -> Bed {
     let rows = vec![slip(&bed, "1", "birth", "001.5", "2021-06-01")];
     assert_eq!(reason(bed.handle.import(ImportBatch { rows, dry_run: None }).await).await, Some(Reason::ReadOnly));
     let unit = bed::code("17065");
-    let invite = InviteRow { secret_hash: [1; 32], unit, expires_at_ms: i64::MAX, used_by: None, again: true };
+    let invite =
+        InviteRow { secret_hash: [1; 32], unit, expires_at_ms: i64::MAX, used_by: None, again: true, node: None };
     assert_eq!(reason(bed.handle.invite(invite).await).await, Some(Reason::ReadOnly));
     bed
 }

@@ -1,5 +1,7 @@
 //! One-time invites for nodes below this one. The token is worth a place in the federation: it goes to the caller and nowhere else.
 
+use danso_core::verify::{Directory, Node};
+use danso_proto::ids::NodeId;
 use danso_proto::limits;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
@@ -15,7 +17,11 @@ impl Parts {
         let snapshot = self.pipeline.snapshot();
         let directory = snapshot.directory();
         let (own, units) = (own_unit(&snapshot)?, self.units(directory)?);
-        let code = unit_code(&request.unit)?;
+        let lost = self.lost(directory, &request.node)?;
+        let code = match &lost {
+            Some(node) => node.unit().clone(),
+            None => unit_code(&request.unit)?,
+        };
         let unit = units.get(&code).ok_or_else(|| {
             Refusal::new(Reason::UnitUnknown, format!("{code} is not in the unit list {}", units.version()))
         })?;
@@ -43,6 +49,7 @@ impl Parts {
             trust_domain: directory.trust_domain().to_owned(),
             secret,
             expires_at_ms,
+            node: lost.as_ref().map(|node| node.id().clone()),
         };
         // Before it is kept: an invite whose token cannot be written is of no use.
         let token = token.to_text()?;
@@ -51,12 +58,31 @@ impl Parts {
             unit: code.clone(),
             expires_at_ms,
             used_by: None,
-            again: request.again,
+            again: request.again || lost.is_some(),
+            node: lost.map(|node| node.id().clone()),
         };
         self.pipeline.invite(invite).await.map_err(of_pipeline)?;
         tracing::info!(unit = %code, %address, expires_at_ms, "an invite was made");
         let unit_name = unit.name.to_string();
         Ok(pb::CreateInviteResponse { token, unit_name, expires_at_ms, address: address.to_string() })
+    }
+
+    /// The node that shall get its place back; `None`: the invite is for a new node.
+    fn lost(&self, directory: &Directory, node: &str) -> Result<Option<Node>, Refusal> {
+        if node.trim().is_empty() {
+            return Ok(None);
+        }
+        let id: NodeId = node.trim().parse().map_err(|error| {
+            Refusal::new(Reason::QueryInvalid, format!("the node: {error}; see the list of children"))
+        })?;
+        match directory.node(&id) {
+            Some(node) if node.is_revoked() => {
+                let detail = format!("{id} was revoked; its unit gets a new node with --unit {} --again", node.unit());
+                Err(Refusal::new(Reason::KeyRevoked, detail))
+            }
+            Some(node) => Ok(Some(node.clone())),
+            None => Err(Refusal::new(Reason::NotFound, format!("{id} is not in the directory"))),
+        }
     }
 
     /// The address that the child shall dial.

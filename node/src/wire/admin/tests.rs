@@ -298,7 +298,7 @@ fn an_invite_is_for_a_unit_below_and_for_a_time() {
             unit: unit.into(),
             expires_in_s,
             address: address.into(),
-            again: false,
+            ..Default::default()
         };
         let invite = root.admin.create_invite(ask("17065", 0, "")).await.expect("invites").into_inner();
         let token: Token = invite.token.parse().expect("a token");

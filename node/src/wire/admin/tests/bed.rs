@@ -129,7 +129,7 @@ impl Bed {
         found(&store, &node, genesis, anchor, NOW_MS).await.expect("founded");
         let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
         let pipeline = Handle::start(outfit).await.expect("started");
-        let answers = Answers::new(store.clone(), key, node, clock.clone());
+        let answers = Answers::new(store.clone(), pipeline.signing(), node, clock.clone());
         let context = Context { pipeline: pipeline.clone(), store: store.clone(), answers, clock: clock.clone() };
         let link = watch::Sender::new(LinkStatus::default());
         let admin = Admin::new(Parts {
@@ -143,6 +143,7 @@ impl Bed {
             parent: parent.map(|parent| (parent, "192.0.2.1:7443".parse().expect("address"))),
             listen: "0.0.0.0:7443".parse().expect("address"),
             scratch: dir.path().to_path_buf(),
+            rotation: Arc::new(crate::keys::Rotation::new(dir.path().join("log.pem"), dir.path().join("log-next.pem"))),
         });
         Self { admin: connect(admin).await, pipeline, clock, link, store, anchor, _dir: dir }
     }

@@ -1,0 +1,90 @@
+//! What is asked of the pipeline, and how each who asked is answered.
+
+use std::sync::Arc;
+
+use danso_core::ledger::Draft;
+use danso_proto::envelope::Signer;
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::package::Package;
+use danso_proto::refusal::{Reason, Refusal};
+use tokio::sync::oneshot;
+
+use super::batch::Answer;
+use super::{
+    Cosigner, Enrolment, Error, ImportBatch, ImportedRows, InviteRow, Received, Recovery, Revocation, Trouble,
+};
+use crate::store::ReceiptRow;
+
+pub(super) enum Job {
+    Receive { package: Package, reply: oneshot::Sender<Result<Received, Error>> },
+    Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
+    Import { batch: ImportBatch, reply: oneshot::Sender<Result<ImportedRows, Error>> },
+    Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
+    Recover { recovery: Recovery, reply: oneshot::Sender<Result<(), Error>> },
+    Rekey { next: Arc<dyn Signer>, reply: oneshot::Sender<Result<Received, Error>> },
+    Revoke { revocation: Revocation, reply: oneshot::Sender<Result<Received, Error>> },
+    Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
+    Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
+    Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
+}
+
+impl Job {
+    /// A dry run is undone, and a change of keys changes who signs: neither can share a transaction.
+    pub(super) fn is_alone(&self) -> bool {
+        match self {
+            Self::Import { batch, .. } => batch.is_dry_run(),
+            Self::Rekey { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Tells who asked. That it has gone meanwhile is no fault of ours.
+    pub(super) fn answer(self, answer: Answer, cosigner: &Cosigner) {
+        match (self, answer) {
+            (Self::Receive { reply, .. }, Answer::Received(received)) => {
+                let _ = reply.send(received.map(|received| received.cosigned(cosigner)));
+            }
+            (
+                Self::Write { reply, .. } | Self::Rekey { reply, .. } | Self::Revoke { reply, .. },
+                Answer::Received(received),
+            ) => {
+                let _ = reply.send(received.map(|received| received.received));
+            }
+            (Self::Import { reply, .. }, Answer::Imported(rows)) => {
+                let _ = reply.send(rows);
+            }
+            (Self::Enrol { reply, .. }, Answer::Enrolled(node)) => {
+                let _ = reply.send(node);
+            }
+            (Self::Invite { reply, .. } | Self::Recover { reply, .. }, Answer::Invited(done)) => {
+                let _ = reply.send(done);
+            }
+            (Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
+                let _ = reply.send(Ok(()));
+            }
+            // `Batch::job` gives each job the answer of its kind.
+            (job, _) => job.fail(&Refusal::new(Reason::Internal, "the answer is of another kind")),
+        }
+    }
+
+    pub(super) fn fail(self, refusal: &Refusal) {
+        let error = || match refusal.reason {
+            Reason::Internal => Error::Batch(refusal.detail.as_str().into()),
+            _ => Error::Refused(refusal.clone()),
+        };
+        match self {
+            Self::Receive { reply, .. }
+            | Self::Write { reply, .. }
+            | Self::Rekey { reply, .. }
+            | Self::Revoke { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Import { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Enrol { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Invite { reply, .. }
+            | Self::Recover { reply, .. }
+            | Self::Receipts { reply, .. }
+            | Self::Trouble { reply, .. } => {
+                drop(reply.send(Err(error())));
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Jobs that change whom the directory trusts: a node's next log key, a child's place given back, a child revoked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use danso_core::verify::Node;
+use danso_proto::change::{Body, NodeEnrolled, NodeRekeyed, NodeRevoked};
+use danso_proto::envelope::Signer;
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::Error;
+use super::batch::{Batch, Taken, directory_draft};
+
+/// A node that wants its place back.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// Hash of the invite's secret; `None`: the node proved itself with its certificate, and has its key.
+    pub secret_hash: Option<[u8; 32]>,
+    /// The node.
+    pub node: NodeId,
+    /// Its log key from now on.
+    pub log_public_key: [u8; 32],
+}
+
+/// A node that shall write no more.
+#[derive(Debug, Clone)]
+pub struct Revocation {
+    /// The node.
+    pub node: NodeId,
+    /// Sizes up to which logs of it count. A log that is not named counts as far as it is here.
+    pub bounds: Vec<(LogId, u64)>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Batch<'_> {
+    /// Announces this node's next log key in its own directory log. Both sign the announcement; what follows is signed by the next alone.
+    pub(super) async fn rekey(&mut self, next: &Arc<dyn Signer>) -> Result<Taken, Error> {
+        let own = LogId::new(self.me.clone(), Stream::Directory);
+        let mut from = self.sizes_of(&self.me);
+        // The key counts from the entry after this one.
+        *from.entry(own).or_default() += 1;
+        let body = Body::NodeRekeyed(NodeRekeyed {
+            node: self.me.clone(),
+            log_public_key: *next.public_key().as_bytes(),
+            from: from.into_iter().collect(),
+        });
+        let draft = directory_draft(self.own_unit()?, body, self.outfit.clock.now_ms());
+        let taken = self.write_with(&Stream::Directory, vec![draft], Some(&**next)).await?;
+        (self.signer, self.rekeyed) = (next.clone(), true);
+        Ok(taken)
+    }
+
+    /// Gives a node its place back.
+    pub(super) async fn recover(&mut self, recovery: &Recovery) -> Result<(), Error> {
+        let Recovery { secret_hash, node: id, log_public_key } = recovery;
+        let node = self.below(id)?;
+        let has_key = node.key().as_bytes() == log_public_key;
+        let is_child = node.parent() == Some(&self.me);
+        let Some(secret_hash) = secret_hash else {
+            let lost = format!(
+                "{id} shows another log key than the directory names; recover it with a token (child invite --node)"
+            );
+            let elsewhere = format!("{id} is a child of another node; recover it with a token of this one");
+            return match (has_key, is_child) {
+                (true, true) => Ok(()),
+                (false, _) => Err(Refusal::new(Reason::KeyNotEnrolled, lost).into()),
+                (_, false) => Err(Refusal::new(Reason::NotAChild, elsewhere).into()),
+            };
+        };
+        let invite = self.tx.invite_get(secret_hash).await?;
+        let invite = invite.ok_or_else(|| Refusal::new(Reason::TokenUnknown, "no such invite was given out here"))?;
+        if invite.node.as_ref() != Some(id) {
+            let detail = match &invite.node {
+                Some(other) => format!("the token is for {other}, not for {id}"),
+                None => format!("the token is for a new node of {}: use it with danso-node join", invite.unit),
+            };
+            return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
+        }
+        match &invite.used_by {
+            // The answer was lost on the way, or the transfer was cut: the same key goes on.
+            Some((_, key)) if key == log_public_key => return Ok(()),
+            Some(_) => {
+                return Err(Refusal::new(Reason::TokenUsed, format!("{id} used it with another log key")).into());
+            }
+            None => {}
+        }
+        let now_ms = self.outfit.clock.now_ms();
+        if now_ms >= invite.expires_at_ms {
+            let ago = (now_ms - invite.expires_at_ms) / 1000;
+            return Err(Refusal::new(Reason::TokenExpired, format!("it ended {ago} s ago")).into());
+        }
+        let mut drafts = Vec::new();
+        if !is_child {
+            // The id of a node hangs on its first key, whatever key it has now.
+            let body = Body::NodeEnrolled(NodeEnrolled {
+                node: id.clone(),
+                unit: node.unit().clone(),
+                log_public_key: *node.keys().first().as_bytes(),
+                policy: node.policy(),
+            });
+            drafts.push(directory_draft(node.unit().clone(), body, now_ms));
+        }
+        if !has_key {
+            let body = Body::NodeRekeyed(NodeRekeyed {
+                node: id.clone(),
+                log_public_key: *log_public_key,
+                from: self.sizes_of(id).into_iter().collect(),
+            });
+            drafts.push(directory_draft(node.unit().clone(), body, now_ms));
+        }
+        if !drafts.is_empty() {
+            self.write(&Stream::Directory, drafts).await?;
+        }
+        self.tx.invite_use(secret_hash, id, log_public_key).await?;
+        Ok(())
+    }
+
+    /// Revokes a node below this one.
+    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<Taken, Error> {
+        let node = self.below_or_revoked(&revocation.node)?;
+        let here = self.sizes_of(&revocation.node);
+        let mut bounds: BTreeMap<LogId, u64> = here.clone();
+        for (log, size) in &revocation.bounds {
+            match here.get(log) {
+                Some(held) if size <= held => drop(bounds.insert(log.clone(), *size)),
+                Some(held) => {
+                    let detail = format!("{log} has {held} entries here; it cannot count up to {size}");
+                    return Err(Refusal::new(Reason::QueryInvalid, detail).into());
+                }
+                None => {
+                    let detail = format!("{log} is no log of {} that is here", revocation.node);
+                    return Err(Refusal::new(Reason::NotFound, detail).into());
+                }
+            }
+        }
+        let body = Body::NodeRevoked(NodeRevoked {
+            node: revocation.node.clone(),
+            bounds: bounds.into_iter().collect(),
+            reason: revocation.reason.clone(),
+        });
+        let draft = directory_draft(node.unit().clone(), body, self.outfit.clock.now_ms());
+        self.write(&Stream::Directory, vec![draft]).await
+    }
+
+    /// A node that may be given its place back here.
+    fn below(&self, id: &NodeId) -> Result<Node, Refusal> {
+        let node = self.below_or_revoked(id)?;
+        match node.is_revoked() {
+            true => {
+                let detail = format!("{id} was revoked; its unit gets a new node with child invite --again");
+                Err(Refusal::new(Reason::KeyRevoked, detail))
+            }
+            false => Ok(node),
+        }
+    }
+
+    fn below_or_revoked(&self, id: &NodeId) -> Result<Node, Refusal> {
+        let unknown = || Refusal::new(Reason::NotFound, format!("{id} is not in the directory"));
+        let node = self.directory.node(id).ok_or_else(unknown)?;
+        match self.directory.is_above(&self.me, id) {
+            true => Ok(node.clone()),
+            false => Err(Refusal::new(Reason::UnitNotBelow, format!("{id} is not below this node"))),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Giving a node everything back that it wrote and that was written below it: its disk is lost, or it was restored from an old copy, or
+//! it moves below this node. Who it is says its certificate, or an invite for this very node; that it holds its log key it proves.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use danso_core::sync::{at_or_below, rank};
+use danso_proto::envelope::PublicKey;
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::limits;
+use danso_proto::pb::exchange::v1 as pb;
+use danso_proto::refusal::{Reason, Refusal};
+use futures_util::Stream as AsyncStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::JoinDesk;
+use super::join::{directory_logs, send_logs};
+use crate::link;
+use crate::pipeline::{Recovery, Snapshot};
+use crate::pki::CERTIFICATE_LIFE;
+use crate::token::InviteSecret;
+
+/// Messages that wait for a recovering node.
+const WAITING: usize = 2;
+
+impl JoinDesk {
+    /// Gives a node its place back; the answer is its place, then the logs. `shown` is the child that its certificate proved.
+    ///
+    /// # Errors
+    /// `join_proof_invalid`, `certificate_missing`, `log_quarantined`, and what the invite or the directory refuses.
+    pub(super) async fn recover(
+        &self,
+        request: pb::RecoverRequest,
+        shown: Option<NodeId>,
+    ) -> Result<impl AsyncStream<Item = Result<pb::RecoverResponse, Refusal>> + Send + use<>, Refusal> {
+        let garbled = |what: &str| Refusal::new(Reason::JoinProofInvalid, what);
+        let node: NodeId = request.node.parse()?;
+        let key: [u8; 32] = request.log_public_key[..].try_into().map_err(|_| garbled("a log key has 32 bytes"))?;
+        let proof: [u8; 64] = request.proof[..].try_into().map_err(|_| garbled("a proof has 64 bytes"))?;
+        PublicKey::new(key)?
+            .verify(&link::recover_statement(&node, &request.secret, &request.link_csr), &proof)
+            .map_err(|_| garbled("the node does not hold the log key that it names"))?;
+        if request.heads.len() > limits::HEADS_MAX {
+            return Err(Refusal::new(Reason::TooLarge, format!("{} heads", request.heads.len())));
+        }
+        let there = request.heads.iter().map(|head| Ok((head.log.parse()?, head.size)));
+        let there = there.collect::<Result<BTreeMap<LogId, u64>, Refusal>>()?;
+        let secret_hash = match &request.secret[..] {
+            [] if shown.as_ref() == Some(&node) => None,
+            [] => {
+                let detail = format!(
+                    "{node} shows neither its certificate nor a token (danso-admin child invite --node {node})"
+                );
+                return Err(Refusal::new(Reason::CertificateMissing, detail));
+            }
+            secret => Some(InviteSecret(secret.try_into().map_err(|_| garbled("a secret has 32 bytes"))?).hash()),
+        };
+        let stopped = |snapshot: &Snapshot| {
+            let mut rows = snapshot.logs().filter(|row| row.log.node() == &node);
+            rows.find_map(|row| Some((row.log.clone(), row.trouble.clone()?)))
+        };
+        if let Some((log, (code, _))) = stopped(&self.context.pipeline.snapshot()) {
+            let detail =
+                format!("{log} is stopped here ({code}); the operator must decide first: danso-admin quarantine list");
+            return Err(Refusal::new(Reason::LogQuarantined, detail));
+        }
+        // Before anything is written: a request that cannot be certified must not use up the invite.
+        let now_ms = self.clock.now_ms();
+        let certificate = self.ca.issue(&request.link_csr, &node, now_ms, CERTIFICATE_LIFE)?;
+        let recovery = Recovery { secret_hash, node: node.clone(), log_public_key: key };
+        self.context.pipeline.recover(recovery).await.map_err(|error| error.refusal())?;
+        tracing::warn!(%node, "a node is given back what it wrote");
+        let snapshot = self.context.pipeline.snapshot();
+        let place = pb::Enrolment {
+            node: node.to_string(),
+            parent_node: snapshot.me().to_string(),
+            trust_domain: snapshot.directory().trust_domain().to_owned(),
+            certificates: vec![Bytes::copy_from_slice(&certificate)],
+            ca_certificate: Bytes::copy_from_slice(self.ca.certificate()),
+        };
+        let (messages, receiver) = mpsc::channel(WAITING);
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let message = |body| pb::RecoverResponse { body: Some(body) };
+            use pb::recover_response::Body;
+            let logs = logs_of(&snapshot, &node);
+            let rest: Vec<(LogId, u64)> =
+                logs.iter().map(|log| (log.clone(), there.get(log).copied().unwrap_or(0))).collect();
+            let sent = messages.send(Ok(message(Body::Enrolment(place)))).await.is_ok()
+                && send_logs(&context, rest, &messages, |frame| message(Body::Package(frame))).await;
+            if sent {
+                // What the logs had when they were listed: who recovers has at least that.
+                let head = |log: &LogId| pb::RecoverHead {
+                    log: log.to_string(),
+                    size: snapshot.log(log).map_or(0, |row| row.head.size()),
+                };
+                let end = pb::RecoverEnd { heads: logs.iter().map(head).collect() };
+                // It may have gone.
+                let _ = messages.send(Ok(message(Body::End(end)))).await;
+            }
+        });
+        Ok(ReceiverStream::new(receiver))
+    }
+}
+
+/// The directory from the anchor down to this node, then everything by `node` and the nodes below it: directory logs by rank, as each says
+/// who may sign the next, then mail and records.
+fn logs_of(snapshot: &Snapshot, node: &NodeId) -> Vec<LogId> {
+    let directory = snapshot.directory();
+    let class = |log: &LogId| match log.stream() {
+        Stream::Directory => (0, rank(log.node(), directory)),
+        Stream::Mail(_) => (1, 0),
+        Stream::Records => (2, 0),
+    };
+    let below = snapshot.logs().map(|row| &row.log).filter(|log| at_or_below(log.node(), node, directory));
+    let mut below: Vec<LogId> = below.cloned().collect();
+    below.sort_by_key(|log| (class(log), log.clone()));
+    directory_logs(snapshot).chain(below).collect()
+}

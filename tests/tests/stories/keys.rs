@@ -1,0 +1,75 @@
+//! Log keys change while nodes run; a node that is revoked writes no more, and nobody else notices.
+
+use danso_tests::federation::Federation;
+use danso_tests::process::{DONE, wait_for};
+use danso_tests::truth::{Plan, Truth};
+
+const COMMUNE: &str = "17065";
+const NEIGHBOUR: &str = "17062";
+const DISTRICT: &str = "420";
+
+#[test]
+fn every_tier_changes_its_key_while_entries_flow() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    // Nobody is there who could answer a question.
+    federation.node(COMMUNE).admin(["key", "rotate"]).must(2);
+    for unit in [COMMUNE, DISTRICT, "40", "VN", COMMUNE] {
+        let rotated = federation.node(unit).admin(["key", "rotate", "--yes", "--output", "json"]).printed();
+        assert!(rotated.contains("new_key"), "{rotated}");
+    }
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+    // The keys that the directory names are those in the files: everybody starts again, and goes on.
+    for unit in ["VN", "40", DISTRICT, COMMUNE] {
+        federation.node_mut(unit).kill9();
+        federation.node_mut(unit).run();
+    }
+    federation.node(COMMUNE).admin(["period", "close", "--unit", COMMUNE, "--month", "2021-12"]).must(DONE);
+    federation.settle();
+    truth.holds_at(federation.node("VN"), "VN", "children");
+    federation.logs_verify();
+}
+
+#[test]
+fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let communes = [COMMUNE, NEIGHBOUR];
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &communes, ..Plan::default() });
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    let stolen = federation.node(COMMUNE).status_text("node");
+    let district = federation.node(DISTRICT);
+    let revoke = |words: &[&str]| {
+        let all = ["child", "revoke", &stolen, "--reason", "mất máy", "--yes"].into_iter().chain(words.iter().copied());
+        district.admin(all)
+    };
+    revoke(&["--size", &format!("{stolen}/records=99999")]).refused_with("query_invalid");
+    district.admin(["child", "revoke", "17059-0123456789abcdef", "--reason", "x", "--yes"]).refused_with("not_found");
+    federation
+        .node(NEIGHBOUR)
+        .admin(["child", "revoke", &stolen, "--reason", "x", "--yes"])
+        .refused_with("unit_not_below");
+    revoke(&[]).must(DONE);
+    let commune = federation.node(COMMUNE);
+    wait_for(
+        || format!("{}", commune.status()),
+        || (commune.status_text("link_reason") == "key_revoked").then_some(()),
+    );
+    // What it writes from now on goes nowhere; everybody else goes on.
+    commune.import_all("changes", &truth.changes(COMMUNE));
+    federation.node(NEIGHBOUR).import_all("households", &truth.households(NEIGHBOUR));
+    federation.node(NEIGHBOUR).import_all("changes", &truth.changes(NEIGHBOUR));
+    federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);
+    truth.holds_at(federation.node(NEIGHBOUR), NEIGHBOUR, "local");
+    // Not even with a token: revoked is revoked.
+    federation
+        .node(DISTRICT)
+        .admin(["child", "invite", "--node", &stolen, "--address", "127.0.0.1:1"])
+        .refused_with("key_revoked");
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    federation.node(COMMUNE).recover(None).refused_with("key_revoked");
+}

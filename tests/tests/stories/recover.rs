@@ -1,0 +1,154 @@
+//! A node whose disk is lost, whose database is an old copy, or that moves below another node, gets back what it wrote and goes on.
+
+use std::fs;
+
+use danso_tests::federation::Federation;
+use danso_tests::node::Node;
+use danso_tests::process::{DONE, wait_for};
+use danso_tests::truth::{Plan, Truth};
+
+const COMMUNE: &str = "17065";
+const DISTRICT: &str = "420";
+const PROVINCE: &str = "40";
+
+fn stage(communes: &[&str]) -> (Federation, Truth) {
+    let federation = Federation::over(communes);
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes, ..Plan::default() });
+    (federation, truth)
+}
+
+#[test]
+fn a_lost_disk_comes_back_from_the_parent_and_writing_goes_on() {
+    let (mut federation, truth) = stage(&[COMMUNE, "17062"]);
+    for commune in [COMMUNE, "17062"] {
+        federation.node(commune).import_all("households", &truth.households(commune));
+    }
+    federation.settle();
+    let lost = federation.node(COMMUNE).status_text("node");
+    federation.node_mut(COMMUNE).kill9();
+    fs::remove_dir_all(&federation.node(COMMUNE).data).unwrap();
+    let commune = federation.node(COMMUNE);
+    commune.recover(None).must(2);
+    let token = federation.node(DISTRICT).invite_lost(&lost);
+    // A token that gives a place back makes no new node, and the other way round.
+    commune.join_with(&commune.token_file(&token)).refused_with("token_wrong_unit");
+    let fresh = federation.node(DISTRICT).invite_with("17059", &[]);
+    commune.recover(Some(&fresh)).refused_with("token_wrong_unit");
+    commune.recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    let commune = federation.node(COMMUNE);
+    assert_eq!(commune.status_text("node"), lost, "the same node, with another key");
+    for name in [COMMUNE, "17062"] {
+        federation.node(name).import_all("changes", &truth.changes(name));
+    }
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+    // Used once: a thief of the token gets nothing.
+    let thief = Node::named(federation.dir(), "thief", COMMUNE);
+    thief.recover(Some(&token)).refused_with("token_used");
+}
+
+#[test]
+fn a_database_put_back_from_an_old_copy_writes_nothing_until_it_is_recovered() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let old = federation.node(COMMUNE).copy(federation.dir(), "old");
+    federation.node_mut(COMMUNE).run();
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.settle();
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    fs::copy(old.data.join("danso.db"), federation.node(COMMUNE).data.join("danso.db")).unwrap();
+    federation.node_mut(COMMUNE).run();
+    let commune = federation.node(COMMUNE);
+    wait_for(
+        || format!("it does not notice: {}", commune.status()),
+        || commune.status().to_string().contains("read_only").then_some(()),
+    );
+    commune.import("changes", &truth.changes(COMMUNE), &[]).refused_with("read_only");
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    federation.node(COMMUNE).recover(None).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    federation.truth_holds(&truth);
+    let closed = federation.node(COMMUNE).admin(["period", "close", "--unit", COMMUNE, "--month", "2021-12"]);
+    closed.must(DONE);
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+}
+
+#[test]
+fn what_the_parent_does_not_have_yet_is_kept() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    federation.node_mut(DISTRICT).run();
+    let done = federation.node(COMMUNE).recover(None).must(DONE);
+    assert!(!done.stderr.contains(" 0 that only"), "{}", done.stderr);
+    federation.node_mut(COMMUNE).run();
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+    let again = federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    assert_eq!((again.taken, again.unchanged), (0, again.rows), "what was typed here is remembered");
+}
+
+#[test]
+fn a_district_that_lost_everything_comes_back_and_its_communes_find_it_again() {
+    let communes = [COMMUNE, "17062"];
+    let (mut federation, truth) = stage(&communes);
+    for commune in communes {
+        federation.node(commune).import_all("households", &truth.households(commune));
+    }
+    federation.settle();
+    let lost = federation.node(DISTRICT).status_text("node");
+    federation.node_mut(DISTRICT).kill9();
+    fs::remove_dir_all(&federation.node(DISTRICT).data).unwrap();
+    for commune in communes {
+        federation.node(commune).import_all("changes", &truth.changes(commune));
+    }
+    let token = federation.node(PROVINCE).invite_lost(&lost);
+    federation.node(DISTRICT).recover(Some(&token)).must(DONE);
+    federation.node_mut(DISTRICT).run();
+    for commune in communes {
+        // Its CA was lost with its disk: what the communes pin is another one, and they say so instead of talking to a stranger.
+        wait_for(
+            || format!("{}", federation.node(commune).status()),
+            || (federation.node(commune).status_text("link_reason") == "anchor_mismatch").then_some(()),
+        );
+        let child = federation.node(commune).status_text("node");
+        let token = federation.node(DISTRICT).invite_lost(&child);
+        assert_eq!(federation.node_mut(commune).stop(), DONE);
+        federation.node(commune).recover(Some(&token)).must(DONE);
+        federation.node_mut(commune).run();
+    }
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+}
+
+#[test]
+fn a_commune_goes_on_below_the_province_when_its_district_is_no_more() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    let child = federation.node(COMMUNE).status_text("node");
+    let token = federation.node(PROVINCE).invite_lost(&child);
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    federation.node(COMMUNE).recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    let province = federation.node(PROVINCE).status_text("node");
+    assert_eq!(federation.node(COMMUNE).status_text("parent_node"), province);
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.node(COMMUNE).receipt_wait("central").must(DONE);
+    for unit in [COMMUNE, PROVINCE, "VN"] {
+        truth.holds_at(federation.node(unit), unit, "local");
+        federation.node(unit).admin(["log", "verify"]).must(DONE);
+    }
+}
