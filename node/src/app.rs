@@ -13,12 +13,16 @@ use crate::pki::PkiError;
 use crate::store;
 use crate::telemetry::TelemetryError;
 
+mod backup;
 pub mod cli;
 mod demo;
+mod drill;
 mod gauges;
 mod init;
 mod join;
+mod rebuild;
 mod recover;
+mod restore;
 mod run;
 mod watch;
 
@@ -68,6 +72,16 @@ pub enum Error {
     /// A server ended by itself.
     #[error("the gRPC server")]
     Server(#[from] tonic::transport::Error),
+}
+
+impl From<crate::archive::Error> for Error {
+    fn from(error: crate::archive::Error) -> Self {
+        match (error.refusal(), error) {
+            (Some(refusal), _) => Self::Refused(refusal),
+            (None, crate::archive::Error::Io { what, source }) => Self::Io { what: format!("cannot {what}"), source },
+            (None, error) => Self::Io { what: "the backup".into(), source: std::io::Error::other(error) },
+        }
+    }
 }
 
 /// Where the store keeps the parent's node id.

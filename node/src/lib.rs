@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod archive;
 pub mod clock;
 pub mod config;
 mod faults;

@@ -18,6 +18,7 @@ use crate::store::{LogRow, Store};
 mod children;
 mod codec;
 mod dial;
+mod own;
 mod receipts;
 mod seen;
 mod session;

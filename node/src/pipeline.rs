@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use danso_core::ledger::Draft;
+use danso_core::register::Rules;
 use danso_proto::change::ForwardingPolicy;
 use danso_proto::checkpoint::{self, CosignError, SignedNote};
 use danso_proto::envelope::Signer;
@@ -27,6 +28,7 @@ mod gate;
 pub mod heads;
 mod import;
 mod job;
+mod rebuild;
 mod state;
 mod trust;
 
@@ -34,7 +36,8 @@ pub use crate::store::InviteRow;
 pub use batch::directory_draft;
 pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
-pub use state::{META_NODE, Snapshot, found};
+pub use rebuild::{LogReader, Progress, Rebuilt, Report, made_by, node_of, rebuild, remember_rows, tell, verify};
+pub use state::{META_NODE, Snapshot, confirm_restored, found, mark_restored};
 pub use trust::{Recovery, Revocation};
 
 use job::Job;
@@ -184,7 +187,15 @@ impl Handle {
     /// # Errors
     /// When the store cannot be read, or does not hold the anchor's log.
     pub async fn start(outfit: Outfit) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::load(&outfit).await?);
+        Self::start_by(outfit, Rules::CURRENT).await
+    }
+
+    /// As [`Self::start`], by the rules of a version: what was derived by other rules is derived again first.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_by(outfit: Outfit, rules: Rules) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::load(&outfit, rules).await?);
         heads::compare(&outfit, &shared).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(COMMITTED);
@@ -312,6 +323,14 @@ impl Handle {
     /// When the store fails.
     pub async fn receipts(&self, receipts: Vec<ReceiptRow>) -> Result<(), Error> {
         self.ask(|reply| Job::Receipts { receipts, reply }).await
+    }
+
+    /// A node that was restored from a backup is not behind: it may write again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn confirm(&self) -> Result<(), Error> {
+        self.ask(|reply| Job::Confirm { reply }).await
     }
 
     /// Stops a log, or lets it go on.

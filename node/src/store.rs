@@ -18,6 +18,8 @@ use crate::faults::{self, Point};
 mod adopt;
 mod authors;
 mod condition;
+mod copy;
+mod derived;
 mod error;
 mod examine;
 mod figures;
@@ -28,6 +30,8 @@ mod receipts;
 mod register;
 
 pub use condition::{Condition, Disk, Health, Level};
+pub use copy::copy;
+pub use derived::{Derived, TableDigest};
 pub use error::Error;
 pub use figures::LogSize;
 pub use intake::{SourceRow, WaitingSlip};

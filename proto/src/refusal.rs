@@ -153,6 +153,12 @@ reasons! {
     ReadOnly = "read_only", Conflict;
     /// The node ends.
     ShuttingDown = "shutting_down", Unavailable;
+    /// A backup is not what was written, or no backup.
+    BackupDamaged = "backup_damaged", Invalid;
+    /// A backup is encrypted with another passphrase.
+    PassphraseWrong = "passphrase_wrong", Denied;
+    /// What shall be written to a new place would replace what is there.
+    DirectoryNotEmpty = "directory_not_empty", Conflict;
     /// No room on the disk.
     DiskFull = "disk_full", Exhausted;
     /// The database does not hold what was written to it.

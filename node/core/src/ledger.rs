@@ -99,6 +99,16 @@ impl Entry {
     pub fn leaf(&self) -> &Hash {
         &self.leaf
     }
+
+    /// Its changes with their ids, each with its identity part. One that is withheld, erased or unreadable is `None`.
+    pub fn said(&self) -> impl Iterator<Item = (ChangeId, &Change, Option<IdentityPart>)> {
+        // Parts stand in the order of the commitments.
+        let mut parts = self.parts().map(|set| set.parts.iter());
+        self.change_set().ids().map(move |(id, change)| {
+            let part = change.identity_commitment.and_then(|_| parts.as_mut()?.next());
+            (id, change, part.and_then(|bytes| IdentityPart::decode(bytes).ok()))
+        })
+    }
 }
 
 /// Puts a verified entry at the end of its log. `head` must be the head that the entry was verified against.

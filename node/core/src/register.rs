@@ -9,13 +9,15 @@ mod change;
 mod fact;
 mod household;
 mod person;
+mod rules;
 mod stored;
 mod timeline;
 
 pub use change::{Intake, PeriodEnd, RegisterChange, UnknownKind};
-pub use fact::Fact;
+pub use fact::{Fact, person_of};
 pub use household::{Household, HouseholdKey};
 pub use person::{Person, Profile};
+pub use rules::Rules;
 pub use stored::StoredError;
 pub use timeline::Finding;
 

@@ -121,6 +121,8 @@ pub struct Session {
     // --- as sink
     /// Packages that wait for their commit.
     waiting: usize,
+    /// It was told that our own logs agree with the peer's.
+    agreed: bool,
     questions: Questions,
 }
 
@@ -156,6 +158,7 @@ impl Session {
             turn: 0,
             stopped: BTreeSet::new(),
             waiting: 0,
+            agreed: false,
             questions: Questions::default(),
         }
     }
@@ -251,6 +254,7 @@ impl Session {
         if self.heads_out.is_empty() && self.heads_missing == Some(0) {
             self.load(out);
         }
+        self.own_logs_agree(out);
     }
 
     fn send(&mut self, frame: Frame, out: &mut Vec<Action>) {

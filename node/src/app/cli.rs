@@ -11,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{demo, init, join, recover, run};
+use super::{backup, demo, drill, init, join, rebuild, recover, restore, run};
 use crate::config::{Address, LayoutError};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -95,6 +95,51 @@ enum Verb {
         #[arg(long)]
         lang: Option<Lang>,
     },
+    /// Write a backup: a consistent copy of the node in one file, whether the node runs or not.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Backup {
+        /// Prove a backup instead of making one.
+        #[command(subcommand)]
+        proof: Option<BackupVerb>,
+        /// The node's directory.
+        #[arg(long, required = true)]
+        data: Option<PathBuf>,
+        /// The file to write. It must not exist.
+        #[arg(long, value_name = "FILE", required = true)]
+        out: Option<PathBuf>,
+        /// Encrypt it with the passphrase in the first line of this file. Private keys are in the backup then.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Put the private keys in although the backup is not encrypted. Whoever has the file can then speak as this node.
+        #[arg(long)]
+        with_keys: bool,
+    },
+    /// Make a node from a backup, in a new directory. It writes nothing until it is known that it is not behind its own logs.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Restore {
+        /// Say that a restored node is not behind.
+        #[command(subcommand)]
+        word: Option<RestoreVerb>,
+        /// The backup.
+        #[arg(long = "in", value_name = "FILE", required = true)]
+        input: Option<PathBuf>,
+        /// The node's new directory: empty, or not there.
+        #[arg(long, required = true)]
+        data: Option<PathBuf>,
+        /// File with the passphrase in its first line.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Make register, figures and findings again from the logs. The node must not run. Whatever ends it, the old ones are there until the
+    /// new ones are complete.
+    Rebuild {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Run the node until it is told to stop (SIGTERM, SIGINT).
     Run {
         /// The node's directory.
@@ -104,6 +149,48 @@ enum Verb {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum BackupVerb {
+    /// Prove a backup: restore it beside, verify every log from the anchor, make register and figures again, and compare. Exit code 3 when
+    /// anything differs.
+    Drill {
+        /// The backup.
+        #[arg(long = "in", value_name = "FILE")]
+        input: PathBuf,
+        /// File with the passphrase in its first line.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Directory below which the backup is restored for the drill; nothing stays there. Left out: the system's for temporary files.
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RestoreVerb {
+    /// Let a restored node write again although no parent confirmed that it is not behind: for the root, or without a link. The node must not
+    /// run. If entries were written after the backup and anybody holds them, this makes a second history of the log, and everybody will
+    /// refuse it.
+    Confirm {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+    },
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
 }
 
 /// Runs `danso-node` with the arguments of this process.
@@ -190,7 +277,87 @@ async fn act(verb: Verb) -> anyhow::Result<()> {
             let lang = lang.unwrap_or_else(|| Lang::from_env_value(&std::env::var("LANG").unwrap_or_default()));
             demo::demo(demo::Demo { keep, data, lang }).await
         }
+        Verb::Backup { proof: Some(BackupVerb::Drill { input, passphrase_file, scratch, output }), .. } => {
+            let passphrase = backup::passphrase(passphrase_file.as_ref())?;
+            let scratch = scratch.unwrap_or_else(std::env::temp_dir);
+            let drill = drill::drill(&input, &scratch, passphrase.as_ref()).await?;
+            print!("{}", drill::shown(&drill, output)?);
+            match drill.refusal() {
+                Some(refusal) => Err(super::Error::Refused(refusal).into()),
+                None => {
+                    eprintln!("The backup is good: every log verifies from the anchor, and everything is as it was.");
+                    Ok(())
+                }
+            }
+        }
+        Verb::Backup { proof: None, data, out, passphrase_file, with_keys } => {
+            let (data, out) = (data.unwrap_or_default(), out.unwrap_or_default());
+            let passphrase = backup::passphrase(passphrase_file.as_ref())?;
+            let what = backup::Backup { data: &data, out: &out, passphrase: passphrase.as_ref(), with_keys };
+            let made = backup::backup(what).await?;
+            let (entries, logs) =
+                (made.manifest.logs.iter().map(|log| log.size).sum::<u64>(), made.manifest.logs.len());
+            println!("{}", out.display());
+            eprintln!("{}: {entries} entries in {logs} logs, {} bytes.", made.manifest.node, made.bytes);
+            if passphrase.is_none() {
+                eprintln!(
+                    "It is not encrypted, and names and identifiers of persons are in it: keep it as you keep the node's own disk."
+                );
+            }
+            if !made.manifest.keys {
+                eprintln!(
+                    "The private keys are not in it. Without them a restored node needs `danso-node recover --token-file`."
+                );
+            }
+            eprintln!("Prove it: danso-node backup drill --in {}", out.display());
+            Ok(())
+        }
+        Verb::Restore { word: Some(RestoreVerb::Confirm { data }), .. } => confirm(&data).await,
+        Verb::Restore { word: None, input, data, passphrase_file } => {
+            let (input, data) = (input.unwrap_or_default(), data.unwrap_or_default());
+            let passphrase = backup::passphrase(passphrase_file.as_ref())?;
+            let restored = restore::restore(&input, &data, passphrase.as_ref()).await?;
+            println!("{}", restored.manifest.node);
+            match (&restored.parent, restored.has_key) {
+                (_, false) => {
+                    let data = data.display();
+                    eprintln!(
+                        "Its keys were not in the backup. Next: danso-node recover --data {data} --token-file FILE"
+                    );
+                }
+                (Some(parent), true) => {
+                    eprintln!("It writes nothing until {parent} has confirmed that it is not behind.");
+                    eprintln!(
+                        "Never run it while the node that it is a copy of still runs. Next: danso-node run --data {}",
+                        data.display()
+                    );
+                }
+                (None, true) => {
+                    eprintln!("It writes nothing yet: it has no parent that could confirm that it is not behind.");
+                    eprintln!("If this is its latest backup, and nothing was written after it that a child holds:");
+                    eprintln!("danso-node restore confirm --data {}", data.display());
+                }
+            }
+            Ok(())
+        }
+        Verb::Rebuild { data, output } => {
+            let report = rebuild::rebuild(&data).await?;
+            print!("{}", rebuild::shown(&report, output)?);
+            Ok(())
+        }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
+    }
+}
+
+/// The operator's word that a restored node is not behind.
+async fn confirm(data: &Path) -> anyhow::Result<()> {
+    match restore::confirm(data).await? {
+        Some(refusal) => Err(super::Error::Refused(refusal).into()),
+        None => {
+            eprintln!("It writes again from its next start on, on your word that it is not behind.");
+            eprintln!("If it is, whoever holds the missing entries will show two histories, and stop its logs.");
+            Ok(())
+        }
     }
 }
 

@@ -396,6 +396,8 @@ async fn settle(store: &Store, place: &Place) -> Result<(), Error> {
             tx.meta_put(META_PARENT, place.parent.as_str().as_bytes()).await
         })
         .await?;
+    // What was typed is lost with the old disk; which rows came before is told by what was written.
+    pipeline::remember_rows(store, place.anchor).await?;
     store.close().await;
     Ok(())
 }

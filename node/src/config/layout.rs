@@ -79,7 +79,16 @@ impl Layout {
 
     /// Takes the directory for this process, until the lock is dropped or the process ends, however it ends.
     pub fn lock(&self) -> Result<DirLock, LayoutError> {
-        let path = self.0.join("lock");
+        self.lock_file("lock")
+    }
+
+    /// Takes the right to make a backup, so that two do not clear each other's copies away. The node may run meanwhile.
+    pub fn lock_for_backup(&self) -> Result<DirLock, LayoutError> {
+        self.lock_file("backup.lock")
+    }
+
+    fn lock_file(&self, name: &str) -> Result<DirLock, LayoutError> {
+        let path = self.0.join(name);
         let io = |source| LayoutError::Io { what: "lock", path: path.clone(), source };
         let mut options = OpenOptions::new();
         let mut file =

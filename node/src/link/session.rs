@@ -13,11 +13,11 @@ use danso_proto::pb::exchange::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use danso_proto::{limits, merkle};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
-use futures_util::{Stream as AsyncStream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, PROTOCOL, SOFTWARE, Seen, check_child, flowing, heads, receipts, to_pb};
+use super::{Context, PROTOCOL, SOFTWARE, Seen, check_child, flowing, heads, own, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
@@ -337,6 +337,10 @@ impl Running {
                     tracing::error!(%log, ours, size, "ALARM: the parent says it holds more of our log than we, and cannot prove it");
                     metrics::counter!(telemetry::FORKS, "reason" => Reason::ReceiptInvalid.code()).increment(1);
                 }
+            }
+            Action::OwnLogsAgree => {
+                let agree = own::agree(context.pipeline.clone(), self.session.role(), self.session.peer().clone());
+                self.tasks.push(Box::pin(agree.map(|()| Outcome::Nothing)));
             }
             Action::PeerAhead { log, ours, theirs } => {
                 tracing::info!(%log, ours, theirs, "link: the peer holds more of a log than we do");

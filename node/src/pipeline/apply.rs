@@ -1,10 +1,10 @@
 //! From entries to register and cube, in a handful of statements a batch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use danso_core::cube::Batch;
 use danso_core::ledger::Entry;
-use danso_core::register::Intake;
+use danso_core::register::{Intake, Person, Rules};
 use danso_proto::ids::{LogId, PersonId, Stream};
 use danso_proto::refusal::Reason;
 
@@ -12,8 +12,13 @@ use super::Error;
 use crate::store::{FindingRow, LogRow, Tx, set_id};
 
 /// Counts what verified entries say. The entries' logs have their rows already.
-pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: &[Entry]) -> Result<(), Error> {
-    let mut intake = Intake::default();
+pub(super) async fn apply(
+    tx: &mut Tx,
+    logs: &BTreeMap<LogId, LogRow>,
+    entries: &[Entry],
+    rules: Rules,
+) -> Result<(), Error> {
+    let mut intake = Intake::new(rules);
     for entry in entries {
         intake.take(entry);
     }
@@ -48,7 +53,7 @@ pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: 
     }
     let batch = Batch::new(intake.changes);
     let persons = tx.person_read(batch.person_ids()).await?;
-    let known: Vec<PersonId> = persons.iter().map(danso_core::register::Person::id).collect();
+    let known: HashSet<PersonId> = persons.iter().map(Person::id).collect();
     let batch = batch.with_persons(persons);
     let households = tx.household_read(batch.household_keys()).await?;
     let outcome = batch.with_households(households);
@@ -56,8 +61,9 @@ pub(super) async fn apply(tx: &mut Tx, logs: &BTreeMap<LogId, LogRow>, entries: 
     tx.household_put(&outcome.households).await?;
     tx.household_remove(&outcome.emptied).await?;
     tx.cube_add(&outcome.delta).await?;
-    // Only a person that was here before can have old findings.
-    tx.finding_remove(&known).await?;
+    // Only a person that was here before can have old findings, and only whom the outcome names gets them again.
+    let old: Vec<PersonId> = outcome.persons.iter().map(Person::id).filter(|id| known.contains(id)).collect();
+    tx.finding_remove(&old).await?;
     let far: Vec<[u8; 12]> =
         outcome.findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
     places.extend(tx.entry_find(&far).await?);

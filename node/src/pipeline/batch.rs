@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use danso_core::ledger::{Draft, Entry, Judged, SealError, Sealing, Trial, repeated, seal, seal_by_both};
+use danso_core::register::Rules;
 use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
 use danso_proto::checkpoint;
@@ -15,7 +16,7 @@ use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::import::ImportedRows;
-use super::state::Shared;
+use super::state::{META_RESTORED, Shared};
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
 use crate::store::{Health, InviteRow, LogRow, ReceiptRow, Tx};
@@ -56,6 +57,8 @@ pub(super) struct Done {
     pub(super) receipts: Vec<ReceiptRow>,
     /// Who signs from now on, when the batch changed keys.
     pub(super) signer: Option<Arc<dyn Signer>>,
+    /// The node is not behind, although it was restored.
+    pub(super) confirmed: bool,
     pub(super) entries: u64,
     pub(super) changes: u64,
     /// A dry run: nothing of it is kept.
@@ -69,6 +72,7 @@ pub(super) struct Batch<'a> {
     pub(super) me: NodeId,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) rekeyed: bool,
+    pub(super) rules: Rules,
     base: Snapshot,
     pub(super) directory: Arc<Directory>,
     directory_changed: bool,
@@ -77,6 +81,7 @@ pub(super) struct Batch<'a> {
     /// Entries that are verified and not yet written.
     pending: Vec<Entry>,
     receipts: Vec<ReceiptRow>,
+    confirmed: bool,
     entries: u64,
     changes: u64,
     undo: bool,
@@ -90,6 +95,7 @@ impl<'a> Batch<'a> {
         Self {
             outfit,
             tx,
+            rules: shared.rules(),
             me: base.me().clone(),
             signer,
             rekeyed: false,
@@ -99,6 +105,7 @@ impl<'a> Batch<'a> {
             logs: BTreeMap::new(),
             pending: Vec::new(),
             receipts: Vec::new(),
+            confirmed: false,
             entries: 0,
             changes: 0,
             undo: false,
@@ -137,6 +144,11 @@ impl<'a> Batch<'a> {
                 self.receipts.extend_from_slice(receipts);
                 Answer::Done
             }
+            Job::Confirm { .. } => {
+                self.tx.meta_remove(META_RESTORED).await?;
+                self.confirmed = true;
+                Answer::Done
+            }
             Job::Trouble { log, trouble, .. } => {
                 if let Some(mut row) = self.log(log) {
                     if let Some(shown) = trouble.as_ref().and_then(|trouble| trouble.shown.as_deref()) {
@@ -155,6 +167,7 @@ impl<'a> Batch<'a> {
     /// Writes what is still pending, and where the logs stand.
     pub(super) async fn finish(mut self) -> Result<Done, Error> {
         self.flush().await?;
+        self.recount_what_was_cut().await?;
         let now_ms = self.outfit.clock.now_ms();
         for row in self.logs.values_mut() {
             row.committed_at_ms = now_ms;
@@ -169,6 +182,7 @@ impl<'a> Batch<'a> {
             logs: self.logs.into_values().collect(),
             receipts: self.receipts,
             signer: self.rekeyed.then_some(self.signer),
+            confirmed: self.confirmed,
             entries: self.entries,
             changes: self.changes,
             undo: self.undo,
@@ -192,7 +206,7 @@ impl<'a> Batch<'a> {
         }
         self.entries += entries.len() as u64;
         self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        super::apply::apply(self.tx, &self.logs, &entries).await?;
+        super::apply::apply(self.tx, &self.logs, &entries, self.rules).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
         self.tx.entry_append(&keyed).await?;
@@ -201,6 +215,18 @@ impl<'a> Batch<'a> {
 
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The directory before this batch and as it is now, if this batch changed it.
+    pub(super) fn directories(&self) -> Option<(Arc<Directory>, Arc<Directory>)> {
+        self.directory_changed.then(|| (self.base.directory_arc(), self.directory.clone()))
+    }
+
+    /// All logs as they stand in this batch.
+    pub(super) fn all_logs(&self) -> BTreeMap<LogId, LogRow> {
+        let mut logs: BTreeMap<_, _> = self.base.logs().map(|row| (row.log.clone(), row.clone())).collect();
+        logs.extend(self.logs.iter().map(|(log, row)| (log.clone(), row.clone())));
+        logs
     }
 
     /// The unit that this node serves.
@@ -302,6 +328,11 @@ impl<'a> Batch<'a> {
         let row = self.log_or_new(&log);
         if let Some((code, detail)) = &row.trouble {
             return Err(Refusal::new(Reason::ReadOnly, format!("{log} is stopped: {code}: {detail}")).into());
+        }
+        if !self.confirmed
+            && let Some(refusal) = self.base.read_only()
+        {
+            return Err(refusal.into());
         }
         let own_unit = self.own_unit()?;
         let mut trial = Trial::new(self.directory.clone(), row.head.clone());

@@ -8,7 +8,7 @@ use danso_proto::ids::Stream;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::{Answer, Batch};
-use super::{Error, Job, heads};
+use super::{Error, Job};
 use crate::store::{Health, Level};
 
 /// Why the store takes nothing of a kind now.
@@ -28,7 +28,7 @@ pub fn figures(health: &Health) -> String {
 impl Batch<'_> {
     /// The answer to a job that is not even begun.
     pub(super) fn turned_away(&self, job: &Job) -> Option<Answer> {
-        let new_work = || refusal(&self.health, Level::Full).or_else(|| heads::old_copy(self.base()));
+        let new_work = || refusal(&self.health, Level::Full).or_else(|| self.base().read_only());
         Some(match job {
             Job::Receive { package, .. } => {
                 let from = match package.log.stream() {

@@ -324,7 +324,7 @@ impl DryRun {
 }
 
 /// The store's number of a form.
-fn form_code(form: Form) -> u8 {
+pub(super) fn form_code(form: Form) -> u8 {
     match form {
         Form::Households => 1,
         Form::Changes => 2,

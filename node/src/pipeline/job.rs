@@ -26,6 +26,7 @@ pub(super) enum Job {
     Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
     Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
     Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
+    Confirm { reply: oneshot::Sender<Result<(), Error>> },
 }
 
 impl Job {
@@ -59,7 +60,7 @@ impl Job {
             (Self::Invite { reply, .. } | Self::Recover { reply, .. }, Answer::Invited(done)) => {
                 let _ = reply.send(done);
             }
-            (Self::Receipts { reply, .. } | Self::Trouble { reply, .. }, Answer::Done) => {
+            (Self::Receipts { reply, .. } | Self::Trouble { reply, .. } | Self::Confirm { reply }, Answer::Done) => {
                 let _ = reply.send(Ok(()));
             }
             // `Batch::job` gives each job the answer of its kind.
@@ -82,7 +83,8 @@ impl Job {
             Self::Invite { reply, .. }
             | Self::Recover { reply, .. }
             | Self::Receipts { reply, .. }
-            | Self::Trouble { reply, .. } => {
+            | Self::Trouble { reply, .. }
+            | Self::Confirm { reply } => {
                 drop(reply.send(Err(error())));
             }
         }

@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use danso_core::verify::{Directory, verify, verify_again};
+use danso_core::calendar::{VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
+use danso_core::register::Rules;
+use danso_core::verify::{Directory, verify};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Envelope;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Done;
+use super::rebuild::{self, LogReader, Recount};
 use super::{Committed, Error, Grown, Outfit, heads};
 use crate::store::{self, LogRow, ReceiptRow, Store, Tx};
 
 /// Where the store keeps the node's id.
 pub const META_NODE: &str = "node";
+/// Where the store keeps that it was restored from a backup, and of when (Unix milliseconds), until it is known not to be behind.
+pub(super) const META_RESTORED: &str = "restored";
 
 /// The directory and the logs as they are after some commit.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     me: NodeId,
+    /// When the backup was taken that this was restored from, while nobody has said that it is not behind.
+    restored: Option<i64>,
     directory: Arc<Directory>,
     logs: Arc<BTreeMap<LogId, Arc<LogRow>>>,
 }
@@ -28,6 +35,24 @@ impl Snapshot {
     /// The node's id.
     pub fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    /// When the backup was taken that this node was restored from, Unix milliseconds; `None` once it is known not to be behind.
+    pub fn restored(&self) -> Option<i64> {
+        self.restored
+    }
+
+    /// Why this node writes nothing to any log of its own, if so. Being behind in one log, it is behind in all: its next entry in any of them
+    /// could be a second history.
+    pub fn read_only(&self) -> Option<Refusal> {
+        heads::old_copy(self).or_else(|| {
+            let day = civil_from_unix_ms(self.restored?, VIET_NAM_OFFSET_MINUTES);
+            let detail = format!(
+                "restored from a backup of {day}, and nobody has confirmed yet that it is not behind: the parent does so at the next \
+                 connection; without one: danso-node restore confirm"
+            );
+            Some(Refusal::new(Reason::ReadOnly, detail))
+        })
     }
 
     /// The directory.
@@ -43,11 +68,6 @@ impl Snapshot {
     /// A log.
     pub fn log(&self, log: &LogId) -> Option<&LogRow> {
         self.logs.get(log).map(|row| &**row)
-    }
-
-    /// Why this node writes nothing more: its database is an old copy.
-    pub fn read_only(&self) -> Option<Refusal> {
-        heads::old_copy(self)
     }
 
     /// This node's own logs.
@@ -85,26 +105,33 @@ impl Snapshot {
 #[derive(Debug)]
 pub(super) struct Shared {
     me: NodeId,
+    rules: Rules,
     current: RwLock<Snapshot>,
 }
 
 impl Shared {
     /// Reads the logs and replays the directory logs from the anchor down.
-    pub(super) async fn load(outfit: &Outfit) -> Result<Self, Error> {
+    pub(super) async fn load(outfit: &Outfit, rules: Rules) -> Result<Self, Error> {
+        rebuild::bring_up_to_date(&outfit.store, outfit.anchor, rules).await?;
         let mut tx = outfit.store.read("load").await?;
         let me =
             tx.meta_get(META_NODE).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
         let me: NodeId = String::from_utf8_lossy(&me).parse().map_err(Refusal::from)?;
+        let restored = restored(&mut tx).await?;
         let rows = tx.log_list().await?;
         heads::check_leaves(&mut tx, &rows).await?;
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
         let logs = rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))).collect();
-        let current = Snapshot { me: me.clone(), directory: Arc::new(directory), logs: Arc::new(logs) };
-        Ok(Self { me, current: RwLock::new(current) })
+        let current = Snapshot { me: me.clone(), restored, directory: Arc::new(directory), logs: Arc::new(logs) };
+        Ok(Self { me, rules, current: RwLock::new(current) })
     }
 
     pub(super) fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// Takes over logs that were stopped, which is no news for anybody.
@@ -122,6 +149,9 @@ impl Shared {
     pub(super) fn commit(&self, done: Done) -> Vec<Committed> {
         let mut news = Vec::new();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if done.confirmed {
+            current.restored = None;
+        }
         if let Some(directory) = done.directory {
             current.directory = directory;
         }
@@ -143,11 +173,49 @@ impl Shared {
     }
 }
 
-/// Entries read at a time while the directory is replayed.
-const REPLAY_ENTRIES: usize = 256;
+async fn restored(tx: &mut Tx) -> Result<Option<i64>, Error> {
+    let Some(text) = tx.meta_get(META_RESTORED).await? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&text);
+    let why = format!("{text:?} is no time");
+    let inconsistent = |_| store::Error::Inconsistent { table: "meta", column: META_RESTORED, why };
+    Ok(Some(text.parse().map_err(inconsistent)?))
+}
+
+/// Marks a store as restored from a backup of that time: nothing is written to own logs until it is known that they are not behind.
+///
+/// # Errors
+/// When the store fails.
+pub async fn mark_restored(store: &Store, taken_at_ms: i64) -> Result<(), Error> {
+    store.run_tx("restored", async |tx| Ok(tx.meta_put(META_RESTORED, taken_at_ms.to_string().as_bytes()).await?)).await
+}
+
+/// Takes the mark away; `None` when there was none, else the time of the backup.
+///
+/// # Errors
+/// When the store fails.
+pub async fn confirm_restored(store: &Store) -> Result<Option<i64>, Error> {
+    store
+        .run_tx("confirmed", async |tx| {
+            let was = restored(tx).await?;
+            tx.meta_remove(META_RESTORED).await?;
+            Ok(was)
+        })
+        .await
+}
 
 /// Verifies every directory log again, parents before children.
-async fn replay(tx: &mut Tx, rows: &[LogRow], anchor: Fingerprint) -> Result<Directory, Error> {
+pub(super) async fn replay(tx: &mut Tx, rows: &[LogRow], anchor: Fingerprint) -> Result<Directory, Error> {
+    replay_into(tx, rows, anchor, None).await
+}
+
+/// As [`replay`], and counts the entries again. What may be written by whom changes with the directory, so that its logs can be verified in
+/// this order only.
+pub(super) async fn replay_into(
+    tx: &mut Tx,
+    rows: &[LogRow],
+    anchor: Fingerprint,
+    mut count: Option<&mut Recount<'_>>,
+) -> Result<Directory, Error> {
     let directory_logs = || rows.iter().filter(|row| *row.log.stream() == Stream::Directory && row.head.size() > 0);
     let mut root = None;
     for row in directory_logs() {
@@ -169,33 +237,29 @@ async fn replay(tx: &mut Tx, rows: &[LogRow], anchor: Fingerprint) -> Result<Dir
             return Err(store::Error::Inconsistent { table: "log", column: "name", why }.into());
         }
         for row in ready {
-            replay_log(tx, row, &mut directory).await?;
+            replay_log(tx, row, &mut directory, count.as_deref_mut()).await?;
         }
         left = later;
     }
     Ok(directory)
 }
 
-async fn replay_log(tx: &mut Tx, row: &LogRow, directory: &mut Directory) -> Result<(), Error> {
-    let mut head = danso_core::ledger::LogHead::default();
-    while head.size() < row.head.size() {
-        let entries = tx.entry_read(row.pk, head.size(), REPLAY_ENTRIES, usize::MAX).await?;
+async fn replay_log(
+    tx: &mut Tx,
+    row: &LogRow,
+    directory: &mut Directory,
+    mut count: Option<&mut Recount<'_>>,
+) -> Result<(), Error> {
+    let mut reader = LogReader::new(row);
+    loop {
+        let entries = reader.next_of_directory(tx, directory).await?;
         if entries.is_empty() {
-            let why = format!("{} ends at {}, not at {}", row.log, head.size(), row.head.size());
-            return Err(store::Error::Inconsistent { table: "entry", column: "sequence", why }.into());
+            return Ok(());
         }
-        for entry in entries {
-            let opened = directory.open(entry.envelope, None)?;
-            let verified = verify_again(opened, directory, &head.position())?;
-            directory.apply(&verified)?;
-            danso_core::ledger::append(&mut head, verified);
+        if let Some(count) = count.as_deref_mut() {
+            count.take(tx, entries).await?;
         }
     }
-    if head.root() != row.head.root() {
-        let why = format!("{}: the entries do not make the kept root", row.log);
-        return Err(store::Error::Inconsistent { table: "log", column: "root", why }.into());
-    }
-    Ok(())
 }
 
 /// Begins a new store: the node's id, and the genesis entry that makes the directory. Doing it twice changes nothing.
@@ -236,7 +300,7 @@ pub async fn found(
             };
             let pks = tx.log_put(&[&row]).await?;
             tx.entry_append(&[(pks[0], entry)]).await?;
-            Ok(())
+            rebuild::mark(tx, Rules::CURRENT).await
         })
         .await
 }

@@ -4,6 +4,7 @@
 mod bed;
 mod crash;
 mod old_copy;
+mod rebuild;
 mod waiting;
 
 use bytes::Bytes;

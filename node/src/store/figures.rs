@@ -88,6 +88,16 @@ impl Tx {
             .collect()
     }
 
+    /// All that was ever counted of a measure, in all units; for a stock: how many there are now.
+    pub async fn cube_total(&mut self, measure: danso_core::cube::Measure) -> Result<i64> {
+        let failed = self.failed();
+        sqlx::query_scalar("SELECT coalesce(sum(count), 0) FROM cube WHERE measure = $1")
+            .bind(i64::from(measure.code()))
+            .fetch_one(self.conn())
+            .await
+            .map_err(failed)
+    }
+
     /// How many findings there are about each unit that has any, by unit.
     pub async fn finding_counts(&mut self) -> Result<Vec<(UnitCode, u64)>> {
         let failed = self.failed();

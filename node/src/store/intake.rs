@@ -91,6 +91,10 @@ impl Tx {
 
     /// Keeps which rows became changes.
     pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
+        self.source_insert(rows, "").await
+    }
+
+    pub(super) async fn source_insert(&mut self, rows: &[SourceRow], on_conflict: &'static str) -> Result<()> {
         for chunk in rows.chunks(ROWS) {
             let failed = self.failed();
             let mut sql =
@@ -104,6 +108,7 @@ impl Tx {
                     .push_bind(row.person.as_bytes().to_vec())
                     .push_bind(row.birth);
             });
+            sql.push(on_conflict);
             sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())

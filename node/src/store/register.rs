@@ -260,7 +260,7 @@ impl Tx {
             .collect()
     }
 
-    /// Notes which months were declared complete.
+    /// Notes which months were declared complete. Of several who say so the lowest id stays, so that it does not matter which came first.
     pub async fn period_put(&mut self, periods: &[PeriodEnd]) -> Result<()> {
         for chunk in periods.chunks(ROWS) {
             let failed = self.failed();
@@ -270,7 +270,7 @@ impl Tx {
                     .push_bind(i64::from(period.month.index()))
                     .push_bind(period.change.as_bytes().to_vec());
             });
-            sql.push(" ON CONFLICT (unit, month) DO NOTHING");
+            sql.push(" ON CONFLICT (unit, month) DO UPDATE SET change = excluded.change WHERE excluded.change < period.change");
             sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())

@@ -263,6 +263,11 @@ fn goes_on_writing(node: &mut Node, dir: &Path) {
     }
     node.admin(["log", "verify"]).must(DONE);
     assert_eq!(node.stop(), DONE);
+    let data = node.data.display().to_string();
+    let rebuilt =
+        process::run(process::program("danso-node"), ["rebuild", "--data", &data, "--output", "json"]).printed();
+    let rebuilt: Value = serde_json::from_str(&rebuilt).unwrap();
+    assert_eq!(rebuilt["same"], true, "{rebuilt}");
     node.run();
     node.admin(["log", "verify"]).must(DONE);
 }

@@ -171,6 +171,18 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Do not use it; call the operator of that node.",
         ),
         Reason::NotFound => ("What was asked for is not here.", "Check the name."),
+        Reason::BackupDamaged => (
+            "The file is not a whole backup of this node: it was damaged, cut short, or is something else.",
+            "Use another copy or an older backup, and prove it first: danso-node backup drill --in FILE.",
+        ),
+        Reason::PassphraseWrong => (
+            "The backup is encrypted, and this passphrase does not open it.",
+            "Give the passphrase that was used for the backup, with --passphrase-file; without it nobody can read the backup.",
+        ),
+        Reason::DirectoryNotEmpty => (
+            "There is something already in the place that was named.",
+            "Name a new file or an empty directory: neither a backup nor a restore ever replaces anything.",
+        ),
         Reason::ReadOnly => (
             "This node writes nothing more: its database is an old copy, and what was written after it is missing.",
             "Put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent.",

@@ -149,6 +149,18 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Không sử dụng; liên hệ người vận hành nút đó.",
         ),
         Reason::NotFound => ("Không có thứ được hỏi ở đây.", "Kiểm tra lại tên."),
+        Reason::BackupDamaged => (
+            "Tệp này không phải là bản sao lưu nguyên vẹn của nút: tệp bị hỏng, bị cắt ngắn, hoặc là tệp khác.",
+            "Dùng một bản sao khác hoặc bản sao lưu cũ hơn, và kiểm tra trước: danso-node backup drill --in TỆP.",
+        ),
+        Reason::PassphraseWrong => (
+            "Bản sao lưu đã được mã hóa, và mật khẩu này không mở được.",
+            "Đưa đúng mật khẩu đã dùng khi sao lưu, bằng --passphrase-file; không có mật khẩu thì không ai đọc được bản sao lưu.",
+        ),
+        Reason::DirectoryNotEmpty => (
+            "Nơi được chỉ ra đã có sẵn dữ liệu.",
+            "Chọn tên tệp mới hoặc thư mục trống: sao lưu và khôi phục không bao giờ ghi đè.",
+        ),
         Reason::ReadOnly => (
             "Nút này không ghi thêm gì nữa: cơ sở dữ liệu là bản cũ, những gì ghi sau đó đang thiếu.",
             "Đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",

@@ -4,8 +4,8 @@ use danso_proto::change::{Body, Change};
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
-use super::Fact;
 use super::stored::Label;
+use super::{Fact, Rules};
 use crate::calendar::Month;
 use crate::ledger::Entry;
 
@@ -91,29 +91,32 @@ pub struct Intake {
     pub closed: Vec<PeriodEnd>,
     /// Changes of unknown kinds.
     pub unknown: Vec<UnknownKind>,
+    rules: Rules,
 }
 
 impl Intake {
+    /// Nothing yet, by these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     /// Takes what one entry says. Changes of other streams than `records` say nothing about persons and are passed over.
     pub fn take(&mut self, entry: &Entry) {
-        let set = entry.change_set();
-        let mut parts = entry.parts().map(|set| set.parts.iter());
-        for (id, change) in set.ids() {
-            // Parts stand in the order of the commitments. One that is withheld, erased or unreadable gives no label.
-            let part = change.identity_commitment.and_then(|_| parts.as_mut()?.next());
-            let part = part.and_then(|bytes| IdentityPart::decode(bytes).ok());
-            self.take_change(id, change, set.recorded_at_ms, part);
+        for (id, change, part) in entry.said() {
+            self.take_change(id, change, entry.change_set().recorded_at_ms, part);
         }
     }
 
     fn take_change(&mut self, id: ChangeId, change: &Change, recorded_at_ms: i64, part: Option<IdentityPart>) {
         match &change.body {
+            body if !self.rules.know(body) => {
+                self.unknown.push(UnknownKind { change: id, unit: change.unit.clone() });
+            }
             Body::PeriodClosed(m) => {
                 let end =
                     Month::from_ymm(m.month).map(|month| PeriodEnd { change: id, unit: change.unit.clone(), month });
                 self.closed.extend(end);
             }
-            Body::Unknown => self.unknown.push(UnknownKind { change: id, unit: change.unit.clone() }),
             _ => self.changes.extend(RegisterChange::new(id, change, recorded_at_ms, part)),
         }
     }

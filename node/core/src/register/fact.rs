@@ -85,18 +85,7 @@ impl Fact {
 
     /// The person and the fact in `change`; `None` when the change is not about a person.
     pub(super) fn of(id: ChangeId, change: &Change, recorded_at_ms: i64) -> Option<(PersonId, Fact)> {
-        let person = match &change.body {
-            Body::PersonEnrolled(_) | Body::Birth(_) => id,
-            Body::MovedIn(m) => m.person.unwrap_or(id),
-            Body::Death(m) => m.person,
-            Body::Marriage(m) => m.person,
-            Body::Divorce(m) => m.person,
-            Body::MovedOut(m) => m.person,
-            Body::ContraceptionChanged(m) => m.person,
-            Body::PersonUpdated(m) => m.person,
-            Body::Retraction(m) => m.person,
-            _ => return None,
-        };
+        let person = person_of(id, &change.body)?;
         let recorded = recorded_month(change, recorded_at_ms);
         let (date, kind) = match (date(change), kind(id, &change.body)) {
             (Ok(date), Ok(kind)) => (date, kind),
@@ -134,6 +123,22 @@ impl Fact {
             _ => self.start().map(|start| start.household),
         }
     }
+}
+
+/// The person that change `id` is about; `None` when it is not about one.
+pub fn person_of(id: ChangeId, body: &Body) -> Option<PersonId> {
+    Some(match body {
+        Body::PersonEnrolled(_) | Body::Birth(_) => id,
+        Body::MovedIn(m) => m.person.unwrap_or(id),
+        Body::Death(m) => m.person,
+        Body::Marriage(m) => m.person,
+        Body::Divorce(m) => m.person,
+        Body::MovedOut(m) => m.person,
+        Body::ContraceptionChanged(m) => m.person,
+        Body::PersonUpdated(m) => m.person,
+        Body::Retraction(m) => m.person,
+        _ => return None,
+    })
 }
 
 /// Month of `reported_on` when that is said and exists, else of the author's clock.

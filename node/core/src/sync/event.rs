@@ -190,6 +190,8 @@ pub enum Action {
         /// What the peer showed: only a checkpoint that we signed proves it.
         theirs: Head,
     },
+    /// The peer holds nothing of our own logs that we do not hold, too. Once a session, after all heads came and were compared.
+    OwnLogsAgree,
     /// The peer holds more of a log than we who relay it to it. No error: it catches up from the other side. For the record.
     PeerAhead {
         /// The log.

@@ -164,6 +164,18 @@ impl Session {
         self.refresh(at);
     }
 
+    /// Says once when every log of our own was compared, and the peer holds nothing of them that we do not.
+    pub(super) fn own_logs_agree(&mut self, out: &mut Vec<Action>) {
+        if self.agreed || self.heads_missing != Some(0) {
+            return;
+        }
+        let mut own = self.logs.iter().filter(|log| log.out && *log.id.node() == self.me);
+        if own.all(|log| log.check == Check::Done && log.stop != Some(Stop::Final)) {
+            self.agreed = true;
+            out.push(Action::OwnLogsAgree);
+        }
+    }
+
     fn fork(&mut self, at: usize, reason: Reason, root: Hash, theirs: Head, out: &mut Vec<Action>) {
         let log = &mut self.logs[at];
         log.check = Check::Done;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use danso_core::ledger::{Draft, LogHead, Sealing, seal};
+use danso_core::register::Rules;
 use danso_core::units::UnitList;
 use danso_core::verify::Position;
 use danso_proto::change::{Body, Change, EventDate, ForwardingPolicy, Genesis, NodeEnrolled, PersonEnrolled, Sex};
 use danso_proto::checkpoint::{self, Checkpoint};
-use danso_proto::envelope::{PublicKey, Signer as _, SoftwareSigner};
+use danso_proto::envelope::{Envelope, PublicKey, Signer as _, SoftwareSigner};
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::merkle::CompactTree;
@@ -77,6 +78,7 @@ pub(super) struct Author {
     pub(super) position: Position,
     tree: CompactTree,
     n: u8,
+    secret: u8,
 }
 
 impl Author {
@@ -88,7 +90,14 @@ impl Author {
             position: Position::default(),
             tree: CompactTree::default(),
             n: secret,
+            secret,
         }
+    }
+
+    /// The id of the first change of entry `at`.
+    pub(super) fn first_id_of(&self, at: u64) -> ChangeId {
+        let n = self.secret.wrapping_add(16u8.wrapping_mul(at as u8 + 1));
+        ChangeId::first(NOW_MS as u64, [n; 6])
     }
 
     /// The next entry.
@@ -191,6 +200,14 @@ impl Bed {
         self.handle.receive(package).await.expect("queued").await.expect("the store works")
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn anchor(&self) -> Fingerprint {
+        self.root.public_key().fingerprint()
+    }
+
     pub(super) fn root_key(&self) -> PublicKey {
         *self.root.public_key()
     }
@@ -224,12 +241,43 @@ impl Bed {
         entries.expect("entries").into_iter().map(|entry| entry.envelope).collect()
     }
 
+    /// A new disk for the same node: it has its key, and gets its logs back from somebody who holds them.
+    pub(super) async fn recovered(self) -> Self {
+        let logs: Vec<Package> = {
+            let mut tx = self.store.read("test").await.expect("store");
+            let mut logs = Vec::new();
+            for row in tx.log_list().await.expect("logs") {
+                let entries = tx.entry_read(row.pk, 0, 100, usize::MAX).await.expect("entries");
+                let entries =
+                    entries.into_iter().map(|e| SealedEntry { envelope: e.envelope, parts: e.parts }).collect();
+                logs.push(Package { log: row.log, first: 0, entries, checkpoint: row.checkpoint });
+            }
+            logs
+        };
+        let dir = tempfile::tempdir().expect("directory");
+        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
+        let genesis = Envelope::decode(logs[0].entries[0].envelope.clone()).expect("the root's directory sorts first");
+        found(&store, self.handle.me(), genesis, self.anchor(), NOW_MS).await.expect("founded");
+        let handle = start(&store, &self.root).await.expect("started");
+        let (path, keep) = (dir.path().to_path_buf(), Some(dir));
+        let bed = Self { handle, root: self.root, store, dir: path, _keep: keep };
+        for package in logs {
+            assert_eq!(bed.receive(package).await.refused, None);
+        }
+        bed
+    }
+
     /// The same node after its process ended.
-    pub(super) async fn restarted(mut self) -> Self {
+    pub(super) async fn restarted(self) -> Self {
+        self.restarted_by(Rules::CURRENT).await
+    }
+
+    /// The same node after its process ended, with the program of another version.
+    pub(super) async fn restarted_by(mut self, rules: Rules) -> Self {
         let keep = self._keep.take();
         let dir = self.dir.clone();
         self.ended().await;
-        Self { _keep: keep, ..Self::at(&dir).await.expect("started again") }
+        Self { _keep: keep, ..Self::at_by(&dir, rules).await.expect("started again") }
     }
 
     /// Keeps the directory beyond the node's end.
@@ -246,9 +294,13 @@ impl Bed {
 
     /// The root's node in a directory where it was before.
     pub(super) async fn at(dir: &Path) -> Result<Self, Error> {
+        Self::at_by(dir, Rules::CURRENT).await
+    }
+
+    async fn at_by(dir: &Path, rules: Rules) -> Result<Self, Error> {
         let root = Arc::new(signer(200));
         let store = Store::open(&dir.join("danso.db")).await?;
-        match start(&store, &root).await {
+        match start_by(&store, &root, rules).await {
             Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: None }),
             Err(error) => {
                 store.close().await;
@@ -259,13 +311,17 @@ impl Bed {
 }
 
 async fn start(store: &Store, root: &Arc<SoftwareSigner>) -> Result<Handle, Error> {
+    start_by(store, root, Rules::CURRENT).await
+}
+
+async fn start_by(store: &Store, root: &Arc<SoftwareSigner>, rules: Rules) -> Result<Handle, Error> {
     let outfit = Outfit {
         store: store.clone(),
         signer: root.clone(),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         anchor: root.public_key().fingerprint(),
     };
-    Handle::start(outfit).await
+    Handle::start_by(outfit, rules).await
 }
 
 /// A draft for a directory log.

@@ -38,7 +38,7 @@ pub(super) fn slip(bed: &Bed, slip_no: &str, kind: &str, person_ref: &str, date:
         .expect("a good row")
 }
 
-async fn import(bed: &Bed, rows: Vec<Row>) -> ImportedRows {
+pub(super) async fn import(bed: &Bed, rows: Vec<Row>) -> ImportedRows {
     bed.handle.import(ImportBatch { rows, dry_run: None }).await.expect("the store works")
 }
 

@@ -1,0 +1,184 @@
+//! `backup`: a consistent copy of a node in one file, whether it runs or not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use danso_core::cube::Measure;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::rebuild::hex;
+use super::run::place;
+use super::{Error, clock};
+use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
+use crate::clock::Clock as _;
+use crate::config::Layout;
+use crate::link::SOFTWARE;
+use crate::pipeline;
+use crate::store::{self, Store, Tx};
+
+/// What `backup` is told.
+pub(super) struct Backup<'a> {
+    pub(super) data: &'a Path,
+    pub(super) out: &'a Path,
+    pub(super) passphrase: Option<&'a SecretString>,
+    /// Private keys also without a passphrase.
+    pub(super) with_keys: bool,
+}
+
+/// What `backup` made.
+pub(super) struct Made {
+    pub(super) manifest: Manifest,
+    pub(super) bytes: u64,
+}
+
+/// Where the copy of the database is made: in the node's directory, whose disk holds the same data already, and not beside the backup.
+const SCRATCH: &str = ".backup-";
+/// A certificate among the keys: nothing in it is secret.
+const CERTIFICATE: &str = "-cert.pem";
+/// What stands in a node's directory beside its database and keys: heads of its own logs, so that an old database is noticed.
+const HEADS: &str = "heads";
+
+/// Writes a backup.
+pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
+    let layout = Layout::open(what.data)?;
+    if what.out.exists() {
+        let detail = format!("{} is there already, and a backup never replaces a file", what.out.display());
+        return Err(Refusal::new(Reason::DirectoryNotEmpty, detail).into());
+    }
+    if !layout.config().exists() {
+        let detail = format!("{} holds no node that was set up to the end", what.data.display());
+        return Err(Refusal::new(Reason::NotFound, detail).into());
+    }
+    // The heads before the database: they may then say less than it, never more.
+    let mut sources = small_files(&layout)?;
+    let keys = keys(&layout, what.passphrase.is_some() || what.with_keys)?;
+    let with_keys = keys.iter().any(|(name, _)| !name.ends_with(CERTIFICATE));
+    sources.extend(keys);
+    let scratch = scratch(&layout)?;
+    let copy = scratch.path().join("danso.db");
+    let taken_at_ms = clock().now_ms();
+    store::copy(&layout.database(), &copy).await?;
+    let manifest = Manifest { keys: with_keys, taken_at_ms, ..describe(&copy).await? };
+    sources.push(("danso.db".into(), Source::File(copy)));
+    let (out, passphrase) = (what.out.to_path_buf(), what.passphrase.cloned());
+    let written = manifest.clone();
+    let bytes = tokio::task::spawn_blocking(move || archive::write(&out, written, &sources, passphrase.as_ref()))
+        .await
+        .map_err(|error| Refusal::new(Reason::Internal, format!("the backup broke: {error}")))??;
+    Ok(Made { manifest, bytes })
+}
+
+fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { what, source }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(io(format!("cannot read {}", path.display())))
+}
+
+fn small_files(layout: &Layout) -> Result<Vec<(String, Source)>, Error> {
+    let mut files = vec![("danso.toml".to_owned(), Source::Bytes(read(&layout.config())?))];
+    let heads = layout.dir().join(HEADS);
+    if heads.exists() {
+        files.push((HEADS.to_owned(), Source::Bytes(read(&heads)?)));
+    }
+    Ok(files)
+}
+
+/// The certificates, and the private keys if wanted.
+fn keys(layout: &Layout, private: bool) -> Result<Vec<(String, Source)>, Error> {
+    let what = || format!("cannot read {}", layout.keys().display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(layout.keys()).map_err(io(what()))? {
+        let entry = entry.map_err(io(what()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What is being written beside begins with a dot.
+        if entry.file_type().map_err(io(what()))?.is_file()
+            && !name.starts_with('.')
+            && (private || name.ends_with(CERTIFICATE))
+        {
+            files.push((format!("keys/{name}"), Source::Bytes(read(&entry.path())?)));
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(files)
+}
+
+/// A directory for the copy, for the node's user only; what a killed backup left is removed.
+fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
+    let what = || format!("cannot make room for the copy in {}", layout.dir().display());
+    let lock = layout.lock_for_backup()?;
+    for entry in fs::read_dir(layout.dir()).map_err(io(what()))? {
+        let entry = entry.map_err(io(what()))?;
+        if entry.file_name().to_string_lossy().starts_with(SCRATCH) && entry.path().is_dir() {
+            fs::remove_dir_all(entry.path()).map_err(io(what()))?;
+        }
+    }
+    // Held until the process ends, so that no other backup takes the copy for a left-over.
+    std::mem::forget(lock);
+    tempfile::Builder::new().prefix(SCRATCH).tempdir_in(layout.dir()).map_err(io(what()))
+}
+
+/// What there is to say about a copy of a database.
+async fn describe(copy: &Path) -> Result<Manifest, Error> {
+    let store = Store::open(copy).await?;
+    let (anchor, _) = place(&store).await?;
+    let mut tx = store.read("describe").await?;
+    let logs = tx.log_list().await?;
+    let node = pipeline::node_of(&mut tx).await?;
+    let node = node.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
+    let manifest = Manifest {
+        format: 0,
+        software: SOFTWARE.to_owned(),
+        rules: pipeline::made_by(&mut tx).await?,
+        node: node.to_string(),
+        anchor: anchor.to_string(),
+        taken_at_ms: 0,
+        keys: false,
+        logs: logs
+            .iter()
+            .map(|row| HeldLog { log: row.log.to_string(), size: row.head.size(), root: hex(&row.head.root()) })
+            .collect(),
+        derived: tables(&mut tx).await?,
+        figures: figures(&mut tx).await?,
+        parts: Vec::new(),
+    };
+    drop(tx);
+    // Folds its write-ahead log: the file alone is the database then.
+    store.close().await;
+    Ok(manifest)
+}
+
+/// The derived tables as a manifest has them.
+pub(super) async fn tables(tx: &mut Tx) -> Result<Vec<Table>, store::Error> {
+    let derived = tx.derived().await?;
+    let table = |of: &store::TableDigest| Table { table: of.table.to_owned(), rows: of.rows, sha256: hex(&of.sha256) };
+    Ok(derived.tables.iter().map(table).collect())
+}
+
+/// Some figures that people know, by name.
+pub(super) async fn figures(tx: &mut Tx) -> Result<std::collections::BTreeMap<String, i64>, store::Error> {
+    let (persons, waiting, findings) = tx.counts().await?;
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut figures = std::collections::BTreeMap::new();
+    figures.insert("persons".to_owned(), count(persons));
+    figures.insert("waiting".to_owned(), count(waiting));
+    figures.insert("findings".to_owned(), count(findings));
+    figures.insert("changes".to_owned(), count(tx.change_count().await?));
+    for (name, measure) in [("residents", Measure::Residents), ("births", Measure::Births), ("deaths", Measure::Deaths)]
+    {
+        figures.insert(name.to_owned(), tx.cube_total(measure).await?);
+    }
+    Ok(figures)
+}
+
+/// A passphrase from the first line of a file.
+pub(super) fn passphrase(file: Option<&PathBuf>) -> anyhow::Result<Option<SecretString>> {
+    use anyhow::Context as _;
+    let Some(file) = file else { return Ok(None) };
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read the passphrase file {}", file.display()))?;
+    let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
+    anyhow::ensure!(!line.is_empty(), "the passphrase file {} begins with an empty line", file.display());
+    Ok(Some(SecretString::from(line.to_owned())))
+}

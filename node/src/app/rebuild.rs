@@ -1,0 +1,72 @@
+//! `rebuild`: register, figures and findings again, from the logs.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+
+use super::Error;
+use super::cli::Output;
+use super::run::place;
+use crate::config::Layout;
+use crate::pipeline::{self, Report};
+use crate::store::Store;
+
+/// Makes what is derived again; nobody else may have the directory meanwhile.
+pub(super) async fn rebuild(data: &Path) -> Result<Report, Error> {
+    let layout = Layout::open(data)?;
+    let _lock = layout.lock()?;
+    let store = Store::open(&layout.database()).await?;
+    let (anchor, _) = place(&store).await?;
+    let told = AtomicU64::new(0);
+    let report = pipeline::rebuild(&store, anchor, &|done, of| {
+        let tenths = done.saturating_mul(10).checked_div(of).unwrap_or(10);
+        if told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+            eprintln!("{done} of {of} entries");
+        }
+    })
+    .await?;
+    store.close().await;
+    Ok(report)
+}
+
+/// The report, for people or programs.
+pub(super) fn shown(report: &Report, output: Output) -> Result<String, serde_json::Error> {
+    let same = report.before == report.after;
+    let pairs = || report.before.tables.iter().zip(&report.after.tables);
+    if output == Output::Json {
+        let tables: Vec<_> = pairs()
+            .map(|(before, after)| {
+                let (was, is) = (hex(&before.sha256), hex(&after.sha256));
+                json!({"table": after.table, "rows": after.rows, "rows_before": before.rows, "sha256": is, "sha256_before": was})
+            })
+            .collect();
+        let value = json!({
+            "same": same,
+            "sha256": hex(&report.after.sha256()),
+            "sha256_before": hex(&report.before.sha256()),
+            "logs": report.rebuilt.logs,
+            "entries": report.rebuilt.entries,
+            "changes": report.rebuilt.changes,
+            "left_out": report.rebuilt.left_out,
+            "tables": tables,
+        });
+        return Ok(serde_json::to_string_pretty(&value)? + "\n");
+    }
+    let mut text = format!("{:<10} {:>10} {:>10}  same\n", "table", "before", "after");
+    for (before, after) in pairs() {
+        let same = if before == after { "yes" } else { "no" };
+        text += &format!("{:<10} {:>10} {:>10}  {same}\n", after.table, before.rows, after.rows);
+    }
+    text += &format!("sha256 {}\n", hex(&report.after.sha256()));
+    text += match same {
+        true => "Everything is as it was.\n",
+        false => "What was derived had been damaged, or made by other rules; it is right now.\n",
+    };
+    Ok(text)
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,361 @@
+//! Register and cube made again from the entries, in one transaction: whoever is killed in the middle has the old ones still.
+//!
+//! Entries are read and verified a few at a time, so that memory does not grow with the logs. What is written grows the write-ahead log by
+//! about the size of the derived tables, until the commit.
+
+use std::collections::BTreeMap;
+
+use danso_core::forms::remembered;
+use danso_core::ledger::{Entry, LogHead, append};
+use danso_core::register::Rules;
+use danso_core::verify::{Directory, Verified, verify_again};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
+use danso_proto::merkle::Hash;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::batch::Batch;
+use super::import::form_code;
+use super::state::{META_NODE, replay, replay_into};
+use super::{Error, apply};
+use crate::store::{self, Derived, LogRow, SourceRow, Store, StoredEntry, Tx};
+
+/// Where the store keeps the number of the rules that made register and cube; without it, version 0.1.0 made them.
+const META_RULES: &str = "derived_version";
+/// The rules of version 0.1.0.
+const FIRST_RULES: u32 = 1;
+/// Entries read at a time, and their bytes.
+const CHUNK: (usize, usize) = (128, 2 * 1024 * 1024);
+
+/// What a rebuild went through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Logs.
+    pub logs: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Changes that were applied.
+    pub changes: u64,
+    /// Entries that a revocation leaves out.
+    pub left_out: u64,
+}
+
+/// Told how many entries are done, and of how many.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
+
+/// Reads a log from its beginning, verifying every entry again.
+pub struct LogReader<'a> {
+    row: &'a LogRow,
+    head: LogHead,
+}
+
+impl<'a> LogReader<'a> {
+    /// At the beginning of a log.
+    pub fn new(row: &'a LogRow) -> Self {
+        Self { row, head: LogHead::default() }
+    }
+
+    /// The next entries; empty at the log's end, whose root then was found right. Not for directory logs.
+    ///
+    /// # Errors
+    /// The reason why an entry is wrong; when entries are missing, or make another root than the kept one.
+    pub async fn next(&mut self, tx: &mut Tx, directory: &Directory) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        for stored in self.read(tx).await? {
+            let opened = directory.open(stored.envelope, stored.parts)?;
+            let verified = verify_again(opened, directory, &self.head.position())?;
+            entries.push(self.at_its_place(verified, &stored.leaf)?);
+        }
+        Ok(entries)
+    }
+
+    /// The next entries of a directory log, which `directory` learns as they come.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn next_of_directory(&mut self, tx: &mut Tx, directory: &mut Directory) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        for stored in self.read(tx).await? {
+            let opened = directory.open(stored.envelope, stored.parts)?;
+            let verified = verify_again(opened, directory, &self.head.position())?;
+            directory.apply(&verified)?;
+            entries.push(self.at_its_place(verified, &stored.leaf)?);
+        }
+        Ok(entries)
+    }
+
+    async fn read(&self, tx: &mut Tx) -> Result<Vec<StoredEntry>, Error> {
+        let log = &self.row.log;
+        let left = self.row.head.size() - self.head.size();
+        if left == 0 {
+            if self.head.root() != self.row.head.root() {
+                return Err(inconsistent("leaf", format!("{log}: the entries do not make the kept root")));
+            }
+            return Ok(Vec::new());
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK.0);
+        let stored = tx.entry_read(self.row.pk, self.head.size(), most, CHUNK.1).await?;
+        if stored.is_empty() {
+            let why = format!("{log} ends at {}, not at {}", self.head.size(), self.row.head.size());
+            return Err(inconsistent("sequence", why));
+        }
+        Ok(stored)
+    }
+
+    fn at_its_place(&mut self, verified: Verified, leaf: &Hash) -> Result<Entry, Error> {
+        let log = &self.row.log;
+        if verified.change_set().log != *log {
+            let why = format!("an entry of {} stands in {log}", verified.change_set().log);
+            return Err(inconsistent("envelope", why));
+        }
+        let entry = append(&mut self.head, verified);
+        if entry.leaf() != leaf {
+            let why = format!("{log} entry {}: the kept leaf hash is not the entry's", entry.sequence());
+            return Err(inconsistent("leaf", why));
+        }
+        Ok(entry)
+    }
+}
+
+fn inconsistent(column: &'static str, why: String) -> Error {
+    store::Error::Inconsistent { table: "entry", column, why }.into()
+}
+
+/// Entries on their way into register and cube a second time.
+pub(super) struct Recount<'a> {
+    logs: &'a BTreeMap<LogId, LogRow>,
+    /// What counts of each log.
+    directory: &'a Directory,
+    rules: Rules,
+    progress: Progress<'a>,
+    total: u64,
+    done: Rebuilt,
+}
+
+impl Recount<'_> {
+    pub(super) async fn take(&mut self, tx: &mut Tx, mut entries: Vec<Entry>) -> Result<(), Error> {
+        self.done.entries += entries.len() as u64;
+        let read = entries.len();
+        entries.retain(|entry| {
+            let author = self.directory.node(entry.log().node());
+            author.and_then(|author| author.valid_size(entry.log())).is_none_or(|bound| entry.sequence() < bound)
+        });
+        self.done.left_out += (read - entries.len()) as u64;
+        self.done.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
+        apply::apply(tx, self.logs, &entries, self.rules).await?;
+        (self.progress)(self.done.entries, self.total);
+        Ok(())
+    }
+}
+
+/// Drops all that is derived and makes it again from `logs`. Entries at or beyond a revocation's bound stay in the ledger and are left out.
+pub(super) async fn again(
+    tx: &mut Tx,
+    directory: &Directory,
+    logs: &BTreeMap<LogId, LogRow>,
+    rules: Rules,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, Error> {
+    tx.derived_clear().await?;
+    let total = logs.values().map(|row| row.head.size()).sum();
+    let done = Rebuilt { logs: logs.len() as u64, ..Rebuilt::default() };
+    let mut count = Recount { logs, directory, rules, progress, total, done };
+    let rows: Vec<LogRow> = logs.values().cloned().collect();
+    replay_into(tx, &rows, directory.anchor(), Some(&mut count)).await?;
+    for row in rows.iter().filter(|row| *row.log.stream() != Stream::Directory) {
+        let mut reader = LogReader::new(row);
+        loop {
+            let entries = reader.next(tx, directory).await?;
+            if entries.is_empty() {
+                break;
+            }
+            count.take(tx, entries).await?;
+        }
+    }
+    mark(tx, rules).await?;
+    Ok(count.done)
+}
+
+/// Remembers which rows of forms came before, told by this node's own records: a node that was recovered has its entries and not what was
+/// typed. Rows that are remembered stay as they are.
+pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, logs: &[LogRow]) -> Result<(), Error> {
+    let own = LogId::new(me.clone(), Stream::Records);
+    let Some(row) = logs.iter().find(|row| row.log == own) else { return Ok(()) };
+    let mut reader = LogReader::new(row);
+    loop {
+        let entries = reader.next(tx, directory).await?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut sources = Vec::new();
+        for (id, change, part) in entries.iter().flat_map(Entry::said) {
+            let Some((form, key, source)) = part.and_then(|part| remembered(id, change, &part)) else { continue };
+            sources.push(SourceRow {
+                unit: change.unit.clone(),
+                form: form_code(form),
+                key,
+                digest: source.digest,
+                change: source.change,
+                person: source.person,
+                birth: source.birth,
+            });
+        }
+        tx.source_remember(&sources).await?;
+    }
+}
+
+impl Batch<'_> {
+    /// Makes register and cube again inside this batch when a revocation in it leaves out what was counted.
+    ///
+    /// # Errors
+    /// When the store fails, or an entry of it does not verify.
+    pub(super) async fn recount_what_was_cut(&mut self) -> Result<(), Error> {
+        let Some((before, after)) = self.directories() else { return Ok(()) };
+        let logs = self.all_logs();
+        let counts = |directory: &Directory, row: &LogRow| {
+            let bound = directory.node(row.log.node()).and_then(|author| author.valid_size(&row.log));
+            bound.unwrap_or(u64::MAX).min(row.head.size())
+        };
+        if !logs.values().any(|row| counts(&after, row) != counts(&before, row)) {
+            return Ok(());
+        }
+        let Rebuilt { left_out, .. } = again(self.tx, &after, &logs, self.rules, &tell()).await?;
+        tracing::warn!(
+            left_out,
+            "a revocation leaves out entries that were counted: register and figures were made again"
+        );
+        Ok(())
+    }
+}
+
+/// What an offline rebuild found and made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What it went through.
+    pub rebuilt: Rebuilt,
+    /// What was derived before.
+    pub before: Derived,
+    /// What is derived now.
+    pub after: Derived,
+}
+
+/// Makes register and cube of a node that does not run again, and remembers which rows of forms came before.
+///
+/// # Errors
+/// When the store fails, does not hold the anchor's log, or an entry of it does not verify: then nothing was changed.
+pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>) -> Result<Report, Error> {
+    store
+        .run_tx("rebuild", async |tx| {
+            let me = node_of(tx).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
+            let before = tx.derived().await?;
+            let rows = tx.log_list().await?;
+            let directory = replay(tx, &rows, anchor).await?;
+            remember(tx, &directory, &me, &rows).await?;
+            let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
+            let rebuilt = again(tx, &directory, &logs, Rules::CURRENT, progress).await?;
+            Ok(Report { rebuilt, before, after: tx.derived().await? })
+        })
+        .await
+}
+
+/// Remembers which rows of forms came before, for a node that got its logs back.
+///
+/// # Errors
+/// As [`rebuild`].
+pub async fn remember_rows(store: &Store, anchor: Fingerprint) -> Result<(), Error> {
+    store
+        .run_tx("remember", async |tx| {
+            let Some(me) = node_of(tx).await? else { return Ok(()) };
+            let rows = tx.log_list().await?;
+            let directory = replay(tx, &rows, anchor).await?;
+            remember(tx, &directory, &me, &rows).await
+        })
+        .await
+}
+
+/// Brings what is derived to `rules`, if others made it: a change that an older version carried without knowing its kind is applied now.
+///
+/// # Errors
+/// As [`rebuild`].
+pub(super) async fn bring_up_to_date(store: &Store, anchor: Fingerprint, rules: Rules) -> Result<(), Error> {
+    let mut tx = store.read("rules").await?;
+    if node_of(&mut tx).await?.is_none() {
+        return Ok(());
+    }
+    let made_by = made_by(&mut tx).await?;
+    drop(tx);
+    if made_by == rules.version() {
+        return Ok(());
+    }
+    tracing::info!(
+        made_by,
+        rules = rules.version(),
+        "register and figures were made by another version: making them again"
+    );
+    let rebuilt = store
+        .run_tx("rules", async |tx| {
+            let rows = tx.log_list().await?;
+            let directory = replay(tx, &rows, anchor).await?;
+            let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
+            again(tx, &directory, &logs, rules, &tell()).await
+        })
+        .await?;
+    let Rebuilt { entries, changes, .. } = rebuilt;
+    tracing::info!(entries, changes, "register and figures are those of this version now");
+    Ok(())
+}
+
+/// Marks what is derived as made by `rules`.
+pub(super) async fn mark(tx: &mut Tx, rules: Rules) -> Result<(), Error> {
+    Ok(tx.meta_put(META_RULES, rules.version().to_string().as_bytes()).await?)
+}
+
+/// Verifies every log from the anchor down; each log and its head.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub async fn verify(store: &Store, anchor: Fingerprint) -> Result<Vec<(LogId, LogHead)>, Error> {
+    let mut tx = store.read("verify").await?;
+    let rows = tx.log_list().await?;
+    let directory = replay(&mut tx, &rows, anchor).await?;
+    for row in rows.iter().filter(|row| *row.log.stream() != Stream::Directory) {
+        let mut reader = LogReader::new(row);
+        while !reader.next(&mut tx, &directory).await?.is_empty() {}
+    }
+    Ok(rows.into_iter().map(|row| (row.log, row.head)).collect())
+}
+
+/// The node that a store is of; `None` when none was set up there.
+///
+/// # Errors
+/// When the store fails.
+pub async fn node_of(tx: &mut Tx) -> Result<Option<NodeId>, Error> {
+    let node = tx.meta_get(META_NODE).await?;
+    Ok(node.map(|node| String::from_utf8_lossy(&node).parse()).transpose().map_err(Refusal::from)?)
+}
+
+/// The number of the rules that made what is derived.
+///
+/// # Errors
+/// When the store fails.
+pub async fn made_by(tx: &mut Tx) -> Result<u32, Error> {
+    let Some(text) = tx.meta_get(META_RULES).await? else { return Ok(FIRST_RULES) };
+    let text = String::from_utf8_lossy(&text);
+    let number = text.parse().map_err(|_| store::Error::Inconsistent {
+        table: "meta",
+        column: META_RULES,
+        why: format!("{text:?} is no number"),
+    });
+    Ok(number?)
+}
+
+/// Says in the log how far it is, ten times.
+pub fn tell() -> impl Fn(u64, u64) + Send + Sync {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let told = AtomicU64::new(0);
+    move |done, of| {
+        let tenths = done.saturating_mul(10).checked_div(of).unwrap_or(10);
+        if told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+            tracing::info!(entries = done, of, "making register and figures again");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A consistent copy of a database that somebody else may be writing to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::{Error, Result};
+
+/// Copies the database `from` to the new file `to`, as it is at one moment.
+///
+/// The node may run meanwhile: this is one more reader of the database, in another process. Readers see one state of it and neither wait for
+/// the writer nor hold it up (write-ahead log); SQLite's own locks keep the file from being changed under them, so that the directory's lock
+/// is not needed. While it lasts, the write-ahead log is not folded beyond that state, and so grows by what is written meanwhile.
+///
+/// # Errors
+/// When the database cannot be read, or there is no room for the copy.
+pub async fn copy(from: &Path, to: &Path) -> Result<()> {
+    let during = "copy";
+    let failed = |source| Error::database(during, source);
+    let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(Duration::from_secs(10));
+    let mut db: SqliteConnection =
+        options.connect().await.map_err(|source| Error::Open { path: from.display().to_string(), source })?;
+    let to = to.to_str().ok_or_else(|| failed(sqlx::Error::Configuration("the path is not UTF-8".into())))?;
+    let copied = sqlx::query("VACUUM INTO $1").bind(to).execute(&mut db).await.map_err(failed);
+    // Closed in any case: a reader that stays would keep the write-ahead log from being folded.
+    let closed = db.close().await.map_err(failed);
+    copied.and(closed)
+}

@@ -1,0 +1,121 @@
+//! All that is derived from the entries, as a whole: dropped before it is made again, and summed up in one digest.
+
+use futures_util::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+
+use super::{Result, SourceRow, Tx};
+
+/// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
+/// logs stand by their names: the same entries give the same bytes at every node.
+const TABLES: [(&str, &str); 6] = [
+    ("person", "SELECT id, CAST(unit AS BLOB), CAST(reference AS BLOB), data FROM person ORDER BY id"),
+    ("household", "SELECT id, CAST(unit AS BLOB), CAST(number AS BLOB), data FROM household ORDER BY id, unit"),
+    (
+        "cube",
+        "SELECT CAST(unit AS BLOB), CAST(measure AS BLOB), CAST(month AS BLOB), CAST(recorded AS BLOB), CAST(sex AS BLOB),
+                CAST(birth_month AS BLOB), CAST(detail AS BLOB), CAST(other AS BLOB), CAST(count AS BLOB)
+         FROM cube ORDER BY unit, measure, month, recorded, sex, birth_month, detail, other",
+    ),
+    (
+        "finding",
+        "SELECT change, person, CAST(log.name AS BLOB), CAST(sequence AS BLOB), CAST(unit AS BLOB), CAST(finding.reason AS BLOB)
+         FROM finding JOIN log ON log.id = finding.log ORDER BY change, finding.reason",
+    ),
+    ("period", "SELECT CAST(unit AS BLOB), CAST(month AS BLOB), change FROM period ORDER BY unit, month"),
+    (
+        "log_unit",
+        "SELECT CAST(log.name AS BLOB), CAST(unit AS BLOB) FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2",
+    ),
+];
+
+/// What a table holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDigest {
+    /// Its name.
+    pub table: &'static str,
+    /// Its rows.
+    pub rows: u64,
+    /// SHA-256 over the rows, one after the other: each column as its length, 4 bytes, big-endian, and its bytes (numbers in decimal); NULL as
+    /// `ffffffff`.
+    pub sha256: [u8; 32],
+}
+
+/// What all derived tables hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    /// The tables, always the same ones in the same order.
+    pub tables: Vec<TableDigest>,
+}
+
+impl Derived {
+    /// One digest for all of them: SHA-256 over `danso-derived-v1` LF and the digests of the tables.
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(b"danso-derived-v1\n");
+        self.tables.iter().for_each(|table| digest.update(table.sha256));
+        digest.finalize().into()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &str) -> u64 {
+        self.tables.iter().find(|of| of.table == table).map_or(0, |of| of.rows)
+    }
+}
+
+impl Tx {
+    /// What the derived tables hold. Reads every row once, a few at a time.
+    pub async fn derived(&mut self) -> Result<Derived> {
+        let mut tables = Vec::with_capacity(TABLES.len());
+        for (table, sql) in TABLES {
+            let failed = self.failed();
+            let mut digest = Sha256::new();
+            let mut count = 0;
+            let mut rows = sqlx::query(sql).fetch(self.conn());
+            while let Some(row) = rows.try_next().await.map_err(&failed)? {
+                count += 1;
+                for column in 0..row.len() {
+                    match row.try_get::<Option<&[u8]>, _>(column).map_err(&failed)? {
+                        Some(bytes) => {
+                            // SQLite's values are far below 4 GiB.
+                            digest.update((bytes.len() as u32).to_be_bytes());
+                            digest.update(bytes);
+                        }
+                        None => digest.update([0xff; 4]),
+                    }
+                }
+            }
+            tables.push(TableDigest { table, rows: count, sha256: digest.finalize().into() });
+        }
+        Ok(Derived { tables })
+    }
+
+    /// Drops all that is derived.
+    pub async fn derived_clear(&mut self) -> Result<()> {
+        // Without a condition SQLite gives whole pages back and does not look at the rows.
+        for sql in [
+            "DELETE FROM person",
+            "DELETE FROM household",
+            "DELETE FROM cube",
+            "DELETE FROM finding",
+            "DELETE FROM period",
+            "DELETE FROM log_unit",
+        ] {
+            let failed = self.failed();
+            sqlx::query(sql).execute(self.write()?).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps which rows became changes, for those of which it is not known any more.
+    pub async fn source_remember(&mut self, rows: &[SourceRow]) -> Result<()> {
+        self.source_insert(rows, " ON CONFLICT (unit, form, key) DO NOTHING").await
+    }
+
+    /// Forgets what was kept under `key`.
+    pub async fn meta_remove(&mut self, key: &str) -> Result<()> {
+        let failed = self.failed();
+        sqlx::query("DELETE FROM meta WHERE key = $1").bind(key).execute(self.write()?).await.map_err(failed)?;
+        Ok(())
+    }
+}
