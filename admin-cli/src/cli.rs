@@ -65,6 +65,12 @@ pub enum Noun {
     /// Proof files
     #[command(subcommand)]
     Proof(Proof),
+    /// Pairs of signed statements about one log that cannot both be true
+    #[command(subcommand)]
+    Evidence(Evidence),
+    /// Logs that are stopped, and the decision about those with two histories
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// The node at a glance
     Status(status::Args),
     /// Slips that wait for a person who is not known yet
@@ -159,6 +165,30 @@ verbs! {
 }
 
 verbs! {
+    /// Verbs of `evidence`.
+    Evidence {
+        /// List the evidence
+        List(evidence_list),
+        /// Write an evidence file
+        Export(evidence_export),
+        /// Check an evidence file from the trust anchor's fingerprint alone; needs no node
+        Check(evidence_check),
+    }
+}
+
+verbs! {
+    /// Verbs of `quarantine`.
+    Quarantine {
+        /// List the logs that are stopped: why, since when, and what to do
+        List(quarantine_list),
+        /// Of two histories of a log the one that is held here stands, and the log goes on
+        Accept(quarantine_accept),
+        /// Of a log with two histories only the first entries stand, and its author's node is revoked
+        Reset(quarantine_reset),
+    }
+}
+
+verbs! {
     /// Verbs of `waiting`.
     Waiting {
         /// List the slips that wait
@@ -201,6 +231,12 @@ impl Noun {
             Self::Log(Log::Verify(args)) => log_verify::run(args, ctx).await,
             Self::Log(Log::Prove(args)) => log_prove::run(args, ctx).await,
             Self::Proof(Proof::Check(args)) => proof_check::run(args, ctx),
+            Self::Evidence(Evidence::List(args)) => evidence_list::run(args, ctx).await,
+            Self::Evidence(Evidence::Export(args)) => evidence_export::run(args, ctx).await,
+            Self::Evidence(Evidence::Check(args)) => evidence_check::run(args, ctx),
+            Self::Quarantine(Quarantine::List(args)) => quarantine_list::run(args, ctx).await,
+            Self::Quarantine(Quarantine::Accept(args)) => quarantine_accept::run(args, ctx).await,
+            Self::Quarantine(Quarantine::Reset(args)) => quarantine_reset::run(args, ctx).await,
             Self::Status(args) => status::run(args, ctx).await,
             Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
             Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,

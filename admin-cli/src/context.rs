@@ -31,6 +31,8 @@ pub struct Context {
     pub err_width: Option<u16>,
     /// Bold headings are welcome.
     pub styled: bool,
+    /// Somebody sits there who can be asked.
+    pub interactive: bool,
 }
 
 impl Context {

@@ -1,6 +1,6 @@
 //! `danso-admin`: the operator's command line. It speaks gRPC to the node over its unix socket, and checks logs and proofs by itself.
 //!
-//! Rooms, each importing only those before it: `lang`, `exit`, `args`; `output`, `files`; `tables`, `decode`; `context`; `connect`, `bar`, `say`, `audit`; `verbs`; `cli`. The
+//! Rooms, each importing only those before it: `lang`, `exit`, `args`; `output`, `files`; `tables`, `decode`; `context`; `connect`, `bar`, `say`, `audit`; `decision`; `verbs`; `cli`. The
 //! binary is a thin door to [`run`]; tests and the demo use [`capture`].
 
 pub mod args;
@@ -9,6 +9,7 @@ pub mod bar;
 pub mod cli;
 pub mod connect;
 pub mod context;
+pub mod decision;
 pub mod decode;
 pub mod exit;
 pub mod files;
@@ -83,6 +84,7 @@ pub async fn capture<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Ca
         out_width: None,
         err_width: None,
         styled: false,
+        interactive: false,
     };
     let exit = run(&cli, &mut ctx).await;
     Captured { exit, out: out.text(), err: err.text() }

@@ -1,6 +1,6 @@
 //! The door: terminal, environment and exit code. Everything else is in the library.
 
-use std::io::{BufWriter, stderr, stdout};
+use std::io::{BufWriter, IsTerminal as _, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         out_width: Table::new().width(),
         err_width: Table::new().use_stderr().width(),
         styled: env("NO_COLOR").is_none_or(|value| value.is_empty()),
+        interactive: stdin().is_terminal() && stderr().is_terminal(),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -297,3 +297,27 @@ async fn status_and_lists_are_for_people_and_for_programs() {
     let said = node.admin(&["period", "close", "--unit", "17065", "--month", "2021-03", "--output", "csv"]).await;
     assert_eq!(said.out, "unit,month,log,sequence\n17065,2021-03,log-of-202103,7\n");
 }
+
+#[tokio::test]
+async fn a_decision_says_what_will_happen_and_is_asked_for() {
+    let node = Fake::default().start().await;
+    let log = "17065-0123456789abcdef/records";
+    let words = ["quarantine", "reset", log, "--size", "7", "--reason", "asked them"];
+    // Under a test nobody is there to ask.
+    let asked = node.admin(&words).await;
+    assert_eq!(asked.exit, Exit::Usage, "{}", asked.err);
+    assert!(asked.err.contains("only the first 7 of the 12 entries") && asked.out.is_empty(), "{}", asked.err);
+    let done = node.admin(&[&words[..], &["--yes", "--output", "csv"]].concat()).await;
+    assert_eq!(done.exit, Exit::Done, "{}", done.err);
+    assert!(done.out.contains(&format!("{log},17065-0123456789abcdef,,7,12,")), "{}", done.out);
+    let accepted = node.admin(&["quarantine", "accept", log, "--reason", "x", "--yes"]).await;
+    assert!(
+        accepted.err.contains("entries of 17065-0123456789abcdef/records that are held here stand"),
+        "{}",
+        accepted.err
+    );
+    let before = Fake { complete: true, ..Fake::default() }.start().await;
+    let again = before.admin(&["quarantine", "accept", log, "--reason", "x"]).await;
+    assert_eq!(again.exit, Exit::Done, "{}", again.err);
+    assert!(again.err.contains("decided so before"), "{}", again.err);
+}

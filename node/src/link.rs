@@ -18,6 +18,7 @@ use crate::store::{LogRow, Store};
 mod children;
 mod codec;
 mod dial;
+mod forks;
 mod own;
 mod receipts;
 mod seen;
@@ -26,7 +27,7 @@ mod session;
 pub use children::{Child, Children};
 pub use codec::{from_pb, to_pb};
 pub use dial::{Dial, LinkState, LinkStatus, dial, refusal_of};
-pub use seen::{Refused, RefusedFrom, Seen};
+pub use seen::{Refused, RefusedFrom, Seen, Shorter};
 pub use session::{Ended, Inbound, Outbound, load};
 
 /// Versions of the exchange protocol that this software speaks.

@@ -24,6 +24,8 @@ use crate::telemetry;
 
 mod apply;
 mod batch;
+mod decide;
+mod fork;
 mod gate;
 pub mod heads;
 mod import;
@@ -34,6 +36,8 @@ mod trust;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
+pub use decide::{Decided, Decision, Keep};
+pub use fork::{Shown, Verdict};
 pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use rebuild::{LogReader, Progress, Rebuilt, Report, made_by, node_of, rebuild, remember_rows, tell, verify};
@@ -134,8 +138,6 @@ pub struct Enrolment {
 pub struct Trouble {
     /// The reason.
     pub refusal: Refusal,
-    /// The author's checkpoint that contradicts what is here: kept beside our own, as evidence.
-    pub shown: Option<String>,
 }
 
 /// What the pipeline needs of the world.
@@ -255,8 +257,20 @@ impl Handle {
         &self,
         package: Package,
     ) -> Result<impl Future<Output = Result<Received, Error>> + Send + use<>, Error> {
+        self.receive_from(package, None).await
+    }
+
+    /// As [`Handle::receive`], from a peer, who is named should the package be evidence of two histories.
+    ///
+    /// # Errors
+    /// As [`Handle::receive`].
+    pub async fn receive_from(
+        &self,
+        package: Package,
+        by: Option<NodeId>,
+    ) -> Result<impl Future<Output = Result<Received, Error>> + Send + use<>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Receive { package, reply }).await.map_err(|_| Error::Ended)?;
+        self.jobs.send(Job::Receive { package, by, reply }).await.map_err(|_| Error::Ended)?;
         Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 
@@ -331,6 +345,22 @@ impl Handle {
     /// When the store fails.
     pub async fn confirm(&self) -> Result<(), Error> {
         self.ask(|reply| Job::Confirm { reply }).await
+    }
+
+    /// Weighs a checkpoint that a peer showed; a log with two histories is stopped.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn shown(&self, shown: Shown) -> Result<Verdict, Error> {
+        self.ask(|reply| Job::Shown { shown, reply }).await
+    }
+
+    /// Writes what the operator decided about a log with two histories.
+    ///
+    /// # Errors
+    /// `not_found`, `decided_elsewhere`, `not_quarantined`, `query_invalid`; when the store or the key fails.
+    pub async fn decide(&self, decision: Decision) -> Result<Decided, Error> {
+        self.ask(|reply| Job::Decide { decision, reply }).await
     }
 
     /// Stops a log, or lets it go on.

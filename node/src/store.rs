@@ -21,6 +21,7 @@ mod condition;
 mod copy;
 mod derived;
 mod error;
+mod evidence;
 mod examine;
 mod figures;
 mod intake;
@@ -33,6 +34,7 @@ pub use condition::{Condition, Disk, Health, Level};
 pub use copy::copy;
 pub use derived::{Derived, TableDigest};
 pub use error::Error;
+pub use evidence::EvidenceRow;
 pub use figures::LogSize;
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
@@ -223,9 +225,10 @@ impl Tx {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 3] = [
+    const STEPS: [(i64, &str, &str); 4] = [
         (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../migrations/sqlite/0002_receipts.sql")),
+        (4, "evidence", include_str!("../migrations/sqlite/0004_evidence.sql")),
         (8, "recover", include_str!("../migrations/sqlite/0008_recover.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {

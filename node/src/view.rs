@@ -9,10 +9,12 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use crate::store::{self, Store};
 
+mod evidence;
 mod held;
 mod prove;
 
 pub use crate::store::{Disk, Health, Level};
+pub use evidence::Evidence;
 pub use held::{Held, HeldSince};
 pub use prove::Receipts;
 

@@ -311,7 +311,11 @@ fn entries(ours: &Opened, theirs: &Opened) -> Result<Contradicted, Refusal> {
         if ours.envelope().payload() == theirs.envelope().payload() {
             return Err(agree("both entries say the same"));
         }
-        (Kind::Entries, first + 1, (a.previous == b.previous).then_some(first))
+        // Each names the one before it: when they do not name the same, the histories have parted there already.
+        match a.previous == b.previous {
+            true => (Kind::Entries, first + 1, Some(first)),
+            false => (Kind::Entries, first, None),
+        }
     } else if first + 1 == second {
         if later.change_set().previous == Some(earlier.leaf_hash()) {
             return Err(agree("one entry follows the other"));

@@ -285,6 +285,41 @@ impl AdminService for Fake {
         self.permit()?;
         Ok(Response::new(ProveEntryResponse { file: self.proof.clone().into() }))
     }
+
+    async fn list_evidence(&self, _: Request<ListEvidenceRequest>) -> Result<Response<ListEvidenceResponse>, Status> {
+        self.permit()?;
+        Ok(Response::new(ListEvidenceResponse::default()))
+    }
+
+    async fn export_evidence(
+        &self,
+        _: Request<ExportEvidenceRequest>,
+    ) -> Result<Response<ExportEvidenceResponse>, Status> {
+        self.permit()?;
+        Ok(Response::new(ExportEvidenceResponse { file: self.proof.clone().into() }))
+    }
+
+    async fn list_quarantine(
+        &self,
+        _: Request<ListQuarantineRequest>,
+    ) -> Result<Response<ListQuarantineResponse>, Status> {
+        self.permit()?;
+        Ok(Response::new(ListQuarantineResponse::default()))
+    }
+
+    async fn decide_fork(&self, request: Request<DecideForkRequest>) -> Result<Response<DecideForkResponse>, Status> {
+        self.permit()?;
+        let request = request.into_inner();
+        Ok(Response::new(DecideForkResponse {
+            log: request.log,
+            author: "17065-0123456789abcdef".into(),
+            entries: request.size.unwrap_or(12),
+            held: 12,
+            // Only a decision that was written is like one that was made before.
+            before: self.complete,
+            ..Default::default()
+        }))
+    }
 }
 
 #[tonic::async_trait]

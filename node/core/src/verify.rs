@@ -10,6 +10,7 @@ use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
+mod authors;
 mod directory;
 mod keys;
 

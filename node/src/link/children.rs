@@ -1,17 +1,17 @@
 //! The sessions of the children: one a node, the newest wins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use danso_core::sync::Role;
-use danso_proto::ids::NodeId;
+use danso_proto::ids::{LogId, NodeId};
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{self, Ask, Ended, Inbound, Outbound, Setup};
-use super::{Context, Seen};
+use super::{Context, Seen, Shorter};
 
 /// A child that is or was connected since this node started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Child {
     pub connected: bool,
     /// Unix milliseconds of its last frame; 0: never.
     pub heard_ms: i64,
+    /// Its logs of which it showed less than is here, when it was connected last.
+    pub shorter: BTreeMap<LogId, Shorter>,
 }
 
 struct Slot {
@@ -93,7 +95,7 @@ impl Children {
             .map(|(node, slot)| {
                 let seen = slot.seen.borrow();
                 let connected = seen.greeted && slot.seen.has_changed().is_ok();
-                Child { node: node.clone(), connected, heard_ms: seen.heard_ms }
+                Child { node: node.clone(), connected, heard_ms: seen.heard_ms, shorter: seen.shorter.clone() }
             })
             .collect();
         children.sort_by(|a, b| a.node.cmp(&b.node));

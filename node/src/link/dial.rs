@@ -1,10 +1,11 @@
 //! The link to the parent: one supervisor, which dials again for as long as the node runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use danso_core::sync::Role;
-use danso_proto::ids::NodeId;
+use danso_proto::ids::{LogId, NodeId};
 use danso_proto::limits;
 use danso_proto::pb::exchange::v1 as pb;
 use danso_proto::pb::exchange::v1::exchange_service_client::ExchangeServiceClient;
@@ -16,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::session::{self, Ended, Setup};
-use super::{Context, Refused, Seen, from_pb};
+use super::{Context, Refused, Seen, Shorter, from_pb};
 use crate::config::Address;
 use crate::{keys, pki, telemetry};
 
@@ -55,11 +56,20 @@ pub struct LinkStatus {
     pub heard_ms: i64,
     /// Our logs that the parent refuses. Kept while the link is down: the parent does not change its mind by that.
     pub refused: Refused,
+    /// Logs of the parent of which it shows less than is here. Kept while the link is down, too.
+    pub shorter: BTreeMap<LogId, Shorter>,
 }
 
 impl Default for LinkStatus {
     fn default() -> Self {
-        Self { state: LinkState::Connecting, trouble: None, skew_ms: 0, heard_ms: 0, refused: Refused::new() }
+        Self {
+            state: LinkState::Connecting,
+            trouble: None,
+            skew_ms: 0,
+            heard_ms: 0,
+            refused: Refused::new(),
+            shorter: BTreeMap::new(),
+        }
     }
 }
 
@@ -151,6 +161,7 @@ async fn attempt(
                     status.trouble = None;
                     (status.skew_ms, status.heard_ms) = (seen.skew_ms, seen.heard_ms);
                     status.refused = seen.refused;
+                    status.shorter = seen.shorter;
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, NodeId};
 use danso_proto::refusal::Refusal;
 
 /// What is seen of a session from outside while it runs.
@@ -16,6 +16,30 @@ pub struct Seen {
     pub skew_ms: i64,
     /// Logs that the peer refuses.
     pub refused: Refused,
+    /// Logs of which the peer, who wrote them, shows less than it was receipted for.
+    pub shorter: BTreeMap<LogId, Shorter>,
+}
+
+/// A log that is shorter at its author's than here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shorter {
+    /// Entries that are durable here.
+    pub ours: u64,
+    /// Entries that the author showed.
+    pub theirs: u64,
+    /// Our clock when it did, Unix milliseconds.
+    pub since_ms: i64,
+}
+
+impl Shorter {
+    /// For people: what it means, and what to do.
+    pub fn in_words(&self, author: &NodeId) -> String {
+        format!(
+            "{} entries were receipted, and {author} shows {}: it lost data, or was restored from an old copy; \
+             next: danso-node recover --data DIR there",
+            self.ours, self.theirs
+        )
+    }
 }
 
 /// The last refusal of each log that the peer refuses, until it acknowledges the log beyond the entry that it refused.
@@ -34,6 +58,11 @@ impl Seen {
     /// The peer refuses `log` from entry `sequence` on.
     pub(super) fn refused(&mut self, log: LogId, sequence: u64, refusal: Refusal) {
         self.refused.insert(log, RefusedFrom { sequence, refusal });
+    }
+
+    /// The peer, who wrote `log`, shows less of it than is here.
+    pub(super) fn shorter(&mut self, log: LogId, shorter: Shorter) {
+        self.shorter.insert(log, shorter);
     }
 
     /// The peer holds `size` entries of `log`. Says whether it refuses the log no longer.

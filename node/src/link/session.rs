@@ -17,7 +17,7 @@ use futures_util::{FutureExt as _, Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, PROTOCOL, SOFTWARE, Seen, check_child, flowing, heads, own, receipts, to_pb};
+use super::{Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
@@ -63,7 +63,7 @@ const TICK: Duration = Duration::from_secs(5);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Something that was started and is now done.
-enum Outcome {
+pub(super) enum Outcome {
     Event(Event),
     Nothing,
 }
@@ -273,7 +273,8 @@ impl Running {
                 let first = package.first;
                 let log = package.log.clone();
                 let pipeline = context.pipeline.clone();
-                let answer = pipeline.receive(package).await.map_err(|error| error.refusal())?;
+                let by = self.session.peer().clone();
+                let answer = pipeline.receive_from(package, Some(by)).await.map_err(|error| error.refusal())?;
                 self.commits
                     .push_back(Box::pin(async move { Outcome::Event(received(&pipeline, log, first, answer.await)) }));
             }
@@ -312,27 +313,25 @@ impl Running {
                 }));
             }
             Action::Quarantine { log, reason, ours, theirs } => {
-                let detail = format!(
-                    "{} entries here, {} at {}; an operator must decide",
-                    ours.0,
-                    theirs.size,
-                    self.session.peer()
-                );
-                tracing::error!(%log, %reason, %detail, "ALARM: two histories of one log");
-                metrics::counter!(telemetry::FORKS, "reason" => reason.code()).increment(1);
                 // A log that is merely shorter at its author's may be made whole again; two histories may not go on. What only the
                 // peer says stops the log for this session: it takes the author's own signature to stop it for good.
-                if reason == Reason::RootDiffers && self.is_proven(&log, &theirs) {
-                    self.trouble(log, Refusal::new(reason, detail), theirs.checkpoint);
-                }
+                let shorter = (reason == Reason::LogShorter).then(|| Shorter {
+                    ours: ours.0,
+                    theirs: theirs.size,
+                    since_ms: context.clock.now_ms(),
+                });
+                let shown =
+                    forks::Shows { log, by: self.session.peer().clone(), reason, ours: ours.0, theirs, shorter };
+                self.tasks.push(Box::pin(forks::weigh(context.pipeline.clone(), self.seen.clone(), shown)));
             }
             Action::Behind { log, ours, theirs } => {
                 let size = theirs.size;
                 if self.is_proven(&log, &theirs) {
-                    let detail =
-                        format!("{ours} entries here, {size} at the parent: this node was restored from an old copy");
+                    let detail = format!(
+                        "{ours} entries here, {size} at the parent: this node was restored from an old copy; next: danso-node recover --data DIR"
+                    );
                     tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
-                    self.trouble(log, Refusal::new(Reason::ReadOnly, detail), theirs.checkpoint);
+                    self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
                 } else {
                     tracing::error!(%log, ours, size, "ALARM: the parent says it holds more of our log than we, and cannot prove it");
                     metrics::counter!(telemetry::FORKS, "reason" => Reason::ReceiptInvalid.code()).increment(1);
@@ -415,8 +414,8 @@ impl Running {
         signed.is_some_and(|signed| signed.log == *log && signed.size == head.size && signed.root == head.root)
     }
 
-    fn trouble(&mut self, log: LogId, refusal: Refusal, shown: Option<String>) {
-        let trouble = Trouble { refusal, shown };
+    fn trouble(&mut self, log: LogId, refusal: Refusal) {
+        let trouble = Trouble { refusal };
         let pipeline = self.context.pipeline.clone();
         self.tasks.push(Box::pin(async move {
             if let Err(error) = pipeline.trouble(log.clone(), Some(trouble)).await {

@@ -15,6 +15,8 @@ use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 
+use super::decide::Decided;
+use super::fork::{Told, Verdict};
 use super::import::ImportedRows;
 use super::state::{META_RESTORED, Shared};
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
@@ -27,6 +29,8 @@ pub(super) enum Answer {
     Imported(Result<ImportedRows, Error>),
     Enrolled(Result<NodeId, Error>),
     Invited(Result<(), Error>),
+    Weighed(Verdict),
+    Decided(Result<Decided, Error>),
     Done,
 }
 
@@ -124,7 +128,7 @@ impl<'a> Batch<'a> {
             return Ok(answer);
         }
         Ok(match job {
-            Job::Receive { package, .. } => Answer::Received(Ok(self.receive(package).await?)),
+            Job::Receive { package, by, .. } => Answer::Received(Ok(self.receive(package, by.as_ref()).await?)),
             Job::Write { stream, drafts, .. } => {
                 Answer::Received(refused_or(self.write(stream, drafts.clone()).await)?)
             }
@@ -149,15 +153,13 @@ impl<'a> Batch<'a> {
                 self.confirmed = true;
                 Answer::Done
             }
+            Job::Shown { shown, .. } => Answer::Weighed(self.shown(shown).await?),
+            Job::Decide { decision, .. } => Answer::Decided(refused_or(self.decide(decision).await)?),
             Job::Trouble { log, trouble, .. } => {
                 if let Some(mut row) = self.log(log) {
-                    if let Some(shown) = trouble.as_ref().and_then(|trouble| trouble.shown.as_deref()) {
-                        let now_ms = self.outfit.clock.now_ms();
-                        self.tx.evidence_add(log, now_ms, row.checkpoint.as_deref(), shown).await?;
-                    }
                     row.trouble =
                         trouble.as_ref().map(|t| (t.refusal.reason.code().to_owned(), t.refusal.detail.clone()));
-                    self.logs.insert(log.clone(), row);
+                    self.put(row);
                 }
                 Answer::Done
             }
@@ -241,8 +243,26 @@ impl<'a> Batch<'a> {
         rows.filter(|row| row.head.size() > 0).map(|row| (row.log.clone(), row.head.size())).collect()
     }
 
-    fn log(&self, log: &LogId) -> Option<LogRow> {
+    pub(super) fn me(&self) -> &NodeId {
+        &self.me
+    }
+
+    pub(super) fn is_own(&self, log: &LogId) -> bool {
+        *log.node() == self.me
+    }
+
+    pub(super) fn log(&self, log: &LogId) -> Option<LogRow> {
         self.logs.get(log).or_else(|| self.base.log(log)).cloned()
+    }
+
+    /// All logs of a node.
+    pub(super) fn logs_of(&self, node: &NodeId) -> Vec<LogRow> {
+        let before = self.base.logs().filter(|row| !self.logs.contains_key(&row.log));
+        before.chain(self.logs.values()).filter(|row| row.log.node() == node).cloned().collect()
+    }
+
+    pub(super) fn put(&mut self, row: LogRow) {
+        self.logs.insert(row.log.clone(), row);
     }
 
     pub(super) fn log_or_new(&self, log: &LogId) -> LogRow {
@@ -264,7 +284,7 @@ impl<'a> Batch<'a> {
 
     // --- entries of others
 
-    async fn receive(&mut self, package: &Package) -> Result<Taken, Error> {
+    async fn receive(&mut self, package: &Package, by: Option<&NodeId>) -> Result<Taken, Error> {
         let row = self.log_or_new(&package.log);
         if let Some((code, detail)) = &row.trouble {
             let detail = format!("{} is stopped here: {code}: {detail}", row.log);
@@ -274,15 +294,20 @@ impl<'a> Batch<'a> {
             Ok(known) => known,
             Err((sequence, refusal)) => return Ok(self.answer(&row, Some((sequence, refusal)))),
         };
-        let kept = self.leaves(&row, package.first, known).await?;
+        let kept = self.leaves_of(&row, package.first, known).await?;
         let trial = Trial::new(self.directory.clone(), row.head.clone());
         let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
+        let told = Told::of(&trial.entries);
         let row = self.keep(row, trial, checkpoint);
+        self.heed(told).await?;
+        if let Some((sequence, refusal)) = &refused {
+            self.other_history(&row, package, (*sequence, refusal), by).await?;
+        }
         Ok(self.answer(&row, refused))
     }
 
     /// Leaf hashes of `count` entries that are here.
-    async fn leaves(&mut self, row: &LogRow, first: u64, count: usize) -> Result<Vec<Hash>, Error> {
+    async fn leaves_of(&mut self, row: &LogRow, first: u64, count: usize) -> Result<Vec<Hash>, Error> {
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -326,7 +351,10 @@ impl<'a> Batch<'a> {
     ) -> Result<Taken, Error> {
         let log = LogId::new(self.me.clone(), stream.clone());
         let row = self.log_or_new(&log);
-        if let Some((code, detail)) = &row.trouble {
+        // Whatever has happened to one of our logs has happened to the others.
+        if let Some((log, (code, detail))) =
+            self.logs_of(&self.me).into_iter().find_map(|row| Some((row.log, row.trouble?)))
+        {
             return Err(Refusal::new(Reason::ReadOnly, format!("{log} is stopped: {code}: {detail}")).into());
         }
         if !self.confirmed
@@ -361,7 +389,9 @@ impl<'a> Batch<'a> {
             trial.take(&log, envelope.bytes(), parts.as_ref())?;
         }
         let note = checkpoint::sign(&trial.head.checkpoint(&log), next.unwrap_or(&*self.signer))?;
+        let told = Told::of(&trial.entries);
         let row = self.keep(row, trial, Some(note));
+        self.heed(told).await?;
         Ok(self.answer(&row, None))
     }
 

@@ -41,20 +41,28 @@ impl Batch<'_> {
             }
             Job::Write { stream: Stream::Records, .. } => Answer::Received(Err(new_work()?.into())),
             Job::Import { .. } => Answer::Imported(Err(new_work()?.into())),
+            // A decision is small and lets others go on; but an old copy of a node decides nothing.
+            Job::Decide { .. } => {
+                let why = self.damage().or_else(|| self.base().read_only())?;
+                Answer::Decided(Err(why.into()))
+            }
             Job::Enrol { .. } => Answer::Enrolled(Err(new_work()?.into())),
             Job::Invite { .. } => Answer::Invited(Err(new_work()?.into())),
             _ => return self.turned_away_for_damage(job),
         })
     }
 
+    fn damage(&self) -> Option<Refusal> {
+        self.health.damage.as_ref().map(|damage| Refusal::new(Reason::StoreDamaged, damage.clone()))
+    }
+
     fn turned_away_for_damage(&self, job: &Job) -> Option<Answer> {
-        let damage = || self.health.damage.as_ref().map(|damage| Refusal::new(Reason::StoreDamaged, damage.clone()));
         match job {
             Job::Receive { package, .. } => {
                 let row = self.log_or_new(&package.log);
-                Some(Answer::Received(Ok(self.answer(&row, Some((package.first, damage()?))))))
+                Some(Answer::Received(Ok(self.answer(&row, Some((package.first, self.damage()?))))))
             }
-            Job::Write { .. } => Some(Answer::Received(Err(Error::Refused(damage()?)))),
+            Job::Write { .. } => Some(Answer::Received(Err(Error::Refused(self.damage()?)))),
             _ => None,
         }
     }

@@ -11,12 +11,13 @@ use tokio::sync::oneshot;
 
 use super::batch::Answer;
 use super::{
-    Cosigner, Enrolment, Error, ImportBatch, ImportedRows, InviteRow, Received, Recovery, Revocation, Trouble,
+    Cosigner, Decided, Decision, Enrolment, Error, ImportBatch, ImportedRows, InviteRow, Received, Recovery,
+    Revocation, Shown, Trouble, Verdict,
 };
 use crate::store::ReceiptRow;
 
 pub(super) enum Job {
-    Receive { package: Package, reply: oneshot::Sender<Result<Received, Error>> },
+    Receive { package: Package, by: Option<NodeId>, reply: oneshot::Sender<Result<Received, Error>> },
     Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
     Import { batch: ImportBatch, reply: oneshot::Sender<Result<ImportedRows, Error>> },
     Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
@@ -25,6 +26,8 @@ pub(super) enum Job {
     Revoke { revocation: Revocation, reply: oneshot::Sender<Result<Received, Error>> },
     Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
     Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
+    Shown { shown: Shown, reply: oneshot::Sender<Result<Verdict, Error>> },
+    Decide { decision: Decision, reply: oneshot::Sender<Result<Decided, Error>> },
     Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
     Confirm { reply: oneshot::Sender<Result<(), Error>> },
 }
@@ -60,6 +63,12 @@ impl Job {
             (Self::Invite { reply, .. } | Self::Recover { reply, .. }, Answer::Invited(done)) => {
                 let _ = reply.send(done);
             }
+            (Self::Shown { reply, .. }, Answer::Weighed(verdict)) => {
+                let _ = reply.send(Ok(verdict));
+            }
+            (Self::Decide { reply, .. }, Answer::Decided(decided)) => {
+                let _ = reply.send(decided);
+            }
             (Self::Receipts { reply, .. } | Self::Trouble { reply, .. } | Self::Confirm { reply }, Answer::Done) => {
                 let _ = reply.send(Ok(()));
             }
@@ -80,6 +89,8 @@ impl Job {
             | Self::Revoke { reply, .. } => drop(reply.send(Err(error()))),
             Self::Import { reply, .. } => drop(reply.send(Err(error()))),
             Self::Enrol { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Shown { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Decide { reply, .. } => drop(reply.send(Err(error()))),
             Self::Invite { reply, .. }
             | Self::Recover { reply, .. }
             | Self::Receipts { reply, .. }

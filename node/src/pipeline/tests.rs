@@ -3,6 +3,7 @@
 
 mod bed;
 mod crash;
+mod forks;
 mod old_copy;
 mod rebuild;
 mod waiting;
@@ -148,31 +149,6 @@ fn a_package_that_begins_too_late() {
 }
 
 #[test]
-fn a_wrong_previous_hash() {
-    run(async |bed| {
-        let mut a = bed.child("17065", 1).await;
-        let good = a.entry(vec![enrolled("17065", 198_001)]);
-        a.position.last_leaf = Some([7; 32]);
-        let bad = a.entry(vec![enrolled("17065", 198_002)]);
-        refused(&bed, &a, good, bad, Reason::PreviousHashWrong).await;
-    });
-}
-
-#[test]
-fn other_bytes_at_a_taken_position() {
-    run(async |bed| {
-        let mut a = bed.child("17065", 1).await;
-        let mut twin = a.clone();
-        let one = a.entry(vec![enrolled("17065", 198_001)]);
-        bed.receive(a.package(0, vec![one], false)).await;
-        let other = twin.entry(vec![enrolled("17065", 198_002)]);
-        let received = bed.receive(twin.package(0, vec![other], false)).await;
-        assert_eq!(received.refused.map(|(at, refusal)| (at, refusal.reason)), Some((0, Reason::ReplayDiffers)));
-        assert_eq!((received.size, bed.residents("17065").await), (1, 1));
-    });
-}
-
-#[test]
 fn another_root_for_the_same_size() {
     run(async |bed| {
         let mut a = bed.child("17065", 1).await;
@@ -270,7 +246,7 @@ fn a_log_in_trouble_takes_nothing_until_it_is_cleared() {
         let one = a.entry(vec![enrolled("17065", 198_001)]);
         bed.receive(a.package(0, vec![one], true)).await;
         let trouble = danso_proto::refusal::Refusal::new(Reason::RootDiffers, "two histories");
-        bed.handle.trouble(a.log.clone(), Some(super::Trouble { refusal: trouble, shown: None })).await.expect("noted");
+        bed.handle.trouble(a.log.clone(), Some(super::Trouble { refusal: trouble })).await.expect("noted");
         let two = a.entry(vec![enrolled("17065", 198_002)]);
         let package = a.package(1, vec![two], true);
         let received = bed.receive(package.clone()).await;

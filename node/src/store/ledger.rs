@@ -253,6 +253,19 @@ impl Tx {
         rows.iter().map(|row| Ok((row.get("log"), unsigned(row.get("entries"), "entry", "log")?))).collect()
     }
 
+    /// Changes in a log's entries from `from` on.
+    pub async fn change_count_from(&mut self, log: i64, from: u64) -> Result<u64> {
+        let failed = self.failed();
+        let count: i64 =
+            sqlx::query_scalar("SELECT coalesce(sum(changes), 0) FROM entry WHERE log = $1 AND sequence >= $2")
+                .bind(log)
+                .bind(i64::try_from(from).unwrap_or(i64::MAX))
+                .fetch_one(self.conn())
+                .await
+                .map_err(failed)?;
+        unsigned(count, "entry", "changes")
+    }
+
     /// Changes in all entries.
     pub async fn change_count(&mut self) -> Result<u64> {
         let failed = self.failed();

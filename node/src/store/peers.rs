@@ -82,20 +82,6 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps two statements about a log that cannot both be true.
-    pub async fn evidence_add(&mut self, log: &LogId, at_ms: i64, ours: Option<&str>, theirs: &str) -> Result<()> {
-        let failed = self.failed();
-        sqlx::query("INSERT INTO evidence (log, at_ms, ours, theirs) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
-            .bind(log.to_string())
-            .bind(at_ms)
-            .bind(ours)
-            .bind(theirs)
-            .execute(self.write()?)
-            .await
-            .map_err(failed)?;
-        Ok(())
-    }
-
     /// Keeps a new invite.
     pub async fn invite_add(&mut self, invite: &InviteRow) -> Result<()> {
         let failed = self.failed();

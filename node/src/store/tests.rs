@@ -148,3 +148,35 @@ async fn receipts_of_a_database_of_the_first_version_are_carried_over() {
         assert_eq!(steps.len(), kept, "those for own logs");
     }
 }
+
+#[tokio::test]
+async fn evidence_that_an_older_version_kept_is_taken_over() {
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("danso.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let old = SqlitePool::connect_with(options).await.expect("opened");
+    let first = migrator().iter().filter(|step| step.version == 1).cloned().collect();
+    Migrator::with_migrations(first).run(&old).await.expect("the schema of 0.1.0");
+    let log = "17065-0123456789abcdef/records";
+    for (ours, theirs) in [(Some("one"), "other"), (None, "alone")] {
+        sqlx::query("INSERT INTO evidence (log, at_ms, ours, theirs) VALUES ($1, 7, $2, $3)")
+            .bind(log)
+            .bind(ours)
+            .bind(theirs)
+            .execute(&old)
+            .await
+            .expect("kept");
+    }
+    old.close().await;
+    let store = Store::open(&path).await.expect("brought to this version");
+    let mut tx = store.read("test").await.expect("view");
+    let kept = tx.evidence_list(None).await.expect("read");
+    let [row] = &kept[..] else { panic!("a statement alone is no evidence: {kept:?}") };
+    use danso_proto::evidence::{Contradiction, Statement};
+    let statement = |text: &str| Statement::Checkpoint(text.into());
+    let contradiction = Contradiction { ours: statement("one"), theirs: statement("other"), growth: None };
+    assert_eq!((&*row.log.to_string(), row.at_ms, &row.shown_by, &row.contradiction), (log, 7, &None, &contradiction));
+    let before: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM evidence_0001").fetch_one(tx.conn()).await.expect("there");
+    assert_eq!(before, 2, "and nothing that was kept is lost");
+}

@@ -26,6 +26,7 @@ use crate::link::{Children, LinkStatus};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
+mod forks;
 mod held;
 mod import;
 mod invite;
@@ -260,6 +261,34 @@ impl AdminService for Admin {
         request: Request<pb::ProveEntryRequest>,
     ) -> Result<Response<pb::ProveEntryResponse>, Status> {
         answered(self.0.prove(request.into_inner()).await)
+    }
+
+    async fn list_evidence(
+        &self,
+        request: Request<pb::ListEvidenceRequest>,
+    ) -> Result<Response<pb::ListEvidenceResponse>, Status> {
+        answered(self.0.list_evidence(request.into_inner()).await)
+    }
+
+    async fn export_evidence(
+        &self,
+        request: Request<pb::ExportEvidenceRequest>,
+    ) -> Result<Response<pb::ExportEvidenceResponse>, Status> {
+        answered(self.0.export_evidence(request.into_inner()).await)
+    }
+
+    async fn list_quarantine(
+        &self,
+        _: Request<pb::ListQuarantineRequest>,
+    ) -> Result<Response<pb::ListQuarantineResponse>, Status> {
+        answered(self.0.list_quarantine().await)
+    }
+
+    async fn decide_fork(
+        &self,
+        request: Request<pb::DecideForkRequest>,
+    ) -> Result<Response<pb::DecideForkResponse>, Status> {
+        answered(self.0.decide_fork(request.into_inner()).await)
     }
 }
 

@@ -17,4 +17,5 @@ mod refusals_join;
 mod refusals_wire;
 mod survive;
 mod tidy;
+mod twins;
 mod whole_way;

@@ -151,6 +151,7 @@ mod tests {
             out_width: None,
             err_width: None,
             styled: false,
+            interactive: false,
         };
         let failure = feed.watch(&ctx, chunks.next()).await.expect_err("breaks");
         assert!(format!("{:#}", anyhow::Error::new(failure)).contains("to its end"));

@@ -42,7 +42,8 @@ impl Stop {
     pub(super) fn after(reason: Reason, now_ms: i64) -> Self {
         use danso_proto::refusal::Class;
         match reason {
-            Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink => {
+            // An operator's decision comes in a directory log.
+            Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink | Reason::LogQuarantined => {
                 Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS))
             }
             Reason::SequenceGap | Reason::DiskFull | Reason::StoreDamaged => {

@@ -19,7 +19,7 @@ use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
-use crate::store::{CubeFilter, Store};
+use crate::store::{CubeFilter, EvidenceRow, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;
 const VERSION: &str = "vn-2024";
@@ -82,7 +82,7 @@ pub(super) struct Author {
 }
 
 impl Author {
-    fn new(node: NodeId, secret: u8) -> Self {
+    pub(super) fn new(node: NodeId, secret: u8) -> Self {
         let log = LogId::new(node, Stream::Records);
         Self {
             log,
@@ -231,6 +231,11 @@ impl Bed {
     pub(super) async fn findings(&self) -> Vec<Reason> {
         let findings = self.store.read("test").await.expect("store").finding_list().await.expect("findings");
         findings.into_iter().map(|finding| finding.reason).collect()
+    }
+
+    /// What is kept as evidence.
+    pub(super) async fn evidence(&self) -> Vec<EvidenceRow> {
+        self.store.read("test").await.expect("store").evidence_list(None).await.expect("evidence")
     }
 
     /// The envelopes of a log.

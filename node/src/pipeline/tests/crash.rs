@@ -12,10 +12,11 @@ use danso_proto::ids::{ChangeId, LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::bed::{self, Author, Bed, code, enrolled};
+use super::forks;
 use super::waiting::slip;
 use crate::faults::Point;
 use crate::faults::harness::{Detail, content, copy_of, die_everywhere, full_everywhere};
-use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow, Trouble};
+use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow, Keep, Trouble};
 use crate::store::ReceiptRow;
 
 type Done = Result<(), Error>;
@@ -261,9 +262,36 @@ fn a_log_that_is_stopped() {
             done_in(&dir, &async |bed: &Bed| received(bed, author.clone()).await).await.expect("taken");
             let run = async |bed: &Bed| {
                 let refusal = Refusal::new(Reason::RootDiffers, "two histories");
-                bed.handle.trouble(author.log.clone(), Some(Trouble { refusal, shown: Some("theirs".into()) })).await
+                bed.handle.trouble(author.log.clone(), Some(Trouble { refusal })).await
             };
             at_every_point(&dir, Work { name: "a stop", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn another_history_that_is_shown() {
+    on(
+        async |bed| forks::forked(bed).await.1,
+        async |dir, twin| {
+            let run = async |bed: &Bed| bed.handle.shown(forks::shown(&twin)).await.map(|_| ());
+            at_every_point(dir, Work { name: "two histories", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn a_decision_about_two_histories() {
+    on(
+        async |bed| {
+            let (a, twin) = forks::forked(bed).await;
+            bed.handle.shown(forks::shown(&twin)).await.expect("weighed");
+            a.log
+        },
+        async |dir, log| {
+            let run =
+                async |bed: &Bed| bed.handle.decide(forks::decision(&log, Keep::First(Some(1)))).await.map(|_| ());
+            at_every_point(dir, Work { name: "a reset", detail: Detail::Meaning, adds: false, run }).await;
         },
     );
 }

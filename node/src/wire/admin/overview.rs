@@ -132,10 +132,16 @@ pub(super) fn own_logs(snapshot: &Snapshot) -> impl Iterator<Item = (LogId, u64)
 }
 
 impl Parts {
-    /// All logs, by id. A log that is in trouble here says so; else one that the parent refuses.
+    /// All logs, by id. A log that is in trouble here says so; else one that is shorter at its author's, and one that the parent refuses.
     pub(super) fn logs(&self, snapshot: &Snapshot) -> Vec<pb::LogState> {
         let refused = self.link.as_ref().map(|link| link.borrow().refused.clone()).unwrap_or_default();
         let mut logs = logs(snapshot);
+        for (log, shorter) in self.shorter() {
+            let name = log.to_string();
+            if let Some(state) = logs.iter_mut().find(|state| state.log == name && state.reason.is_empty()) {
+                (state.reason, state.detail) = (Reason::LogShorter.code().to_owned(), shorter.in_words(log.node()));
+            }
+        }
         for (log, from) in refused {
             let log = log.to_string();
             if let Some(state) = logs.iter_mut().find(|state| state.log == log && state.reason.is_empty()) {

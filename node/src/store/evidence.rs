@@ -1,0 +1,140 @@
+//! Evidence: pairs of statements about one log that cannot both be true.
+
+use danso_proto::evidence::{Contradiction, Statement};
+use danso_proto::ids::{LogId, NodeId};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Error, Result, Tx, hash, parsed};
+
+/// A contradiction as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceRow {
+    /// Its number, for operators.
+    pub id: i64,
+    /// The log.
+    pub log: LogId,
+    /// Our clock when it was seen, Unix milliseconds.
+    pub at_ms: i64,
+    /// Who showed the second statement; `None` in what an older version kept.
+    pub shown_by: Option<NodeId>,
+    /// The statements.
+    pub contradiction: Contradiction,
+}
+
+impl Tx {
+    /// Keeps a contradiction; its number, and whether it is new: what was shown is kept once for each log.
+    pub async fn evidence_add(
+        &mut self,
+        log: &LogId,
+        at_ms: i64,
+        shown_by: &NodeId,
+        contradiction: &Contradiction,
+    ) -> Result<(i64, bool)> {
+        let Contradiction { ours, theirs, growth } = contradiction;
+        let entries = matches!(theirs, Statement::Entry(_));
+        let (root, proof) = match growth {
+            Some((root, proof)) => (Some(root.to_vec()), proof.concat()),
+            None => (None, Vec::new()),
+        };
+        let failed = self.failed();
+        let added: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO evidence (log, at_ms, shown_by, entries, ours, theirs, root, proof) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT DO NOTHING RETURNING id",
+        )
+        .bind(log.to_string())
+        .bind(at_ms)
+        .bind(shown_by.to_string())
+        .bind(entries)
+        .bind(bytes(ours))
+        .bind(bytes(theirs))
+        .bind(root)
+        .bind(proof)
+        .fetch_optional(self.write()?)
+        .await
+        .map_err(failed)?;
+        if let Some(id) = added {
+            return Ok((id, true));
+        }
+        let failed = self.failed();
+        let id = sqlx::query_scalar("SELECT id FROM evidence WHERE log = $1 AND theirs = $2")
+            .bind(log.to_string())
+            .bind(bytes(theirs))
+            .fetch_one(self.conn())
+            .await
+            .map_err(failed)?;
+        Ok((id, false))
+    }
+
+    /// All evidence, or that about one log, by number.
+    pub async fn evidence_list(&mut self, log: Option<&LogId>) -> Result<Vec<EvidenceRow>> {
+        let failed = self.failed();
+        let rows = sqlx::query("SELECT * FROM evidence WHERE $1 IS NULL OR log = $1 ORDER BY id")
+            .bind(log.map(LogId::to_string))
+            .fetch_all(self.conn())
+            .await
+            .map_err(failed)?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The evidence with this number.
+    pub async fn evidence_get(&mut self, id: i64) -> Result<Option<EvidenceRow>> {
+        let failed = self.failed();
+        let row = sqlx::query("SELECT * FROM evidence WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.conn())
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// How many pieces of evidence are kept about a log.
+    pub async fn evidence_count(&mut self, log: &LogId) -> Result<u64> {
+        let failed = self.failed();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM evidence WHERE log = $1")
+            .bind(log.to_string())
+            .fetch_one(self.conn())
+            .await
+            .map_err(failed)?;
+        super::unsigned(count, "evidence", "id")
+    }
+}
+
+fn bytes(statement: &Statement) -> Vec<u8> {
+    match statement {
+        Statement::Checkpoint(text) => text.as_bytes().to_vec(),
+        Statement::Entry(envelope) => envelope.to_vec(),
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<EvidenceRow> {
+    let entries: bool = row.get("entries");
+    let statement = |column: &'static str| -> Result<Statement> {
+        let bytes: Vec<u8> = row.get(column);
+        Ok(match entries {
+            true => Statement::Entry(bytes.into()),
+            false => {
+                Statement::Checkpoint(String::from_utf8(bytes).map_err(|e| Error::inconsistent("evidence", column, e))?)
+            }
+        })
+    };
+    let root: Option<&[u8]> = row.get("root");
+    let root = root.map(|root| hash(root, "evidence", "root")).transpose()?;
+    let proof: &[u8] = row.get("proof");
+    let (proof, rest) = proof.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(Error::inconsistent("evidence", "proof", "no whole number of hashes"));
+    }
+    let shown_by: &str = row.get("shown_by");
+    Ok(EvidenceRow {
+        id: row.get("id"),
+        log: parsed(row.get("log"), "evidence", "log")?,
+        at_ms: row.get("at_ms"),
+        shown_by: (!shown_by.is_empty()).then(|| parsed(shown_by, "evidence", "shown_by")).transpose()?,
+        contradiction: Contradiction {
+            ours: statement("ours")?,
+            theirs: statement("theirs")?,
+            growth: root.map(|root| (root, proof.to_vec())),
+        },
+    })
+}

@@ -1,0 +1,230 @@
+//! A node whose directory was copied, and both copies wrote: found out, proven, decided; all with real processes. Everybody else keeps
+//! flowing, at every moment of it.
+
+use std::fs;
+
+use danso_proto::ids::LogId;
+use danso_tests::federation::{Federation, ROOT};
+use danso_tests::node::Node;
+use danso_tests::process::{DONE, program, run, wait_for};
+
+use crate::forks::{decide, evidence, is_proven_anywhere, quarantined, stops_nothing};
+use crate::refusals_wire::{log_at, residents};
+
+const COMMUNE: &str = "17065";
+const NEIGHBOUR: &str = "17062";
+const DISTRICT: &str = "420";
+const PROVINCE: &str = "40";
+
+/// Somebody new in a commune: one row, one entry.
+#[track_caller]
+fn enrol(federation: &Federation, node: &Node, number: u32) {
+    let file = federation.path(&format!("{}-{number}.csv", node.unit));
+    let header = "unit_code,household_no,person_ref,full_name,sex,birth_date";
+    let row = format!("{},{number:03},{number:03}.1,Vi Văn Nam,M,1980-05-04", node.unit);
+    fs::write(&file, format!("{header}\n{row}\n")).unwrap();
+    assert_eq!(node.import_all("households", &file).taken, 1);
+}
+
+/// A commune wrote, was copied, and both copies wrote one entry more; what the true one wrote is with everybody above. The copy has its
+/// own address, and neither runs.
+fn two_histories(federation: &mut Federation) -> (Node, LogId) {
+    for commune in [COMMUNE, NEIGHBOUR] {
+        enrol(federation, federation.node(commune), 1);
+    }
+    federation.settle();
+    let log = format!("{}/records", federation.node(COMMUNE).status_text("node")).parse().unwrap();
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let mut twin = federation.node(COMMUNE).copy(federation.dir(), "twin");
+    let (listen, own) = (federation.node(COMMUNE).listen.clone(), twin.listen.clone());
+    twin.readdress(&listen, &own);
+    federation.node_mut(COMMUNE).run();
+    enrol(federation, federation.node(COMMUNE), 2);
+    federation.settle();
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    // The copy writes before it hears of that.
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    twin.run();
+    enrol(federation, &twin, 3);
+    (twin, log)
+}
+
+/// The district is up again, and has seen both.
+#[track_caller]
+fn is_found_out(federation: &mut Federation, twin: &Node, log: &LogId) {
+    federation.node_mut(DISTRICT).run();
+    let at = |node: &Node| log_at(node, log).1;
+    wait_for(
+        || format!("the fork does not show: {:?}", federation.node(DISTRICT).logged()),
+        || (at(federation.node(DISTRICT)) == "root_differs" && at(twin) == "root_differs").then_some(()),
+    );
+}
+
+/// Residents of the commune at every tier above it.
+#[track_caller]
+fn everybody_counts(federation: &Federation, expected: i64) {
+    for unit in [DISTRICT, PROVINCE, ROOT] {
+        assert_eq!(residents(federation.node(unit), COMMUNE), expected, "at {unit}");
+    }
+}
+
+#[test]
+fn of_a_commune_that_was_copied_the_history_that_is_held_above_stands() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let (mut twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    let name = log.to_string();
+
+    // The neighbour's entries are receipted at the centre meanwhile.
+    enrol(&federation, federation.node(NEIGHBOUR), 2);
+    federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);
+    // The copy writes nothing more, and says what to do.
+    assert!(quarantined(&twin, &name)["detail"].as_str().unwrap().contains("danso-node recover --data DIR"));
+    let refused = federation.path("refused.csv");
+    fs::write(
+        &refused,
+        "unit_code,household_no,person_ref,full_name,sex,birth_date\n17065,9,9.1,Vi Thị Mai,F,1990-01-02\n",
+    )
+    .unwrap();
+    twin.import("households", &refused, &[]).refused_with("read_only");
+
+    let district = federation.node(DISTRICT);
+    let listed = quarantined(district, &name);
+    assert_eq!((listed["entries"].as_u64(), &listed["evidence"]), (Some(2), &serde_json::json!("1")));
+    assert!(listed["next"].as_str().unwrap().contains("quarantine accept"), "{listed}");
+    let kept = evidence(district, &name);
+    assert_eq!((kept.len(), kept[0]["kind"].as_str()), (1, Some("roots")));
+    is_proven_anywhere(district, &kept[0]["number"], federation.dir());
+    // Who may not decide is told who may.
+    let said = decide(&twin, "accept", &name, &["--yes"]).refused_with("decided_elsewhere");
+    assert!(said.stderr.contains(&district.status_text("node")), "{}", said.stderr);
+    decide(federation.node(NEIGHBOUR), "accept", &name, &["--yes"]).refused_with("not_found");
+    decide(federation.node(PROVINCE), "accept", &name, &["--yes"]).refused_with("not_quarantined");
+
+    // Power cuts before and while it is decided: it is decided once.
+    let directory: LogId = format!("{}/directory", district.status_text("node")).parse().unwrap();
+    let (before, _) = log_at(district, &directory);
+    federation.node_mut(DISTRICT).kill9();
+    federation.node_mut(DISTRICT).run();
+    assert_eq!(quarantined(federation.node(DISTRICT), &name)["reason"], "root_differs");
+    let data = federation.node(DISTRICT).data.clone();
+    let hurried = std::thread::spawn({
+        let name = name.clone();
+        move || {
+            let words = ["quarantine", "accept", &name, "--reason", "asked the commune", "--yes", "--data"];
+            run(program("danso-admin"), words.into_iter().map(Into::into).chain([data.into_os_string()]))
+        }
+    });
+    federation.node_mut(DISTRICT).kill9();
+    let _ = hurried.join().unwrap();
+    federation.node_mut(DISTRICT).run();
+    decide(federation.node(DISTRICT), "accept", &name, &["--yes"]).must(DONE);
+    decide(federation.node(DISTRICT), "accept", &name, &["--yes"]).must(DONE);
+    assert_eq!(log_at(federation.node(DISTRICT), &directory).0, before + 1);
+    assert!(stops_nothing(federation.node(DISTRICT)));
+
+    // The copy comes again: refused, without another alarm, and read-only still.
+    let district = federation.node(DISTRICT);
+    assert_eq!((log_at(district, &log), evidence(district, &name).len()), ((2, String::new()), 1));
+    wait_for(
+        || "the copy does not hear of the decision".into(),
+        || quarantined(&twin, &name)["detail"].as_str().unwrap().contains("decided").then_some(()),
+    );
+    twin.import("households", &refused, &[]).refused_with("read_only");
+    assert_eq!(twin.stop(), DONE);
+    // The true history goes on, and the figures are right at every tier.
+    federation.node_mut(COMMUNE).run();
+    enrol(&federation, federation.node(COMMUNE), 4);
+    federation.settle();
+    everybody_counts(&federation, 3);
+    assert_eq!(residents(federation.node(COMMUNE), COMMUNE), 3);
+    assert!(federation.nodes().iter().all(stops_nothing));
+    federation.logs_verify();
+
+    // What the copy is told to do works: it gets back what is held above, and goes on from there in place of the other.
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    twin.recover(None).must(DONE);
+    twin.run();
+    enrol(&federation, &twin, 6);
+    twin.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 4);
+}
+
+#[test]
+fn of_a_commune_that_is_reset_the_beginning_and_its_new_node_count() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let (mut twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    assert_eq!(twin.stop(), DONE);
+    let name = log.to_string();
+    everybody_counts(&federation, 2);
+    let district = federation.node(DISTRICT);
+    decide(district, "reset", &name, &["--yes"]).refused_with("query_invalid");
+    let said = decide(district, "reset", &name, &["--size", "1", "--yes"]).must(DONE);
+    assert!(said.stderr.contains("child invite --unit 17065 --again"), "{}", said.stderr);
+    decide(district, "reset", &name, &["--size", "1", "--yes"]).must(DONE);
+    assert!(stops_nothing(district));
+    wait_for(
+        || "the figures above keep what was cut off".into(),
+        || [DISTRICT, PROVINCE, ROOT].iter().all(|unit| residents(federation.node(unit), COMMUNE) == 1).then_some(()),
+    );
+    // The old node is not let in any more; a new one takes its place.
+    federation.node_mut(COMMUNE).run();
+    let mut new = Node::named(federation.dir(), "new", COMMUNE);
+    let token = federation.node(DISTRICT).invite_with(COMMUNE, &["--again"]);
+    new.join_with(&new.token_file(&token)).must(DONE);
+    new.run();
+    enrol(&federation, &new, 5);
+    new.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 2);
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    enrol(&federation, federation.node(NEIGHBOUR), 2);
+    federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);
+    for unit in [DISTRICT, PROVINCE, ROOT] {
+        federation.node_mut(unit).kill9();
+        federation.node_mut(unit).run();
+    }
+    everybody_counts(&federation, 2);
+}
+
+#[test]
+fn a_parent_with_two_histories_is_found_out_by_its_child_which_goes_on_delivering() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let directory: LogId = format!("{}/directory", federation.node(DISTRICT).status_text("node")).parse().unwrap();
+    enrol(&federation, federation.node(COMMUNE), 1);
+    federation.settle();
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    let mut old = federation.node(DISTRICT).copy(federation.dir(), "old-420");
+    federation.node_mut(DISTRICT).run();
+    federation.add(NEIGHBOUR);
+    let there = log_at(federation.node(DISTRICT), &directory);
+    wait_for(
+        || "the directory does not come down".into(),
+        || (log_at(federation.node(COMMUNE), &directory) == there).then_some(()),
+    );
+    for unit in [COMMUNE, NEIGHBOUR, DISTRICT, PROVINCE] {
+        assert_eq!(federation.node_mut(unit).stop(), DONE);
+    }
+    // The old copy stands where the district stood, and enrols somebody else.
+    old.listen.clone_from(&federation.node(DISTRICT).listen);
+    old.run();
+    let other = Node::named(federation.dir(), "other", "17035");
+    other.join(&old);
+    federation.node_mut(COMMUNE).run();
+    let commune = federation.node(COMMUNE);
+    wait_for(
+        || "the parent's fork does not show at the child".into(),
+        || (log_at(commune, &directory).1 == "root_differs").then_some(()),
+    );
+    let name = directory.to_string();
+    let kept = evidence(commune, &name);
+    is_proven_anywhere(commune, &kept[0]["number"], federation.dir());
+    let listed = quarantined(commune, &name);
+    let province = federation.node(PROVINCE).data.clone();
+    assert!(province.is_dir() && listed["deciders"].as_str().unwrap().starts_with(PROVINCE), "{listed}");
+    decide(commune, "accept", &name, &["--yes"]).refused_with("decided_elsewhere");
+    // Its own backlog is delivered all the same.
+    enrol(&federation, commune, 2);
+    commune.receipt_wait("").must(DONE);
+    assert_eq!(residents(&old, COMMUNE), 2);
+}
