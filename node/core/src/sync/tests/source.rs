@@ -105,7 +105,8 @@ fn a_refusal_stops_that_log_and_not_the_link() {
 
 #[test]
 fn what_wants_a_directory_log_goes_again_after_one() {
-    for reason in [Reason::KeyNotEnrolled, Reason::UnitsVersionUnknown, Reason::LogNotForLink] {
+    let decided = Reason::LogQuarantined;
+    for reason in [Reason::KeyNotEnrolled, Reason::UnitsVersionUnknown, Reason::LogNotForLink, decided] {
         let (mut end, _) = child(&[("C/records", 1)]);
         end.step(Event::Loaded { package: package("C/records", 0, 1) });
         assert!(matches!(end.refused("C/records", 0, reason)[0], Action::RefusedByPeer { again: true, .. }));
