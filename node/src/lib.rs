@@ -4,7 +4,7 @@
 //! 5  main -> app -> everything
 //! 4  wire -> link, pipeline::Handle, answer, view, intake     link -> pipeline::Handle, core::sync, store (read only)
 //! 3  pipeline -> core, store, intake, keys, clock    answer, view -> core, store (read only)
-//! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki
+//! 2  store -> core types    intake    keys    config    clock    telemetry    token    pki    archive
 //! ```
 
 pub mod answer;

@@ -29,6 +29,8 @@ pub(super) struct Backup<'a> {
 pub(super) struct Made {
     pub(super) manifest: Manifest,
     pub(super) bytes: u64,
+    /// Nobody is above it: what its backups lack nobody can give back.
+    pub(super) root: bool,
 }
 
 /// Where the copy of the database is made: in the node's directory, whose disk holds the same data already, and not beside the backup.
@@ -58,14 +60,15 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
     store::copy(&layout.database(), &copy).await?;
-    let manifest = Manifest { keys: with_keys, taken_at_ms, ..describe(&copy).await? };
+    let (manifest, root) = describe(&copy).await?;
+    let manifest = Manifest { keys: with_keys, taken_at_ms, ..manifest };
     sources.push(("danso.db".into(), Source::File(copy)));
     let (out, passphrase) = (what.out.to_path_buf(), what.passphrase.cloned());
     let written = manifest.clone();
     let bytes = tokio::task::spawn_blocking(move || archive::write(&out, written, &sources, passphrase.as_ref()))
         .await
         .map_err(|error| Refusal::new(Reason::Internal, format!("the backup broke: {error}")))??;
-    Ok(Made { manifest, bytes })
+    Ok(Made { manifest, bytes, root })
 }
 
 fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {
@@ -119,10 +122,10 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
     tempfile::Builder::new().prefix(SCRATCH).tempdir_in(layout.dir()).map_err(io(what()))
 }
 
-/// What there is to say about a copy of a database.
-async fn describe(copy: &Path) -> Result<Manifest, Error> {
+/// What there is to say about a copy of a database, and whether it is the root's.
+async fn describe(copy: &Path) -> Result<(Manifest, bool), Error> {
     let store = Store::open(copy).await?;
-    let (anchor, _) = place(&store).await?;
+    let (anchor, parent) = place(&store).await?;
     let mut tx = store.read("describe").await?;
     let logs = tx.log_list().await?;
     let node = pipeline::node_of(&mut tx).await?;
@@ -146,7 +149,7 @@ async fn describe(copy: &Path) -> Result<Manifest, Error> {
     drop(tx);
     // Folds its write-ahead log: the file alone is the database then.
     store.close().await;
-    Ok(manifest)
+    Ok((manifest, parent.is_none()))
 }
 
 /// The derived tables as a manifest has them.

@@ -304,10 +304,16 @@ async fn act(verb: Verb) -> anyhow::Result<()> {
                     "It is not encrypted, and names and identifiers of persons are in it: keep it as you keep the node's own disk."
                 );
             }
-            if !made.manifest.keys {
-                eprintln!(
+            match (made.manifest.keys, made.root) {
+                (true, _) => {}
+                (false, false) => eprintln!(
                     "The private keys are not in it. Without them a restored node needs `danso-node recover --token-file`."
-                );
+                ),
+                (false, true) => eprintln!(
+                    "The private keys are not in it, and this is the root: if its disk is lost, nobody can give it its place back. \
+                     Encrypt the backup (--passphrase-file), or keep {} elsewhere, too.",
+                    data.join("keys").display()
+                ),
             }
             eprintln!("Prove it: danso-node backup drill --in {}", out.display());
             Ok(())

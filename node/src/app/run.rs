@@ -54,7 +54,10 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
     let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
     let key = Arc::new(LogKey::load(&layout.log_key())?);
     let outfit = Outfit { store: store.clone(), signer: key, clock: clock.clone(), anchor };
-    let pipeline = Handle::start(outfit).await?;
+    let patience = tokio::spawn(ask_for_patience());
+    let pipeline = Handle::start(outfit).await;
+    patience.abort();
+    let pipeline = pipeline?;
     let me = pipeline.me().clone();
     settle_key(layout, &rotation, &pipeline)?;
     let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
@@ -180,6 +183,20 @@ fn settle_key(layout: &Layout, rotation: &Rotation, pipeline: &Handle) -> Result
         }
     }
     Ok(())
+}
+
+/// Asks the service manager for more time, again and again: after an upgrade the register may have to be made again, which takes as long as
+/// the logs are. Elsewhere this does nothing.
+async fn ask_for_patience() {
+    const MORE: Duration = Duration::from_secs(120);
+    let mut turn = tokio::time::interval(MORE / 4);
+    loop {
+        turn.tick().await;
+        let more = sd_notify::NotifyState::ExtendTimeoutUsec(u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX));
+        if let Err(error) = sd_notify::notify(&[more]) {
+            tracing::debug!(%error, "the service manager could not be asked for more time");
+        }
+    }
 }
 
 /// The anchor, and the parent's id unless this is the root.

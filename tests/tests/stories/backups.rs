@@ -317,3 +317,95 @@ fn a_rebuild_that_is_killed_leaves_the_old_figures() {
     node.run();
     truth.holds_at(node, COMMUNE, "local");
 }
+
+#[test]
+fn a_backup_or_a_restore_that_is_killed_leaves_nothing_half() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let truth = Truth::simulate(
+        &federation.path("sim"),
+        &Plan { communes: &[COMMUNE], households: 300, months: 2, ..Plan::default() },
+    );
+    let dir = federation.dir().to_owned();
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    let out = dir.join("out.danso");
+    let data = text(&federation.node(COMMUNE).data).to_owned();
+    let killed_after = |words: &[&str], ms: u64| {
+        let mut child = std::process::Command::new(program("danso-node"))
+            .args(words)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Not a wait for anything: the moment of the power cut.
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+        let _ = child.kill();
+        child.wait().unwrap();
+    };
+    for ms in [10, 40, 90, 160, 250] {
+        killed_after(&["backup", "--data", &data, "--out", text(&out), "--with-keys"], ms);
+        if out.exists() {
+            drill(&out, &[]).0.must(DONE);
+            fs::remove_file(&out).unwrap();
+        }
+    }
+    backup(federation.node(COMMUNE), &out, &["--with-keys"]).must(DONE);
+    let left: Vec<_> = fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(".backup-"))
+        .collect();
+    assert!(left.is_empty(), "copies of the database were left: {left:?}");
+    federation.node_mut(COMMUNE).kill9();
+    let mut back = successor(federation.node(COMMUNE), &dir, "back");
+    for ms in [10, 30, 60, 100, 160] {
+        killed_after(&["restore", "--in", text(&out), "--data", text(&back.data)], ms);
+        if back.data.join("danso.toml").exists() {
+            break;
+        }
+    }
+    if !back.data.join("danso.toml").exists() {
+        restore(&out, &back, &[]).must(DONE);
+    }
+    back.run();
+    wait_for(|| "the parent does not confirm it".into(), || read_only(&back).is_empty().then_some(()));
+    assert_eq!(back.import_all("households", &truth.households(COMMUNE)).taken, 0);
+    back.import_all("changes", &truth.changes(COMMUNE));
+    back.receipt_wait("central").must(DONE);
+    truth.holds_at(&back, COMMUNE, "local");
+}
+
+#[test]
+fn whoever_lost_keys_or_disk_gets_the_log_back_and_takes_no_row_twice() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let truth = Truth::simulate(
+        &federation.path("sim"),
+        &Plan { communes: &[COMMUNE], households: 40, months: 4, ..Plan::default() },
+    );
+    let dir = federation.dir().to_owned();
+    let node = federation.node(COMMUNE);
+    node.import_all("households", &truth.households(COMMUNE));
+    node.import_all("changes", &truth.changes(COMMUNE));
+    federation.settle();
+    let lost = federation.node(COMMUNE).status_text("node");
+    let out = dir.join("plain.danso");
+    backup(federation.node(COMMUNE), &out, &[]).must(DONE);
+    federation.node_mut(COMMUNE).kill9();
+    // First a backup without its keys, then nothing at all.
+    for (name, backed_up) in [("keys", true), ("disk", false)] {
+        let mut back = successor(federation.node(COMMUNE), &dir, name);
+        if backed_up {
+            restore(&out, &back, &[]).must(DONE);
+        }
+        let token = federation.node(PARENT).invite_lost(&lost);
+        back.recover(Some(&token)).must(DONE);
+        back.run();
+        for (form, file) in [("households", truth.households(COMMUNE)), ("changes", truth.changes(COMMUNE))] {
+            let again = back.import_all(form, &file);
+            assert_eq!((again.taken, again.waiting, again.unchanged), (0, 0, again.rows), "{form}, lost: {name}");
+        }
+        back.receipt_wait("central").must(DONE);
+        truth.holds_at(&back, COMMUNE, "local");
+        back.kill9();
+    }
+    federation.node("VN").admin(["log", "verify"]).must(DONE);
+}

@@ -151,8 +151,10 @@ fn record_the_databases_of_this_version() {
 
     let expected =
         json!({ "software": root.status()["software"], "nodes": { ROOT: said(&root), COMMUNE: said(&commune) } });
+    let mut expected = expected;
     for node in [&mut root, &mut commune] {
         assert_eq!(node.stop(), DONE);
+        expected["nodes"][&node.unit]["derived"] = rebuilt(node)["sha256"].clone();
         for name in KEPT {
             let from = node.data.join(name);
             if from.exists() {
@@ -163,6 +165,13 @@ fn record_the_databases_of_this_version() {
         }
     }
     fs::write(target.join("expected.json"), serde_json::to_string_pretty(&expected).unwrap() + "\n").unwrap();
+}
+
+/// Register and figures made again.
+fn rebuilt(node: &Node) -> Value {
+    let data = node.data.display().to_string();
+    let said = process::run(process::program("danso-node"), ["rebuild", "--data", &data, "--output", "json"]).printed();
+    serde_json::from_str(&said).unwrap()
 }
 
 /// Puts a recorded node where it can run.
@@ -214,9 +223,15 @@ fn every_recorded_database_opens_says_what_it_said_and_goes_on_writing() {
         for (unit, expected) in expected["nodes"].as_object().unwrap() {
             let dir = tempfile::Builder::new().prefix("danso-").tempdir().unwrap();
             let mut node = unpacked(&version, unit, dir.path());
+            let aside = tempfile::Builder::new().prefix("danso-").tempdir().unwrap();
+            let digest = rebuilt(&unpacked(&version, unit, aside.path()))["sha256"].clone();
+            assert_eq!(
+                digest, expected["derived"],
+                "{unit}: these logs make other rows now. Is that meant? Then give Rules::CURRENT another number and record it"
+            );
             node.run();
             let now = said(&node);
-            for (what, expected) in expected.as_object().unwrap() {
+            for (what, expected) in expected.as_object().unwrap().iter().filter(|(what, _)| *what != "derived") {
                 let said = &now[what];
                 assert!(
                     holds(said, expected),
@@ -263,10 +278,8 @@ fn goes_on_writing(node: &mut Node, dir: &Path) {
     }
     node.admin(["log", "verify"]).must(DONE);
     assert_eq!(node.stop(), DONE);
-    let data = node.data.display().to_string();
-    let rebuilt =
-        process::run(process::program("danso-node"), ["rebuild", "--data", &data, "--output", "json"]).printed();
-    let rebuilt: Value = serde_json::from_str(&rebuilt).unwrap();
+    assert!(node.logged().contains("made by another version"), "what an older version derived is derived again");
+    let rebuilt = rebuilt(node);
     assert_eq!(rebuilt["same"], true, "{rebuilt}");
     node.run();
     node.admin(["log", "verify"]).must(DONE);

@@ -184,8 +184,8 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Name a new file or an empty directory: neither a backup nor a restore ever replaces anything.",
         ),
         Reason::ReadOnly => (
-            "This node writes nothing more: its database is an old copy, and what was written after it is missing.",
-            "Put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent.",
+            "This node writes nothing: its database is an old copy and what was written after it is missing, or nobody has confirmed yet that it is not.",
+            "A restored node: wait for the link, its parent confirms it. An old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent.",
         ),
         Reason::ShuttingDown => ("The node is ending.", "Try again when it is up."),
         Reason::DiskFull => (

@@ -162,8 +162,8 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chọn tên tệp mới hoặc thư mục trống: sao lưu và khôi phục không bao giờ ghi đè.",
         ),
         Reason::ReadOnly => (
-            "Nút này không ghi thêm gì nữa: cơ sở dữ liệu là bản cũ, những gì ghi sau đó đang thiếu.",
-            "Đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",
+            "Nút này không ghi gì: cơ sở dữ liệu là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
+            "Nút vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",
         ),
         Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
         Reason::DiskFull => (
