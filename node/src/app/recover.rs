@@ -157,6 +157,11 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
     pki::write_certificates(&layout.parent_ca_certificate(), std::slice::from_ref(&place.ca))?;
+    if !layout.ca_key().exists() && layout.ca_certificate().exists() {
+        // From a backup without keys: without its key the certificate is of no use to anybody.
+        let what = || format!("cannot remove {}", layout.ca_certificate().display());
+        fs::remove_file(layout.ca_certificate()).map_err(|source| Error::Io { what: what(), source })?;
+    }
     if !layout.ca_certificate().exists() {
         let domain = TrustDomain::of_anchor(&place.anchor);
         Ca::create(&layout.ca_key(), &layout.ca_certificate(), &place.node, &domain, clock.now_ms())?;
