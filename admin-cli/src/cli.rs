@@ -59,6 +59,9 @@ pub enum Noun {
     /// Figures
     #[command(subcommand)]
     Aggregate(Aggregate),
+    /// The connection to the parent
+    #[command(subcommand)]
+    Link(Link),
     /// The append-only logs
     #[command(subcommand)]
     Log(Log),
@@ -139,6 +142,14 @@ verbs! {
     Aggregate {
         /// Ask for figures
         Pull(aggregate_pull),
+    }
+}
+
+verbs! {
+    /// Verbs of `link`.
+    Link {
+        /// Dial the parent now instead of after the wait: exit 0 when the link is up then, 4 when it is not
+        Retry(link_retry),
     }
 }
 
@@ -226,6 +237,7 @@ impl Noun {
             Self::Receipt(Receipt::Show(args)) => receipt_show::run(args, ctx).await,
             Self::Receipt(Receipt::Wait(args)) => receipt_wait::run(args, ctx).await,
             Self::Aggregate(Aggregate::Pull(args)) => aggregate_pull::run(args, ctx).await,
+            Self::Link(Link::Retry(args)) => link_retry::run(args, ctx).await,
             Self::Log(Log::List(args)) => log_list::run(args, ctx).await,
             Self::Log(Log::Show(args)) => log_show::run(args, ctx).await,
             Self::Log(Log::Verify(args)) => log_verify::run(args, ctx).await,

@@ -1,8 +1,22 @@
 //! Tables that several verbs print. It may not know the verbs.
 
-use danso_proto::pb::admin::v1::{ChildState, LogState, Receipt};
+use danso_proto::pb::admin::v1::{ChildState, LinkState, LogState, Receipt};
 
 use crate::output::{Field, Sheet, column, detail, hex};
+
+/// The word for programs of a link that is up.
+pub const CONNECTED: &str = "connected";
+
+/// The word for programs of a link's state.
+pub fn link(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Unspecified => "",
+        LinkState::None => "none",
+        LinkState::Connected => CONNECTED,
+        LinkState::Connecting => "connecting",
+        LinkState::Waiting => "waiting",
+    }
+}
 
 /// A row for each child.
 pub fn children(children: &[ChildState]) -> Sheet {

@@ -10,6 +10,7 @@ pub mod evidence_list;
 pub mod finding_list;
 pub mod import;
 pub mod key_rotate;
+pub mod link_retry;
 pub mod log_list;
 pub mod log_prove;
 pub mod log_show;

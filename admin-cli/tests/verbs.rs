@@ -321,3 +321,13 @@ async fn a_decision_says_what_will_happen_and_is_asked_for() {
     assert_eq!(again.exit, Exit::Done, "{}", again.err);
     assert!(again.err.contains("decided so before"), "{}", again.err);
 }
+
+#[tokio::test]
+async fn a_link_that_is_dialled_now_is_up_or_the_exit_code_says_that_it_is_not() {
+    let said = Fake { complete: true, ..Fake::default() }.start().await.admin(&["link", "retry"]).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    assert!(said.out.contains("connected"), "{}", said.out);
+    let down = Fake { wait_reason: Reason::LinkDown.code(), ..Fake::default() }.start().await;
+    let said = down.admin(&["link", "retry", "--output", "csv"]).await;
+    assert_eq!((said.exit, &*said.out), (Exit::Unavailable, "link,link_reason,link_detail\nwaiting,link_down,\n"));
+}

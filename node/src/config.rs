@@ -5,8 +5,10 @@ mod layout;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use danso_proto::ids::UnitCode;
+use danso_proto::limits;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +17,8 @@ use crate::files;
 pub use address::{Address, AddressError};
 pub use layout::{DirLock, Layout, LayoutError};
 
+/// Life of the children's certificates when nothing is configured, and at most.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(limits::CERTIFICATE_LIFE_S);
 /// What is logged when nothing is configured.
 const DEFAULT_FILTER: &str = "info";
 /// Free MiB that are kept when nothing is configured: a batch of an import writes a few, folding the write-ahead log up to 64.
@@ -39,6 +43,8 @@ pub struct Config {
     pub advertise: Option<Address>,
     /// Parent's address; the root has none.
     pub parent: Option<Address>,
+    /// Life of the certificates that this node gives its children.
+    pub certificate_life: Duration,
     /// Where Prometheus may fetch metrics; not served when absent.
     pub metrics: Option<Address>,
     /// Shape of log lines.
@@ -113,6 +119,7 @@ fn list(problems: &[Problem]) -> String {
 struct Raw {
     node: RawNode,
     parent: Option<RawParent>,
+    children: Option<RawChildren>,
     metrics: Option<RawMetrics>,
     log: RawLog,
     store: RawStore,
@@ -130,6 +137,12 @@ struct RawNode {
 #[serde(deny_unknown_fields, default)]
 struct RawParent {
     address: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawChildren {
+    certificate_life: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -159,6 +172,7 @@ impl Config {
             listen,
             advertise: None,
             parent: None,
+            certificate_life: CERTIFICATE_LIFE,
             metrics: None,
             log_format: LogFormat::default(),
             log_filter: DEFAULT_FILTER.into(),
@@ -188,6 +202,9 @@ impl Config {
             Some(address) => check.dialled("parent.address", Some(address)),
             None => check.problem("parent.address", "is missing; the root has no [parent] at all"),
         });
+        let life = raw.children.and_then(|children| children.certificate_life);
+        let certificate_life =
+            life.map_or(Some(CERTIFICATE_LIFE), |life| check.life("children.certificate_life", &life));
         let metrics = raw.metrics.and_then(|metrics| {
             check.required("metrics.listen", metrics.listen, "where to listen, for example \"127.0.0.1:9464\"")
         });
@@ -207,10 +224,18 @@ impl Config {
         if min_free_mib > MIN_FREE_MIB_MAX {
             check.problem::<()>("store.min_free_mib", format!("at most {MIN_FREE_MIB_MAX}; it is a number of MiB"));
         }
-        match (unit, listen, log_format) {
-            (Some(unit), Some(listen), Some(log_format)) if check.0.is_empty() => {
-                Ok(Self { unit, listen, advertise, parent, metrics, log_format, log_filter, min_free_mib })
-            }
+        match (unit, listen, certificate_life, log_format) {
+            (Some(unit), Some(listen), Some(certificate_life), Some(log_format)) if check.0.is_empty() => Ok(Self {
+                unit,
+                listen,
+                advertise,
+                parent,
+                certificate_life,
+                metrics,
+                log_format,
+                log_filter,
+                min_free_mib,
+            }),
             _ => Err(ConfigError::Invalid { path: path.into(), problems: check.0 }),
         }
     }
@@ -225,6 +250,9 @@ impl Config {
                 advertise: self.advertise.as_ref().and_then(text),
             },
             parent: self.parent.as_ref().map(|address| RawParent { address: text(address) }),
+            children: (self.certificate_life != CERTIFICATE_LIFE).then(|| RawChildren {
+                certificate_life: Some(humantime::format_duration(self.certificate_life).to_string()),
+            }),
             metrics: self.metrics.as_ref().map(|listen| RawMetrics { listen: text(listen) }),
             log: RawLog {
                 format: Some(if self.log_format == LogFormat::Json { "json" } else { "human" }.into()),
@@ -262,6 +290,17 @@ impl Check {
             Some(Ok(value)) => Some(value),
             Some(Err(error)) => self.problem(key, error.to_string()),
             None => self.problem(key, format!("is missing: {hint}")),
+        }
+    }
+
+    /// A certificate's life.
+    fn life(&mut self, key: &'static str, text: &str) -> Option<Duration> {
+        let (least, most) = (Duration::from_secs(limits::CERTIFICATE_LIFE_MIN_S), CERTIFICATE_LIFE);
+        let said = humantime::parse_duration(text);
+        match said {
+            Ok(life) if (least..=most).contains(&life) => Some(life),
+            Ok(_) => self.problem(key, format!("{text} is not between {}s and 90days", least.as_secs())),
+            Err(error) => self.problem(key, format!("{text:?} is no time ({error}): write for example \"90days\"")),
         }
     }
 

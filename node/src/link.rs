@@ -19,16 +19,22 @@ mod children;
 mod codec;
 mod dial;
 mod forks;
+mod load;
 mod own;
 mod receipts;
+mod renew;
 mod seen;
 mod session;
+mod status;
 
 pub use children::{Child, Children};
 pub use codec::{from_pb, to_pb};
-pub use dial::{Dial, LinkState, LinkStatus, dial, refusal_of};
+pub use dial::{Dial, Timing, dial, refusal_of};
+pub use load::load;
+pub use renew::{Credentials, Outfit as CredentialsOutfit, renew_statement};
 pub use seen::{Refused, RefusedFrom, Seen, Shorter};
-pub use session::{Ended, Inbound, Outbound, load};
+pub use session::{Ended, Inbound, Outbound};
+pub use status::{LinkState, LinkStatus, ParentClock, Renewal, Retry};
 
 /// Versions of the exchange protocol that this software speaks.
 pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;

@@ -7,6 +7,7 @@ mod accept;
 mod ca;
 mod dial;
 mod names;
+mod peer;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -19,11 +20,12 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::files;
 use crate::keys::KeyError;
 
-pub use accept::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, PeerStream, accept, peer_certificate};
+pub use accept::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, accept};
 pub use ca::{CERTIFICATE_LIFE, Ca, csr};
-pub use dial::{CONNECT_TIMEOUT, connect, refusal_in};
-pub use names::{TrustDomain, dns_name, node_of, not_after_ms};
-pub use tls::{Identity, client_config, server_config};
+pub use dial::{CONNECT_TIMEOUT, Connection, KeepAlive, connect, connect_with, refusal_in};
+pub use names::{TrustDomain, Validity, dns_name, node_of, not_after_ms, validity};
+pub use peer::{Binding, PeerInfo, PeerStream, count_unproven, peer_address, peer_binding, peer_certificate};
+pub use tls::{Identity, check_client, client_config, server_config};
 
 /// Why certificates or TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

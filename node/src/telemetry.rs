@@ -109,9 +109,11 @@ metrics! {
     describe_counter COMMITS = "danso_commits_total", Count;
     /// 1 while the link to the parent is up.
     describe_gauge LINK_UP = "danso_link_up", Count;
+    /// Sessions with the parent that began since the start: one more with every cut.
+    describe_counter LINK_SESSIONS = "danso_link_sessions_total", Count;
     /// Unix time of the last frame from the parent.
     describe_gauge LINK_HEARD = "danso_link_heard_timestamp_seconds", Seconds;
-    /// Parent's clock less ours at the last hello.
+    /// Parent's clock less ours at the last hello or renewal.
     describe_gauge CLOCK_SKEW = "danso_clock_skew_seconds", Seconds;
     /// Own entries without the parent's receipt.
     describe_gauge ENTRIES_WAITING = "danso_entries_without_receipt", Count;

@@ -21,6 +21,7 @@ mod join;
 mod permit;
 pub mod query;
 mod recover;
+mod renew;
 pub mod status;
 
 pub use exchange::Exchange;
@@ -28,8 +29,8 @@ pub use join::JoinDesk;
 
 /// A ping when nothing was heard from a child for this long.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// Time for the answer to a ping; then the link counts as cut.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the answer to a ping; then the link counts as cut. As long as at the child's end.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Streams of one connection: an exchange and a few calls.
 const STREAMS: u32 = 16;
 

@@ -51,6 +51,15 @@ pub const UNITS_PER_PART: usize = 1_000;
 pub const INVITE_LIFE_S: u64 = 7 * 24 * 3600;
 /// See [`INVITE_LIFE_S`].
 pub const INVITE_LIFE_MAX_S: u64 = 30 * 24 * 3600;
+/// Life of a link certificate in seconds, by default and at most: what a thief of the link key has at the longest.
+pub const CERTIFICATE_LIFE_S: u64 = 90 * 24 * 3600;
+/// Life of a link certificate in seconds, at least: a child renews when a third is left, and one second is the finest that certificates can
+/// say. Lives below a day are for trials: whoever is offline for longer has to prove itself with its log key.
+pub const CERTIFICATE_LIFE_MIN_S: u64 = 5;
+/// Bytes of a certificate request: ours have about 300.
+pub const CSR_BYTES_MAX: usize = 8 * 1024;
+/// Calls over one connection whose client showed no certificate: an honest one makes one, and who tries many pays a handshake for each few.
+pub const UNPROVEN_CALLS_MAX: u32 = 8;
 /// Buffers of one link at a parent, bytes: packages in flight times their size.
 pub const LINK_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 /// Packages in flight at most: [`LINK_BUFFER_BYTES`] of packages.

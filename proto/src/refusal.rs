@@ -106,6 +106,14 @@ reasons! {
     CertificateMissing = "certificate_missing", Unauthenticated;
     /// The certificate names no node, or is of another CA.
     CertificateUnknown = "certificate_unknown", Unauthenticated;
+    /// The certificate is not valid by the clock of who checks it: expired, or of the future.
+    CertificateExpired = "certificate_expired", Unauthenticated;
+    /// The clocks of the two nodes differ.
+    ClockSkew = "clock_skew", Unauthenticated;
+    /// The node does not prove to hold its log key on this connection, or its certificate request is broken.
+    RenewProofInvalid = "renew_proof_invalid", Denied;
+    /// Too many calls without a certificate over one connection.
+    TooManyCalls = "too_many_calls", Exhausted;
     /// The certificate's node is not an enrolled child of this node.
     NotAChild = "not_a_child", Denied;
     /// The peer's protocol versions and ours do not meet.

@@ -199,6 +199,14 @@ impl Node {
         }
     }
 
+    /// Adds to its configuration; it takes effect at the next start.
+    #[track_caller]
+    pub fn configure(&self, more: &str) {
+        let path = self.data.join("danso.toml");
+        let text = fs::read_to_string(&path).expect("a node has a configuration");
+        fs::write(&path, format!("{text}\n{more}")).expect("a node's configuration can be written");
+    }
+
     /// Waits until the node that was started is ready.
     #[track_caller]
     pub fn wait_ready(&mut self) {

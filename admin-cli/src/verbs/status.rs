@@ -1,7 +1,7 @@
 //! `status`: the node at a glance.
 
 use danso_core::messages;
-use danso_proto::pb::admin::v1::{DiskLevel, GetStatusRequest, GetStatusResponse, LinkState};
+use danso_proto::pb::admin::v1::{DiskLevel, GetStatusRequest, GetStatusResponse};
 use danso_proto::refusal::Reason;
 use serde_json::json;
 
@@ -57,6 +57,8 @@ fn next_step(code: &str, lang: Lang) -> &'static str {
 
 fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
     let text = |text: &str| Field::from(text);
+    // Not "never" where there is none.
+    let ends = if status.certificate_ends_ms == 0 { text("") } else { Field::Time(status.certificate_ends_ms) };
     vec![
         (column("node", "Nút", "Node"), text(&status.node)),
         (column("unit", "Mã đơn vị", "Unit"), text(&status.unit)),
@@ -68,11 +70,16 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
         (column("units_version", "Danh mục đơn vị", "Unit list"), text(&status.units_version)),
         (column("parent_node", "Nút cấp trên", "Parent"), text(&status.parent_node)),
         (column("parent_address", "Địa chỉ cấp trên", "Parent's address"), text(&status.parent_address)),
-        (column("link", "Liên kết", "Link"), text(link(status.link()))),
+        (column("link", "Liên kết", "Link"), text(tables::link(status.link()))),
         (column("link_reason", "Lỗi liên kết", "Link error"), text(&status.link_reason)),
         (column("link_detail", "Chi tiết lỗi", "Link error detail"), text(&status.link_detail)),
         (column("link_heard_at", "Nghe cấp trên lần cuối", "Parent last heard"), Field::Time(status.link_heard_ms)),
         (column("clock_skew_ms", "Lệch giờ (ms)", "Clock skew (ms)"), Field::Figure(status.clock_skew_ms)),
+        (column("link_sessions", "Số phiên liên kết", "Link sessions"), Field::Count(status.link_sessions)),
+        (column("certificate_ends_at", "Chứng thư hết hạn", "Certificate ends"), ends),
+        (column("renewed_at", "Gia hạn chứng thư lần cuối", "Certificate renewal"), Field::Time(status.renewed_at_ms)),
+        (column("renewal_reason", "Lỗi gia hạn", "Renewal error"), text(&status.renewal_reason)),
+        (column("renewal_detail", "Chi tiết lỗi gia hạn", "Renewal error detail"), text(&status.renewal_detail)),
         (column("persons", "Số người", "Persons"), Field::Count(status.persons)),
         (column("changes", "Số biến động", "Changes"), Field::Count(status.changes)),
         (column("own_entries", "Mục của nút này", "Own entries"), Field::Count(status.own_entries)),
@@ -92,17 +99,6 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
         (column("detail", "Chi tiết", "Detail"), text(&status.detail)),
         (column("next_step", "Việc cần làm", "Next step"), text(next_step(&status.reason, lang))),
     ]
-}
-
-/// The word for programs.
-fn link(state: LinkState) -> &'static str {
-    match state {
-        LinkState::Unspecified => "",
-        LinkState::None => "none",
-        LinkState::Connected => "connected",
-        LinkState::Connecting => "connecting",
-        LinkState::Waiting => "waiting",
-    }
 }
 
 /// The word for programs.

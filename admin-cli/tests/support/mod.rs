@@ -320,6 +320,16 @@ impl AdminService for Fake {
             ..Default::default()
         }))
     }
+
+    async fn retry_link(&self, _: Request<RetryLinkRequest>) -> Result<Response<RetryLinkResponse>, Status> {
+        self.permit()?;
+        let link = if self.complete { LinkState::Connected } else { LinkState::Waiting };
+        Ok(Response::new(RetryLinkResponse {
+            link: link.into(),
+            link_reason: self.wait_reason.into(),
+            ..Default::default()
+        }))
+    }
 }
 
 #[tonic::async_trait]

@@ -289,6 +289,11 @@ impl Session {
         self.unsent < UNSENT_MAX
     }
 
+    /// Whether the peer has to say or take something: it was sent what it has not taken, or not answered.
+    pub fn awaits_peer(&self) -> bool {
+        self.unsent > 0 || !self.in_flight.is_empty() || self.heads_missing != Some(0)
+    }
+
     /// With what the next session begins when the link is cut now.
     pub fn window_after_cut(&self) -> u32 {
         (self.window / 2).max(1)

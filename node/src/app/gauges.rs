@@ -18,17 +18,12 @@ pub(super) struct Gauges {
     pub(super) view: View,
     pub(super) children: Children,
     pub(super) parent: Option<NodeId>,
-    /// End of the certificate for the link to the parent, Unix milliseconds.
-    pub(super) certificate_ends_ms: Option<i64>,
 }
 
 impl Gauges {
     /// Sets the gauges for as long as it is polled.
     pub(super) async fn run(self) {
         metrics::gauge!(telemetry::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-        if let Some(ends_ms) = self.certificate_ends_ms {
-            metrics::gauge!(telemetry::CERTIFICATE_ENDS).set(ends_ms as f64 / 1000.0);
-        }
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;

@@ -75,7 +75,7 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
     let node = NodeId::new(&what.unit, &public);
     let anchor = Fingerprint::of_key(&public);
     let domain = TrustDomain::of_anchor(&anchor);
-    Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain, clock.now_ms())?;
+    Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain)?;
     let store = Store::open(&layout.database()).await?;
     let log = LogId::new(node.clone(), Stream::Directory);
     let genesis = Body::Genesis(Genesis {

@@ -112,7 +112,7 @@ pub(super) async fn join(
     }
     let unit_name = placed(pipeline, &node, &token)?;
     let domain = TrustDomain::of_anchor(&token.anchor);
-    Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain, clock.now_ms())?;
+    Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain)?;
     let certificates: Vec<CertificateDer<'_>> =
         place.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
     pki::write_certificates(&layout.link_certificate(), &certificates)?;

@@ -164,7 +164,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     }
     if !layout.ca_certificate().exists() {
         let domain = TrustDomain::of_anchor(&place.anchor);
-        Ca::create(&layout.ca_key(), &layout.ca_certificate(), &place.node, &domain, clock.now_ms())?;
+        Ca::create(&layout.ca_key(), &layout.ca_certificate(), &place.node, &domain)?;
     }
     let unit = place.node.unit();
     let mut config = config.unwrap_or_else(|| Config::new(unit, listen.clone().unwrap_or_else(Address::any_local)));

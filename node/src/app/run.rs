@@ -15,9 +15,9 @@ use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
 use crate::keys::{LinkKey, LogKey, Rotation};
-use crate::link::{self, Children, Context, Dial, LinkStatus};
+use crate::link::{self, Children, Context, Dial, LinkStatus, Retry, Timing};
 use crate::pipeline::{Handle, Outfit};
-use crate::pki::{self, Ca, Identity};
+use crate::pki::{self, Ca, Identity, TrustDomain};
 use crate::store::Store;
 use crate::telemetry::{self, MetricsServer};
 use crate::view::View;
@@ -46,7 +46,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         Some(address) => Some(MetricsServer::start(address, telemetry::init_metrics()?).await?),
         None => None,
     };
-    let link_key = LinkKey::load(&layout.link_key())?;
+    let link_key = Arc::new(LinkKey::load(&layout.link_key())?);
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
     let store = Store::open(&layout.database()).await?;
     store.condition().set_floor(config.min_free_mib * 1024 * 1024);
@@ -67,13 +67,18 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
 
     let listener = bind(&config.listen).await?;
     let listen = Address::from(listener.local_addr().map_err(io(&config.listen))?);
-    let server = ca.server_certificate(&link_key, clock.now_ms())?;
+    let server = ca.server_certificate(&link_key)?;
     let identity = Identity::new(vec![server, ca.certificate().clone()], &link_key);
     let tls = pki::server_config(identity, ca.certificate(), clock.clone())?;
     let socket = bind_socket(&layout.admin_socket())?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let desk = wire::JoinDesk { context: context.clone(), ca: ca.clone(), clock: clock.clone() };
+    let desk = wire::JoinDesk {
+        context: context.clone(),
+        ca: ca.clone(),
+        clock: clock.clone(),
+        certificate_life: config.certificate_life,
+    };
     let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
     let mut work = tokio::task::JoinSet::new();
     let (condition, watched, reporter, over) =
@@ -82,11 +87,22 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
         Ok(())
     });
+    let retry = Retry::default();
     let link_status = match (parent, &config.parent) {
         (Some(parent), Some(address)) => {
             let (status, seen) = watch::channel(LinkStatus::default());
-            let dial = Dial { address: address.clone(), parent, tls: client_tls(layout, &link_key, clock.clone())? };
-            let dialling = link::dial(context.clone(), dial.clone(), status, stop.child_token());
+            let credentials = link::Credentials::load(link::CredentialsOutfit {
+                me: me.clone(),
+                link_key: link_key.clone(),
+                log_key: pipeline.signing(),
+                parent_ca: pki::read_certificates(&layout.parent_ca_certificate())?.swap_remove(0),
+                domain: TrustDomain::of_anchor(&anchor),
+                path: layout.link_certificate(),
+                clock: clock.clone(),
+            });
+            let credentials = Arc::new(credentials);
+            let dial = Dial { address: address.clone(), parent, credentials, timing: Timing::default() };
+            let dialling = link::dial(context.clone(), dial.clone(), status, retry.clone(), stop.child_token());
             work.spawn(async {
                 dialling.await;
                 Ok(())
@@ -104,6 +120,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         view: View::new(store.clone()),
         children: children.clone(),
         link: link_status.as_ref().map(|(_, seen)| seen.clone()),
+        retry,
         clock: clock.clone(),
         ca_certificate: ca.certificate().to_vec(),
         invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
@@ -113,14 +130,11 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         rotation: Arc::new(rotation),
     });
     if metrics.is_some() {
-        let certificate =
-            pki::read_certificates(&layout.link_certificate()).ok().and_then(|chain| chain.into_iter().next());
         let gauges = gauges::Gauges {
             pipeline: pipeline.clone(),
             view: View::new(store.clone()),
             children: children.clone(),
             parent: link_status.as_ref().map(|(dial, _)| dial.parent.clone()),
-            certificate_ends_ms: certificate.and_then(|certificate| pki::not_after_ms(&certificate).ok()),
         };
         let over = stop.child_token();
         work.spawn(async move {

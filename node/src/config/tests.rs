@@ -18,6 +18,7 @@ fn what_is_written_is_read_back() {
     config.metrics = Some("127.0.0.1:0".parse().expect("address"));
     config.log_format = LogFormat::Json;
     config.log_filter = "info,danso_node=debug".into();
+    config.certificate_life = Duration::from_secs(36 * 3600);
     config.write(&path).expect("written");
     assert_eq!(Config::load(&path).expect("read"), config);
 }
@@ -26,6 +27,21 @@ fn what_is_written_is_read_back() {
 fn the_least_is_enough() {
     let config = parse("[node]\nunit = \"VN\"\nlisten = \"0.0.0.0:7443\"\n").expect("fine");
     assert_eq!((config.log_format, config.log_filter.as_str(), config.parent), (LogFormat::Human, "info", None));
+}
+
+#[test]
+fn a_certificate_lives_from_seconds_to_ninety_days() {
+    let life = |text: &str| parse(&format!("[node]\nunit = \"VN\"\nlisten = \"0.0.0.0:1\"\n[children]\n{text}\n"));
+    assert_eq!(life("").expect("the default").certificate_life, Duration::from_secs(90 * 24 * 3600));
+    for (text, seconds) in [("5s", 5), ("36h", 36 * 3600), ("90days", 90 * 24 * 3600)] {
+        let config = life(&format!("certificate_life = {text:?}")).expect("fine");
+        assert_eq!(config.certificate_life, Duration::from_secs(seconds));
+    }
+    for text in ["4s", "0s", "91days", "1000years", "90", "soon", "-5s"] {
+        let error = life(&format!("certificate_life = {text:?}")).expect_err(text);
+        let ConfigError::Invalid { problems, .. } = &error else { panic!("{error}") };
+        assert_eq!((problems.len(), problems[0].key), (1, "children.certificate_life"), "{error}");
+    }
 }
 
 #[test]
@@ -66,6 +82,7 @@ fn the_samples_of_each_tier_are_good() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
     let load = |name: &str| Config::load(&dir.join(name)).unwrap_or_else(|error| panic!("{error}"));
     let (root, middle, leaf) = (load("root.toml"), load("middle.toml"), load("leaf.toml"));
+    assert_eq!(root.certificate_life, CERTIFICATE_LIFE);
     assert!(root.parent.is_none() && root.metrics.is_some() && root.advertise.is_some());
     assert!(middle.parent.is_some() && middle.advertise.is_some());
     assert!(leaf.parent.is_some() && leaf.metrics.is_none() && leaf.listen.host() == "127.0.0.1");

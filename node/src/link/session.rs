@@ -5,21 +5,20 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::time::Duration;
 
-use danso_core::sync::{Action, Event, Frame, Head, Link, Package, Question, Role, Session, SessionConfig, Way, flows};
+use danso_core::sync::{Action, Event, Frame, Head, Link, Question, Role, Session, SessionConfig, Way, flows};
 use danso_proto::checkpoint;
 use danso_proto::ids::{LogId, NodeId, Stream};
-use danso_proto::package::SealedEntry;
+use danso_proto::merkle;
 use danso_proto::pb::exchange::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
-use danso_proto::{limits, merkle};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::load::{load, root_at};
 use super::{Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
-use crate::store;
 use crate::telemetry::{self, ENTRIES_REFUSED};
 
 /// Frames from the peer. An item that is an error ends the session.
@@ -59,6 +58,9 @@ pub(super) struct Setup {
 
 /// Time for the state machine to notice what no event tells it.
 const TICK: Duration = Duration::from_secs(5);
+/// Ticks without a word from a peer that has to answer, or that takes nothing of what it is sent, until the link counts as cut: a quarter of
+/// an hour. The connection may live on when what should serve it does not.
+const STALLED_TICKS: u32 = 180;
 /// Between a session's first frame and the peer's hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -81,6 +83,8 @@ struct Running {
     frames: mpsc::UnboundedSender<Frame>,
     asked: HashMap<u64, oneshot::Sender<Result<Vec<u8>, Refusal>>>,
     next_question: u64,
+    /// Ticks since the peer said or took anything.
+    quiet_ticks: u32,
     seen: watch::Sender<Seen>,
 }
 
@@ -113,6 +117,7 @@ pub(super) async fn run(context: Context, setup: Setup) -> Ended {
         frames,
         asked: HashMap::new(),
         next_question: 0,
+        quiet_ticks: 0,
         seen,
         context,
     };
@@ -131,7 +136,7 @@ pub(super) async fn run(context: Context, setup: Setup) -> Ended {
             },
             Some(outcome) = running.commits.next() => running.outcome(outcome).await,
             Some(outcome) = running.tasks.next() => running.outcome(outcome).await,
-            Some(()) = sent_frames.recv() => running.step(Event::Sent).await,
+            Some(()) = sent_frames.recv() => running.sent().await,
             news = committed.recv() => running.news(news).await,
             Some(ask) = questions.recv() => running.ask(ask).await,
             _ = tick.tick() => running.tick().await,
@@ -176,11 +181,21 @@ impl Running {
             self.asked.remove(&id);
             self.step(Event::Forget { id }).await?;
         }
+        self.quiet_ticks += 1;
+        if self.quiet_ticks >= STALLED_TICKS && self.session.awaits_peer() {
+            return Err(Refusal::new(Reason::LinkDown, "the peer does not answer, although the connection stands"));
+        }
         let now_ms = self.context.clock.now_ms();
         self.step(Event::Tick { now_ms }).await
     }
 
+    async fn sent(&mut self) -> Result<(), Refusal> {
+        self.quiet_ticks = 0;
+        self.step(Event::Sent).await
+    }
+
     async fn heard(&mut self, frame: Frame) -> Result<(), Refusal> {
+        self.quiet_ticks = 0;
         let now_ms = self.context.clock.now_ms();
         self.seen.send_modify(|seen| seen.heard_ms = now_ms);
         self.step(Event::Frame { frame, now_ms }).await
@@ -443,55 +458,4 @@ fn received(pipeline: &Handle, log: LogId, first: u64, answer: Result<Received, 
             Event::Refused { log, size, root, sequence: first.max(size), refusal }
         }
     }
-}
-
-/// Reads a package of a log from `from` on; `None` when there is nothing.
-///
-/// # Errors
-/// When the store fails.
-pub async fn load(
-    context: &Context,
-    log: &LogId,
-    from: u64,
-    max_bytes: usize,
-    max_entries: usize,
-) -> Result<Option<Package>, store::Error> {
-    let snapshot = context.pipeline.snapshot();
-    let Some(row) = snapshot.log(log) else { return Ok(None) };
-    let max = usize::try_from(row.head.size().saturating_sub(from)).unwrap_or(usize::MAX).min(max_entries);
-    if max == 0 {
-        return Ok(None);
-    }
-    let entries = context.store.read("load").await?.entry_read(row.pk, from, max, max_bytes).await?;
-    let end = from + entries.len() as u64;
-    if entries.is_empty() {
-        return Ok(None);
-    }
-    let entries =
-        entries.into_iter().map(|entry| SealedEntry { envelope: entry.envelope, parts: entry.parts }).collect();
-    let checkpoint = row.checkpoint.clone().filter(|_| end == row.head.size());
-    Ok(Some(Package { log: log.clone(), first: from, entries, checkpoint }))
-}
-
-/// Our root of the first `size` entries.
-async fn root_at(context: &Context, log: &LogId, size: u64) -> Result<Option<merkle::Hash>, store::Error> {
-    let snapshot = context.pipeline.snapshot();
-    let Some(row) = snapshot.log(log) else { return Ok(None) };
-    if row.head.size() == size {
-        return Ok(Some(row.head.root()));
-    }
-    if row.head.size() < size {
-        return Ok(None);
-    }
-    let mut tree = merkle::CompactTree::default();
-    let mut tx = context.store.read("root").await?;
-    while tree.size() < size {
-        let to = size.min(tree.size() + limits::HEADS_MAX as u64);
-        let leaves = tx.leaf_read(row.pk, tree.size()..to).await?;
-        if leaves.is_empty() {
-            return Ok(None);
-        }
-        leaves.into_iter().for_each(|leaf| tree.push(leaf));
-    }
-    Ok(Some(tree.root()))
 }

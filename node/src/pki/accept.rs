@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use danso_proto::refusal::{Reason, Refusal};
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 
-use super::dial::rustls_error;
+use super::dial::{is_out_of_time, rustls_error};
+use super::peer::PeerStream;
 use crate::telemetry;
 
 /// Time for one handshake: five round trips of a bad link.
@@ -28,9 +26,6 @@ pub const HANDSHAKES_MAX: usize = 256;
 const LINGER: Duration = Duration::from_secs(1);
 /// Pause when the system refuses to accept (no file descriptors): spinning would make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A connection whose peer is proven as far as it wanted to be. tonic gives its handlers [`peer_certificate`] and the address.
-pub type PeerStream = TlsStream<TcpStream>;
 
 /// Accepts from `listener` until the stream is dropped: then the port is free again, and unfinished handshakes end.
 /// For `serve_with_incoming_shutdown`. Must be called inside a tokio runtime.
@@ -80,7 +75,7 @@ async fn handshake(tls: TlsAcceptor, socket: TcpStream, peer: SocketAddr) -> Opt
         return None;
     }
     match timeout(HANDSHAKE_TIMEOUT, tls.accept(socket).into_fallible()).await {
-        Ok(Ok(stream)) => Some(stream),
+        Ok(Ok(stream)) => Some(PeerStream(stream)),
         Ok(Err((error, socket))) => {
             refused(peer, &error);
             linger(socket).await;
@@ -119,8 +114,9 @@ fn refused(peer: SocketAddr, error: &io::Error) {
 /// Why a handshake failed, as seen from the parent.
 fn refusal_of(error: &io::Error) -> Refusal {
     match rustls_error(error) {
-        Some(cause @ rustls::Error::InvalidCertificate(_)) => {
-            Refusal::new(Reason::CertificateUnknown, cause.to_string())
+        Some(cause @ rustls::Error::InvalidCertificate(why)) => {
+            let reason = if is_out_of_time(why) { Reason::CertificateExpired } else { Reason::CertificateUnknown };
+            Refusal::new(reason, cause.to_string())
         }
         Some(rustls::Error::AlertReceived(alert)) => Refusal::new(
             Reason::CertificateUnknown,
@@ -129,10 +125,4 @@ fn refusal_of(error: &io::Error) -> Refusal {
         Some(cause) => Refusal::new(Reason::ProtocolUnsupported, cause.to_string()),
         None => Refusal::new(Reason::LinkDown, error.to_string()),
     }
-}
-
-/// The certificate that the client of a call has proven to own; `None` when it showed none.
-pub fn peer_certificate(extensions: &tonic::Extensions) -> Option<CertificateDer<'static>> {
-    let certificates = extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()?;
-    certificates.first().cloned()
 }

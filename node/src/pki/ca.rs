@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use danso_proto::ids::NodeId;
+use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
@@ -13,23 +14,20 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
 
-use super::names::{TrustDomain, dns_name, name_of, not_after_ms};
+use super::names::{TrustDomain, Validity, dns_name, name_of, not_after_ms};
 use super::{PkiError, read_certificates, write_certificates};
 use crate::keys::{CaKey, LinkKey, random_bytes};
 
-/// Life of a child's certificate: it renews itself over the link long before.
-pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * DAY_S);
-/// Life of a CA and of its own node's server certificate. The children pin the CA, so it outlives the installation; the server
-/// certificate is made anew at each start from a key that lies beside the CA's, so that a short life would protect nothing.
-const CA_LIFE: Duration = Duration::from_secs(20 * 365 * DAY_S);
-/// How long before its making a child's certificate counts as valid: clocks differ.
-const BACKDATED: Duration = Duration::from_secs(DAY_S);
-/// From when CA and server certificates count as valid: a child whose clock battery is dead believes that it is 1970, and a wrong
-/// clock is no reason to refuse a backlog.
-const SERVER_NOT_BEFORE_MS: i64 = 0;
-/// Bytes of a request: ours have about 300.
-const CSR_MAX: usize = 8 * 1024;
-const DAY_S: u64 = 24 * 3600;
+/// Life of a child's certificate, unless the parent is configured otherwise: it renews itself over the link long before.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(limits::CERTIFICATE_LIFE_S);
+/// How long before its making a child's certificate counts as valid, at most: the parent's clock may be set back. Never more than a tenth
+/// of its life, so that who sees only the certificate still knows when most of the life is over.
+const BACKDATED: Duration = Duration::from_secs(24 * 3600);
+/// From when to when CA and server certificates count as valid: 1970-01-01 to 9999-12-31T23:59:59 (RFC 5280, 4.1.2.5: no end). A child
+/// whose clock battery is dead believes that it is 1970, another that it is 2060; neither is a reason to refuse a backlog. And no parent
+/// serves an expired certificate, however long it runs and whatever its clock said when it started. An end would protect nothing: the
+/// children pin the CA, and the server certificate is made at each start from a key that lies beside the CA's.
+const ALWAYS: Validity = Validity { from_ms: 0, until_ms: 253_402_300_799_000 };
 
 /// The CA that a node runs for its children.
 #[derive(Debug)]
@@ -43,16 +41,19 @@ pub struct Ca {
 impl Ca {
     /// Makes the CA of `node` and writes its key (`key`, 0600) and certificate (`certificate`). A key that is there already is kept, so
     /// that a set-up that was interrupted can be run again; the certificate is made anew.
-    pub fn create(
+    pub fn create(key: &Path, certificate: &Path, node: &NodeId, domain: &TrustDomain) -> Result<Self, PkiError> {
+        Self::create_for(key, certificate, node, domain, ALWAYS)
+    }
+
+    pub(super) fn create_for(
         key: &Path,
         certificate: &Path,
         node: &NodeId,
         domain: &TrustDomain,
-        now_ms: i64,
+        valid: Validity,
     ) -> Result<Self, PkiError> {
         let pair = CaKey::load_or_create(key)?.into_pair();
-        let mut params =
-            profile(node, domain, &format!("Danso CA {node}"), SERVER_NOT_BEFORE_MS, ends(now_ms, CA_LIFE))?;
+        let mut params = profile(node, domain, &format!("Danso CA {node}"), valid)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.extended_key_usages = Vec::new();
@@ -61,7 +62,8 @@ impl Ca {
         Ok(Self { issuer: Issuer::new(params, pair), certificate: der, domain: domain.clone(), node: node.clone() })
     }
 
-    /// Reads the CA. Whose it is stands in its certificate.
+    /// Reads the CA. Whose it is stands in its certificate. A certificate with an end, as the first versions made it, is made anew with the
+    /// same name and key: the children, who pin these two, go on trusting it.
     pub fn load(key: &Path, certificate: &Path) -> Result<Self, PkiError> {
         let unfit = |why: String| PkiError::NotACertificate { path: certificate.into(), why };
         let pair = CaKey::load(key)?.into_pair();
@@ -70,6 +72,9 @@ impl Ca {
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| unfit(error.to_string()))?;
         if parsed.public_key().subject_public_key.data != pair.public_key_raw() {
             return Err(unfit(format!("it does not belong to {}", key.display())));
+        }
+        if not_after_ms(&der).map_err(|refusal| unfit(refusal.detail))? < ALWAYS.until_ms {
+            return Self::create(key, certificate, &node, &domain);
         }
         let issuer = Issuer::from_ca_cert_der(&der, pair)?;
         Ok(Self { issuer, certificate: der, domain, node })
@@ -85,7 +90,7 @@ impl Ca {
         &self.domain
     }
 
-    /// Issues a certificate for `node` to whoever made the request (PKCS#10, DER), from now for `life`, at most for the CA's own.
+    /// Issues a certificate for `node` to whoever made the request (PKCS#10, DER), from now for `life`.
     /// Whether the requester is `node` is the caller's business.
     pub fn issue(
         &self,
@@ -95,25 +100,22 @@ impl Ca {
         life: Duration,
     ) -> Result<CertificateDer<'static>, Refusal> {
         let broken = |why: String| Refusal::new(Reason::JoinProofInvalid, format!("the certificate request: {why}"));
-        if csr.len() > CSR_MAX {
-            return Err(broken(format!("it has {} bytes, at most {CSR_MAX}", csr.len())));
+        if csr.len() > limits::CSR_BYTES_MAX {
+            return Err(broken(format!("it has {} bytes, at most {}", csr.len(), limits::CSR_BYTES_MAX)));
         }
         // Reading checks the request's own signature.
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))
             .map_err(|error| broken(error.to_string()))?;
         let internal = |error: PkiError| Refusal::new(Reason::Internal, error.to_string());
-        let until = ends(now_ms, life).min(not_after_ms(&self.certificate)?);
-        let params = profile(node, &self.domain, node.as_str(), begins(now_ms), until).map_err(internal)?;
+        let params = profile(node, &self.domain, node.as_str(), lives(now_ms, life)).map_err(internal)?;
         let request = CertificateSigningRequestParams { params, public_key: request.public_key };
         let certificate = request.signed_by(&self.issuer).map_err(|error| internal(error.into()))?;
         Ok(certificate.der().clone())
     }
 
-    /// The server certificate of the CA's own node, for its link key. Made at each start, stored nowhere.
-    pub fn server_certificate(&self, key: &LinkKey, now_ms: i64) -> Result<CertificateDer<'static>, PkiError> {
-        let until =
-            not_after_ms(&self.certificate).map_or_else(|_| ends(now_ms, CA_LIFE), |ca| ca.min(ends(now_ms, CA_LIFE)));
-        let params = profile(&self.node, &self.domain, self.node.as_str(), SERVER_NOT_BEFORE_MS, until)?;
+    /// The server certificate of the CA's own node, for its link key. Made at each start, stored nowhere; it has no end.
+    pub fn server_certificate(&self, key: &LinkKey) -> Result<CertificateDer<'static>, PkiError> {
+        let params = profile(&self.node, &self.domain, self.node.as_str(), ALWAYS)?;
         Ok(params.signed_by(key.pair(), &self.issuer)?.der().clone())
     }
 }
@@ -126,13 +128,7 @@ pub fn csr(key: &LinkKey, node: &NodeId) -> Result<Vec<u8>, PkiError> {
 }
 
 /// The one profile of all our certificates.
-fn profile(
-    node: &NodeId,
-    domain: &TrustDomain,
-    name: &str,
-    from_ms: i64,
-    until_ms: i64,
-) -> Result<CertificateParams, PkiError> {
+fn profile(node: &NodeId, domain: &TrustDomain, name: &str, valid: Validity) -> Result<CertificateParams, PkiError> {
     let date = |ms: i64| {
         OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).map_err(|error| PkiError::Make(error.to_string()))
     };
@@ -144,8 +140,8 @@ fn profile(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    params.not_before = date(from_ms)?;
-    params.not_after = date(until_ms)?;
+    params.not_before = date(valid.from_ms)?;
+    params.not_after = date(valid.until_ms)?;
     let mut serial = random_bytes::<16>();
     serial[0] = serial[0] & 0x7f | 0x40; // positive, and of one length
     params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -158,10 +154,12 @@ fn common_name(name: &str) -> DistinguishedName {
     subject
 }
 
-fn begins(now_ms: i64) -> i64 {
-    now_ms.saturating_sub(BACKDATED.as_millis() as i64)
-}
-
-fn ends(now_ms: i64, life: Duration) -> i64 {
-    now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
+/// When a certificate of this life that is made now is valid. Certificates know no time before 1970, whatever a clock says.
+fn lives(now_ms: i64, life: Duration) -> Validity {
+    let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let now_ms = now_ms.max(0);
+    Validity {
+        from_ms: now_ms.saturating_sub(ms(BACKDATED.min(life / 10))).max(ALWAYS.from_ms),
+        until_ms: now_ms.saturating_add(ms(life)).min(ALWAYS.until_ms),
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use danso_proto::ids::{Fingerprint, NodeId};
 use danso_proto::refusal::{Reason, Refusal};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 /// Name of a federation in its certificates, as in SPIFFE: lower-case letters, digits, dots, hyphens, underscores.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -89,9 +91,38 @@ pub(super) fn name_of(certificate: &[u8]) -> Result<(TrustDomain, NodeId), Refus
     Ok((domain, node.parse().map_err(|error| unknown(format!("{error}")))?))
 }
 
+/// When a certificate is valid, milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// From.
+    pub from_ms: i64,
+    /// To, inclusive.
+    pub until_ms: i64,
+}
+
+impl Validity {
+    /// Whether a moment is inside.
+    pub fn holds(&self, at_ms: i64) -> bool {
+        (self.from_ms..=self.until_ms).contains(&at_ms)
+    }
+
+    /// From the beginning to the end.
+    pub fn life(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.until_ms.saturating_sub(self.from_ms)).unwrap_or(0))
+    }
+}
+
+/// When a certificate (DER) is valid.
+pub fn validity(certificate: &[u8]) -> Result<Validity, Refusal> {
+    let certificate = parse(certificate)?;
+    let ms = |time: ASN1Time| time.timestamp().saturating_mul(1_000);
+    let validity = certificate.validity();
+    Ok(Validity { from_ms: ms(validity.not_before), until_ms: ms(validity.not_after) })
+}
+
 /// End of a certificate's validity (DER), milliseconds since the Unix epoch.
 pub fn not_after_ms(certificate: &[u8]) -> Result<i64, Refusal> {
-    Ok(parse(certificate)?.validity().not_after.timestamp().saturating_mul(1_000))
+    validity(certificate).map(|validity| validity.until_ms)
 }
 
 fn parse(certificate: &[u8]) -> Result<X509Certificate<'_>, Refusal> {

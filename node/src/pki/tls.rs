@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use danso_proto::refusal::{Reason, Refusal};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 
 use super::PkiError;
+use super::dial::is_out_of_time;
 use crate::clock::Clock;
 use crate::keys::LinkKey;
 
@@ -29,7 +31,7 @@ impl Identity {
     }
 }
 
-/// The parent's end. A client without a certificate passes, because `Join` needs none: who may do what is decided per call. A
+/// The parent's end. A client without a certificate passes, because `Join` and `Renew` need none: who may do what is decided per call. A
 /// certificate that is shown must be of the CA `roots` and valid now by `clock`.
 pub fn server_config(
     own: Identity,
@@ -75,6 +77,33 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 
+/// Checks that a parent whose CA is `root` will take the chain at the time `at_ms` (Unix milliseconds), with the parent's own verifier.
+///
+/// # Errors
+/// `anchor_mismatch` when another CA issued it, `certificate_expired` when it is not valid then, `certificate_unknown`.
+pub fn check_client(
+    chain: &[CertificateDer<'_>],
+    root_certificate: &CertificateDer<'_>,
+    at_ms: i64,
+) -> Result<(), Refusal> {
+    let unfit = |error: &dyn std::fmt::Display| Refusal::new(Reason::CertificateUnknown, error.to_string());
+    let (leaf, rest) = chain.split_first().ok_or_else(|| unfit(&"no certificate"))?;
+    let roots = root(root_certificate).map_err(|error| unfit(&error))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|error| unfit(&error))?;
+    let at = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(at_ms).unwrap_or(0)));
+    match verifier.verify_client_cert(leaf, rest, at) {
+        Ok(_) => Ok(()),
+        Err(error @ rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            Err(Refusal::new(Reason::AnchorMismatch, format!("another CA than the parent's issued it: {error}")))
+        }
+        Err(rustls::Error::InvalidCertificate(cause)) if is_out_of_time(&cause) => {
+            Err(Refusal::new(Reason::CertificateExpired, cause.to_string()))
+        }
+        Err(error) => Err(unfit(&error)),
+    }
+}
+
 fn tls(error: rustls::Error) -> PkiError {
     PkiError::Tls(error.to_string())
 }
@@ -96,7 +125,8 @@ struct ClockTime(Arc<dyn Clock>);
 
 impl TimeProvider for ClockTime {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = u64::try_from(self.0.now_ms()).ok()?;
+        // A clock before 1970 is wrong for certain; to refuse every handshake for that would only keep data where it is.
+        let now = u64::try_from(self.0.now_ms()).unwrap_or(0);
         Some(UnixTime::since_unix_epoch(Duration::from_millis(now)))
     }
 }

@@ -22,7 +22,7 @@ use super::status;
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::keys::Rotation;
-use crate::link::{Children, LinkStatus};
+use crate::link::{Children, LinkStatus, Retry};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
@@ -31,6 +31,7 @@ mod held;
 mod import;
 mod invite;
 mod keys;
+mod link;
 mod lists;
 mod logs;
 mod overview;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub children: Children,
     /// How the link to the parent is; `None` at the root.
     pub link: Option<watch::Receiver<LinkStatus>>,
+    /// Has the parent dialled now.
+    pub retry: Retry,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The CA that this node's children trust, DER: it travels in invites.
@@ -289,6 +292,10 @@ impl AdminService for Admin {
         request: Request<pb::DecideForkRequest>,
     ) -> Result<Response<pb::DecideForkResponse>, Status> {
         answered(self.0.decide_fork(request.into_inner()).await)
+    }
+
+    async fn retry_link(&self, _: Request<pb::RetryLinkRequest>) -> Result<Response<pb::RetryLinkResponse>, Status> {
+        answered(self.0.retry_link().await)
     }
 }
 

@@ -4,7 +4,8 @@ use std::pin::Pin;
 
 use danso_proto::pb::exchange::v1::exchange_service_server::ExchangeService;
 use danso_proto::pb::exchange::v1::{
-    ExchangeRequest, ExchangeResponse, Frame, JoinRequest, JoinResponse, RecoverRequest, RecoverResponse,
+    ExchangeRequest, ExchangeResponse, Frame, JoinRequest, JoinResponse, RecoverRequest, RecoverResponse, RenewRequest,
+    RenewResponse,
 };
 use danso_proto::refusal::{Reason, Refusal};
 use futures_util::{Stream, StreamExt as _};
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{JoinDesk, permit, status};
 use crate::link::{Children, from_pb};
 use crate::pipeline::Handle;
+use crate::pki;
 use crate::telemetry::CALLS_REFUSED;
 
 /// What the exchange service is made of.
@@ -40,12 +42,8 @@ impl ExchangeService for Exchange {
         &self,
         request: Request<Streaming<ExchangeRequest>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
-        let permit = permit::child(request.extensions(), &self.pipeline.snapshot()).map_err(|refusal| {
-            let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a session");
-            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
-            status::from_refusal(&refusal)
-        })?;
+        let permit = permit::child(request.extensions(), &self.pipeline.snapshot())
+            .map_err(|refusal| refused(request.extensions(), &refusal, "refused a session"))?;
         let inbound = request.into_inner().map(|message| match message {
             Ok(ExchangeRequest { frame: Some(frame) }) => from_pb(frame),
             Ok(_) => Err(Refusal::new(Reason::Malformed, "a message without a frame")),
@@ -72,14 +70,12 @@ impl ExchangeService for Exchange {
     type RecoverStream = Responses<RecoverResponse>;
 
     async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<Self::RecoverStream>, Status> {
-        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        let (_, extensions, request) = request.into_parts();
+        let refuse = |refusal| refused(&extensions, &refusal, "refused a node that wants its place back");
+        pki::count_unproven(&extensions).map_err(refuse)?;
         // Without a certificate the token decides.
-        let shown = permit::child(request.extensions(), &self.pipeline.snapshot()).ok().map(permit::Permit::into_child);
-        let answer = self.join.recover(request.into_inner(), shown).await.map_err(|refusal| {
-            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a node that wants its place back");
-            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
-            status::from_refusal(&refusal)
-        })?;
+        let shown = permit::child(&extensions, &self.pipeline.snapshot()).ok().map(permit::Permit::into_child);
+        let answer = self.join.recover(request, shown).await.map_err(refuse)?;
         let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
         Ok(Response::new(Box::pin(answer)))
     }
@@ -87,13 +83,25 @@ impl ExchangeService for Exchange {
     type JoinStream = Responses<JoinResponse>;
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
-        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
-        let answer = self.join.join(request.into_inner()).await.map_err(|refusal| {
-            tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "refused a node that wants to join");
-            metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
-            status::from_refusal(&refusal)
-        })?;
+        let (_, extensions, request) = request.into_parts();
+        let refuse = |refusal| refused(&extensions, &refusal, "refused a node that wants to join");
+        pki::count_unproven(&extensions).map_err(refuse)?;
+        let answer = self.join.join(request).await.map_err(refuse)?;
         let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
         Ok(Response::new(Box::pin(answer)))
     }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let answer = self.join.renew(&extensions, &request);
+        answer.map(Response::new).map_err(|refusal| refused(&extensions, &refusal, "refused a new certificate"))
+    }
+}
+
+/// A refused call, as the operator hears of it, and as the caller does.
+fn refused(extensions: &tonic::Extensions, refusal: &Refusal, what: &str) -> Status {
+    let peer = pki::peer_address(extensions);
+    tracing::warn!(%peer, reason = %refusal.reason, detail = %refusal.detail, "{what}");
+    metrics::counter!(CALLS_REFUSED, "reason" => refusal.reason.code()).increment(1);
+    status::from_refusal(refusal)
 }

@@ -1,6 +1,7 @@
 //! Enrolling a new child: checks its invite and its keys, and gives it a certificate and the directory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use danso_proto::change::ForwardingPolicy;
@@ -17,10 +18,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::clock::Clock;
 use crate::link::{self, Context};
 use crate::pipeline::{Enrolment, Snapshot};
-use crate::pki::{CERTIFICATE_LIFE, Ca};
+use crate::pki::Ca;
 use crate::token::InviteSecret;
 
-/// Where new children are enrolled.
+/// Where new children are enrolled, and children get their certificates.
 #[derive(Clone)]
 pub struct JoinDesk {
     /// Pipeline and store, by way of the link room.
@@ -29,6 +30,8 @@ pub struct JoinDesk {
     pub ca: Arc<Ca>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Life of a certificate.
+    pub certificate_life: Duration,
 }
 
 /// Messages that wait for a joining node.
@@ -55,7 +58,7 @@ impl JoinDesk {
         let node = NodeId::new(&unit, &key);
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
-        let certificate = self.ca.issue(&request.link_csr, &node, now_ms, CERTIFICATE_LIFE)?;
+        let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
         let enrolment =
             Enrolment { secret_hash: secret.hash(), unit, log_public_key: key, policy: ForwardingPolicy::Full };
         let node = self.context.pipeline.enrol(enrolment).await.map_err(|error| error.refusal())?;

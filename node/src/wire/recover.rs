@@ -18,7 +18,6 @@ use super::JoinDesk;
 use super::join::{directory_logs, send_logs};
 use crate::link;
 use crate::pipeline::{Recovery, Snapshot};
-use crate::pki::CERTIFICATE_LIFE;
 use crate::token::InviteSecret;
 
 /// Messages that wait for a recovering node.
@@ -67,7 +66,7 @@ impl JoinDesk {
         }
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
-        let certificate = self.ca.issue(&request.link_csr, &node, now_ms, CERTIFICATE_LIFE)?;
+        let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
         let recovery = Recovery { secret_hash, node: node.clone(), log_public_key: key };
         self.context.pipeline.recover(recovery).await.map_err(|error| error.refusal())?;
         tracing::warn!(%node, "a node is given back what it wrote");

@@ -15,6 +15,7 @@ mod recover;
 mod refusals_import;
 mod refusals_join;
 mod refusals_wire;
+mod renewal;
 mod survive;
 mod tidy;
 mod twins;

@@ -104,6 +104,22 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The certificate is not one of this node's children.",
             "Join the node with a token of this node, or connect to its own parent.",
         ),
+        Reason::CertificateExpired => (
+            "The link certificate is not valid at this time: it has expired, or is not valid yet.",
+            "Nothing: the node proves itself with its log key and gets a new one. If it lasts, check the clocks of both machines.",
+        ),
+        Reason::ClockSkew => (
+            "The clocks of the two nodes differ.",
+            "Set this machine's clock; if it is right, tell the operator of the other node. Data keeps flowing.",
+        ),
+        Reason::RenewProofInvalid => (
+            "The node did not prove that it holds the log key with which it is enrolled.",
+            "Restore keys/log.pem from your backup; if the key is lost, ask the unit above for a new invite.",
+        ),
+        Reason::TooManyCalls => (
+            "Too many calls came over one connection without a certificate.",
+            "Connect again. If no node of yours did this, somebody tries the port: tell the operator.",
+        ),
         Reason::NotAChild => (
             "The node is not an enrolled child of this node.",
             "Ask the operator here for an invite, and join with it.",

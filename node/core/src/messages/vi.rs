@@ -95,6 +95,22 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chứng thư không thuộc nút cấp dưới nào của nút này.",
             "Cho nút tham gia bằng mã mời của nút này, hoặc kết nối tới đúng nút cấp trên.",
         ),
+        Reason::CertificateExpired => (
+            "Chứng thư kết nối không có hiệu lực vào lúc này: đã hết hạn hoặc chưa tới hạn.",
+            "Không phải làm gì: nút tự chứng minh bằng khóa sổ ghi và nhận chứng thư mới. Nếu vẫn còn, kiểm tra đồng hồ của cả hai máy.",
+        ),
+        Reason::ClockSkew => (
+            "Đồng hồ của hai nút lệch nhau.",
+            "Chỉnh lại đồng hồ máy này; nếu giờ đã đúng, báo người vận hành nút bên kia. Dữ liệu vẫn được chuyển.",
+        ),
+        Reason::RenewProofInvalid => (
+            "Nút không chứng minh được rằng mình giữ khóa sổ ghi đã đăng ký.",
+            "Khôi phục keys/log.pem từ bản sao lưu; nếu đã mất khóa, xin đơn vị cấp trên mã mời mới.",
+        ),
+        Reason::TooManyCalls => (
+            "Có quá nhiều lời gọi không có chứng thư trên một kết nối.",
+            "Hãy kết nối lại. Nếu không phải nút của mình gọi, có người đang dò cổng: báo người vận hành.",
+        ),
         Reason::NotAChild => (
             "Nút này chưa được đăng ký là cấp dưới của nút đang kết nối.",
             "Xin mã mời từ người vận hành ở đây rồi tham gia bằng mã đó.",

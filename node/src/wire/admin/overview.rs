@@ -7,7 +7,7 @@ use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::{Parts, of_view, own_unit};
-use crate::link::{self, LinkState, RefusedFrom};
+use crate::link::{self, RefusedFrom};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{Health, Level};
 
@@ -23,7 +23,9 @@ impl Parts {
         let own = own_unit(&snapshot)?;
         let unit = self.unit(directory, own);
         let link = self.link.as_ref().map(|link| link.borrow().clone());
-        let trouble = link.as_ref().and_then(|link| link.trouble.clone());
+        let trouble = link.as_ref().and_then(|link| link.reason(&*self.clock));
+        let renewal = link.as_ref().and_then(|link| link.renewal.clone());
+        let renewal_trouble = renewal.as_ref().and_then(|renewal| renewal.trouble.clone());
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
         let health = self.view.health();
         let ill = ill(&health, &snapshot);
@@ -45,17 +47,19 @@ impl Parts {
             listen: self.listen.to_string(),
             parent_node: self.parent.as_ref().map(|(node, _)| node.to_string()).unwrap_or_default(),
             parent_address: self.parent.as_ref().map(|(_, address)| address.to_string()).unwrap_or_default(),
-            link: match link.as_ref().map(|link| link.state) {
-                None => pb::LinkState::None,
-                Some(LinkState::Connected) => pb::LinkState::Connected,
-                Some(LinkState::Connecting) => pb::LinkState::Connecting,
-                Some(LinkState::Waiting) => pb::LinkState::Waiting,
-            }
-            .into(),
+            link: super::link::state(link.as_ref().map(|link| link.state)).into(),
             link_reason: trouble.as_ref().map(|trouble| trouble.reason.code().to_owned()).unwrap_or_default(),
             link_detail: trouble.map(|trouble| trouble.detail).unwrap_or_default(),
-            clock_skew_ms: link.as_ref().map(|link| link.skew_ms).unwrap_or_default(),
-            link_heard_ms: link.map(|link| link.heard_ms).unwrap_or_default(),
+            clock_skew_ms: link.as_ref().map(|link| link.skew_ms(&*self.clock)).unwrap_or_default(),
+            link_heard_ms: link.as_ref().map(|link| link.heard_ms).unwrap_or_default(),
+            certificate_ends_ms: link.as_ref().map(|link| link.certificate_ends_ms).unwrap_or_default(),
+            renewed_at_ms: renewal.map(|renewal| renewal.at_ms).unwrap_or_default(),
+            renewal_reason: renewal_trouble
+                .as_ref()
+                .map(|trouble| trouble.reason.code().to_owned())
+                .unwrap_or_default(),
+            renewal_detail: renewal_trouble.map(|trouble| trouble.detail).unwrap_or_default(),
+            link_sessions: link.map(|link| link.sessions).unwrap_or_default(),
             changes: counts.changes,
             persons: counts.persons,
             waiting: counts.waiting,

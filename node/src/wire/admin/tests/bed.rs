@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::answer::Answers;
 use crate::clock::ManualClock;
-use crate::link::{Children, Context, LinkStatus};
+use crate::link::{Children, Context, LinkStatus, Retry};
 use crate::pipeline::{Handle, Outfit, found};
 use crate::store::Store;
 use crate::view::View;
@@ -137,6 +137,7 @@ impl Bed {
             view: View::new(store.clone()),
             children: Children::new(context, CancellationToken::new()),
             link: parent.as_ref().map(|_| link.subscribe()),
+            retry: Retry::default(),
             clock: clock.clone(),
             ca_certificate: vec![7; 64],
             invite_address: "192.0.2.7:7443".parse().expect("address"),
