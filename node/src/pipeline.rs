@@ -32,6 +32,7 @@ mod import;
 mod job;
 mod rebuild;
 mod state;
+mod tell;
 mod trust;
 
 pub use crate::store::InviteRow;
@@ -46,6 +47,7 @@ pub use trust::{Recovery, Revocation};
 
 use job::Job;
 use state::Shared;
+use tell::Telling;
 
 /// Why the pipeline did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -382,7 +384,18 @@ struct Worker {
 impl Worker {
     async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_JOBS);
-        while queue.recv_many(&mut jobs, BATCH_JOBS).await > 0 {
+        let mut goes_on = true;
+        loop {
+            // What authors are still to be told needs no job to bring it; while it goes on, nothing is waited for.
+            let left = || goes_on && queue.is_empty() && self.shared.telling() != Telling::Done;
+            if left() {
+                goes_on = self.batch(Vec::new()).await;
+                continue;
+            }
+            if queue.recv_many(&mut jobs, BATCH_JOBS).await == 0 {
+                return;
+            }
+            goes_on = true;
             while !jobs.is_empty() {
                 let take = match jobs.iter().position(Job::is_alone) {
                     Some(0) => 1,
@@ -411,7 +424,8 @@ impl Worker {
         self.outfit.store.run_tx("pipeline", work).await
     }
 
-    async fn batch(&self, jobs: Vec<Job>) {
+    /// Does what was asked for. Says whether anything was written.
+    async fn batch(&self, jobs: Vec<Job>) -> bool {
         let start = self.outfit.clock.monotonic();
         let mut run = self.transaction(&jobs).await;
         if matches!(&run, Err(Undone::Failed(Error::Store(error))) if error.is_full()) {
@@ -430,6 +444,7 @@ impl Worker {
                 if let Some(next) = done.signer.clone() {
                     self.cosigner.signing.replace(next);
                 }
+                let wrote = done.entries > 0;
                 let news = self.shared.commit(done);
                 for news in news {
                     // Nobody listens while no link is up: that is fine.
@@ -438,11 +453,13 @@ impl Worker {
                 for (job, answer) in jobs.into_iter().zip(answers) {
                     job.answer(answer, &self.cosigner);
                 }
+                wrote
             }
             Err(Undone::Undo(undone)) => {
                 for (job, answer) in jobs.into_iter().zip(undone.0) {
                     job.answer(answer, &self.cosigner);
                 }
+                false
             }
             Err(Undone::Failed(error)) => {
                 if let Error::Store(error) = &error {
@@ -453,6 +470,7 @@ impl Worker {
                 for job in jobs {
                     job.fail(&refusal);
                 }
+                false
             }
         }
     }

@@ -24,6 +24,7 @@ mod error;
 mod evidence;
 mod examine;
 mod figures;
+mod findings;
 mod intake;
 mod ledger;
 mod peers;
@@ -36,6 +37,7 @@ pub use derived::{Derived, TableDigest};
 pub use error::Error;
 pub use evidence::EvidenceRow;
 pub use figures::LogSize;
+pub use findings::{FindingDue, FindingKey, FindingTime, Said};
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use peers::{InviteRow, ReceiptRow};
@@ -225,9 +227,10 @@ impl Tx {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 4] = [
+    const STEPS: [(i64, &str, &str); 5] = [
         (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../migrations/sqlite/0002_receipts.sql")),
+        (3, "findings", include_str!("../migrations/sqlite/0003_findings.sql")),
         (4, "evidence", include_str!("../migrations/sqlite/0004_evidence.sql")),
         (8, "recover", include_str!("../migrations/sqlite/0008_recover.sql")),
     ];

@@ -1,20 +1,21 @@
 //! What the operator may look at: counts, waiting slips, findings, receipts, entries, and proofs made of them. Reads the store and never
-//! writes; knows nothing of gRPC. Leaves out what identifies persons: neither slips nor identity parts come out of here.
-
-use std::collections::HashMap;
+//! writes; knows nothing of gRPC. Leaves out what identifies persons: of identity parts nothing comes out of here but, for own records, the
+//! numbers and references under which the collaborator keeps the paper.
 
 use bytes::Bytes;
-use danso_proto::ids::{ChangeId, LogId, NodeId, UnitCode};
+use danso_proto::ids::{LogId, NodeId, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
 
 use crate::store::{self, Store};
 
 mod evidence;
+mod findings;
 mod held;
 mod prove;
 
 pub use crate::store::{Disk, Health, Level};
 pub use evidence::Evidence;
+pub use findings::{Finding, Record};
 pub use held::{Held, HeldSince};
 pub use prove::Receipts;
 
@@ -71,21 +72,6 @@ pub struct Waiting {
     pub since_ms: i64,
     /// Reason code, when what it waited for came and it was refused all the same.
     pub reason: Option<String>,
-}
-
-/// A record that cannot be counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Where it stands.
-    pub log: LogId,
-    /// Its entry.
-    pub sequence: u64,
-    /// The change.
-    pub change: ChangeId,
-    /// The unit that it is about.
-    pub unit: UnitCode,
-    /// Why.
-    pub reason: Reason,
 }
 
 /// The latest receipt of a giver for a log.
@@ -154,25 +140,6 @@ impl View {
             Waiting { unit, slip_no, missing, kind, since_ms, reason }
         });
         Ok(waiting.collect())
-    }
-
-    /// All findings, by log and position.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn findings(&self) -> Result<Vec<Finding>, Error> {
-        let mut tx = self.store.read("findings").await?;
-        let rows = tx.finding_list().await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let logs: HashMap<i64, LogId> = tx.log_list().await?.into_iter().map(|row| (row.pk, row.log)).collect();
-        let finding = |row: store::FindingRow| {
-            // The table points at a log's row, so that it is there.
-            let log = logs.get(&row.log)?.clone();
-            Some(Finding { log, sequence: row.sequence, change: row.change, unit: row.unit, reason: row.reason })
-        };
-        Ok(rows.into_iter().filter_map(finding).collect())
     }
 
     /// The latest receipt of each giver, for one log or for all.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use danso_proto::pb::admin::v1::import_response::Body;
-use danso_proto::pb::admin::v1::{Form, ImportStart, ImportSummary, Severity};
+use danso_proto::pb::admin::v1::{Form, GetStatusRequest, ImportStart, ImportSummary, Severity};
 use serde_json::{Value, json};
 
 use crate::bar::Bar;
@@ -70,10 +70,31 @@ pub async fn run(form: Form, args: &Args, ctx: &mut Context) -> Result<Exit, Fai
     if !outcomes.is_empty() {
         print(&outcomes, ctx)?;
     }
+    if !args.dry_run {
+        tell_findings(ctx).await;
+    }
     match stopped {
         Some(failure) => Err(failure),
         None if outcomes.iter().any(|o| has_refusal(&o.summary)) => Ok(Exit::Refused),
         None => Ok(Exit::Done),
+    }
+}
+
+/// A record that was taken may still make no sense beside the others: who imports should not have to look for that.
+async fn tell_findings(ctx: &mut Context) {
+    let Ok(mut node) = connect::admin(ctx).await else { return };
+    let status = connect::within(ctx, connect::PROMPT, node.get_status(GetStatusRequest {})).await;
+    // The import is done, and has said how it went: what fails here is no failure of it.
+    let findings = status.map(|status| status.findings).unwrap_or_default();
+    if findings > 0 {
+        ctx.note(match ctx.lang {
+            Lang::Vi => {
+                format!("Tại đây có {findings} bản ghi chưa tính được. Lý do và cách sửa: danso-admin finding list")
+            }
+            Lang::En => {
+                format!("{findings} records here cannot be counted. Why, and what to do: danso-admin finding list")
+            }
+        });
     }
 }
 

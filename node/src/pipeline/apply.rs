@@ -9,15 +9,23 @@ use danso_proto::ids::{LogId, PersonId, Stream};
 use danso_proto::refusal::Reason;
 
 use super::Error;
-use crate::store::{FindingRow, LogRow, Tx, set_id};
+use crate::store::{FindingKey, FindingRow, LogRow, Tx, set_id};
 
-/// Counts what verified entries say. The entries' logs have their rows already.
+/// What entries did to the findings: those that were forgotten first, then those that are there now, some of them again.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) forgotten: Vec<FindingKey>,
+    pub(super) found: Vec<FindingRow>,
+}
+
+/// Counts what verified entries say, and gives what that did to the findings. The entries' logs have their rows already.
 pub(super) async fn apply(
     tx: &mut Tx,
     logs: &BTreeMap<LogId, LogRow>,
     entries: &[Entry],
     rules: Rules,
-) -> Result<(), Error> {
+) -> Result<Findings, Error> {
+    let mut changed = Findings::default();
     let mut intake = Intake::new(rules);
     for entry in entries {
         intake.take(entry);
@@ -46,10 +54,11 @@ pub(super) async fn apply(
             })
             .collect();
         tx.finding_add(&rows).await?;
+        changed.found = rows;
     }
     tx.period_put(&intake.closed).await?;
     if intake.changes.is_empty() {
-        return Ok(());
+        return Ok(changed);
     }
     let batch = Batch::new(intake.changes);
     let persons = tx.person_read(batch.person_ids()).await?;
@@ -63,7 +72,7 @@ pub(super) async fn apply(
     tx.cube_add(&outcome.delta).await?;
     // Only a person that was here before can have old findings, and only whom the outcome names gets them again.
     let old: Vec<PersonId> = outcome.persons.iter().map(Person::id).filter(|id| known.contains(id)).collect();
-    tx.finding_remove(&old).await?;
+    changed.forgotten = tx.finding_remove(&old).await?;
     let far: Vec<[u8; 12]> =
         outcome.findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
     places.extend(tx.entry_find(&far).await?);
@@ -77,7 +86,8 @@ pub(super) async fn apply(
         })
         .collect();
     tx.finding_add(&findings).await?;
-    Ok(())
+    changed.found.extend(findings);
+    Ok(changed)
 }
 
 /// Notes which logs speak about which units.

@@ -19,6 +19,7 @@ use super::decide::Decided;
 use super::fork::{Told, Verdict};
 use super::import::ImportedRows;
 use super::state::{META_RESTORED, Shared};
+use super::tell::{Found, Telling};
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
 use crate::store::{Health, InviteRow, LogRow, ReceiptRow, Tx};
@@ -65,6 +66,8 @@ pub(super) struct Done {
     pub(super) confirmed: bool,
     pub(super) entries: u64,
     pub(super) changes: u64,
+    /// What is left to tell authors about their records.
+    pub(super) telling: Telling,
     /// A dry run: nothing of it is kept.
     pub(super) undo: bool,
 }
@@ -89,6 +92,8 @@ pub(super) struct Batch<'a> {
     entries: u64,
     changes: u64,
     undo: bool,
+    found: Found,
+    telling: Telling,
     /// How the store is, as this batch begins.
     pub(super) health: Health,
 }
@@ -113,6 +118,8 @@ impl<'a> Batch<'a> {
             entries: 0,
             changes: 0,
             undo: false,
+            found: Found::default(),
+            telling: shared.telling(),
             health: outfit.store.condition().measure(),
         }
     }
@@ -169,7 +176,16 @@ impl<'a> Batch<'a> {
     /// Writes what is still pending, and where the logs stand.
     pub(super) async fn finish(mut self) -> Result<Done, Error> {
         self.flush().await?;
-        self.recount_what_was_cut().await?;
+        // What counts changed for all: what is found now is compared with what was told.
+        if self.recount_what_was_cut().await? {
+            self.telling = Telling::Fresh;
+        }
+        // What is undone is told to nobody.
+        if !self.undo {
+            let found = std::mem::take(&mut self.found);
+            self.telling = self.tell(self.telling, found).await?;
+            self.flush().await?;
+        }
         let now_ms = self.outfit.clock.now_ms();
         for row in self.logs.values_mut() {
             row.committed_at_ms = now_ms;
@@ -187,6 +203,7 @@ impl<'a> Batch<'a> {
             confirmed: self.confirmed,
             entries: self.entries,
             changes: self.changes,
+            telling: self.telling,
             undo: self.undo,
         })
     }
@@ -208,11 +225,17 @@ impl<'a> Batch<'a> {
         }
         self.entries += entries.len() as u64;
         self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        super::apply::apply(self.tx, &self.logs, &entries, self.rules).await?;
+        let findings = super::apply::apply(self.tx, &self.logs, &entries, self.rules).await?;
+        self.found.take(findings.forgotten, findings.found);
+        super::tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
         self.tx.entry_append(&keyed).await?;
         Ok(())
+    }
+
+    pub(super) fn me(&self) -> &NodeId {
+        &self.me
     }
 
     pub(super) fn directory(&self) -> &Directory {

@@ -204,26 +204,26 @@ pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, lo
 }
 
 impl Batch<'_> {
-    /// Makes register and cube again inside this batch when a revocation in it leaves out what was counted.
+    /// Makes register and cube again inside this batch when a revocation in it leaves out what was counted. Says whether it did.
     ///
     /// # Errors
     /// When the store fails, or an entry of it does not verify.
-    pub(super) async fn recount_what_was_cut(&mut self) -> Result<(), Error> {
-        let Some((before, after)) = self.directories() else { return Ok(()) };
+    pub(super) async fn recount_what_was_cut(&mut self) -> Result<bool, Error> {
+        let Some((before, after)) = self.directories() else { return Ok(false) };
         let logs = self.all_logs();
         let counts = |directory: &Directory, row: &LogRow| {
             let bound = directory.node(row.log.node()).and_then(|author| author.valid_size(&row.log));
             bound.unwrap_or(u64::MAX).min(row.head.size())
         };
         if !logs.values().any(|row| counts(&after, row) != counts(&before, row)) {
-            return Ok(());
+            return Ok(false);
         }
         let Rebuilt { left_out, .. } = again(self.tx, &after, &logs, self.rules, &tell()).await?;
         tracing::warn!(
             left_out,
             "a revocation leaves out entries that were counted: register and figures were made again"
         );
-        Ok(())
+        Ok(true)
     }
 }
 

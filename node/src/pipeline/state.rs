@@ -1,7 +1,7 @@
 //! What is committed, in memory: the directory and where each log stands.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use danso_core::calendar::{VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
 use danso_core::register::Rules;
@@ -13,6 +13,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Done;
 use super::rebuild::{self, LogReader, Recount};
+use super::tell::Telling;
 use super::{Committed, Error, Grown, Outfit, heads};
 use crate::store::{self, LogRow, ReceiptRow, Store, Tx};
 
@@ -107,6 +108,7 @@ pub(super) struct Shared {
     me: NodeId,
     rules: Rules,
     current: RwLock<Snapshot>,
+    telling: Mutex<Telling>,
 }
 
 impl Shared {
@@ -123,7 +125,7 @@ impl Shared {
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
         let logs = rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))).collect();
         let current = Snapshot { me: me.clone(), restored, directory: Arc::new(directory), logs: Arc::new(logs) };
-        Ok(Self { me, rules, current: RwLock::new(current) })
+        Ok(Self { me, rules, current: RwLock::new(current), telling: Mutex::new(Telling::Fresh) })
     }
 
     pub(super) fn me(&self) -> &NodeId {
@@ -145,9 +147,15 @@ impl Shared {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What is left to tell authors about their records.
+    pub(super) fn telling(&self) -> Telling {
+        *self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes over what was committed, and says what is new.
     pub(super) fn commit(&self, done: Done) -> Vec<Committed> {
         let mut news = Vec::new();
+        *self.telling.lock().unwrap_or_else(PoisonError::into_inner) = done.telling;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if done.confirmed {
             current.restored = None;

@@ -6,6 +6,7 @@ mod crash;
 mod forks;
 mod old_copy;
 mod rebuild;
+mod telling;
 mod waiting;
 
 use bytes::Bytes;

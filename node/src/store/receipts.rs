@@ -26,7 +26,7 @@ impl Tx {
                   WHERE held.log = column1 AND held.giver = column2 AND held.size >= column3)
                   ON CONFLICT DO NOTHING",
             );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.conn()).await.map_err(failed)?;
+            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
         }
         Ok(())
     }

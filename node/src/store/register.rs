@@ -9,7 +9,7 @@ use danso_proto::ids::{ChangeId, PersonId, UnitCode};
 use danso_proto::refusal::Reason;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::{Error, ROWS, Result, Tx, change_id, parsed, unsigned};
+use super::{Error, FindingKey, ROWS, Result, Tx, change_id, parsed, unsigned};
 
 /// Which rows of the cube a question needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,8 +199,9 @@ impl Tx {
         Ok(found)
     }
 
-    /// Forgets the findings about `persons`.
-    pub async fn finding_remove(&mut self, persons: &[PersonId]) -> Result<()> {
+    /// Forgets the findings about `persons`, and tells which there were.
+    pub async fn finding_remove(&mut self, persons: &[PersonId]) -> Result<Vec<FindingKey>> {
+        let mut forgotten = Vec::new();
         for chunk in persons.chunks(ROWS) {
             let failed = self.failed();
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM finding WHERE person IN (");
@@ -208,10 +209,12 @@ impl Tx {
             for id in chunk {
                 list.push_bind(id.as_bytes().to_vec());
             }
-            sql.push(")");
-            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
+            sql.push(") RETURNING change, reason");
+            for row in sql.build().persistent(chunk.len() == ROWS).fetch_all(self.write()?).await.map_err(failed)? {
+                forgotten.push((change_id(row.get("change"), "finding", "change")?, row.get("reason")));
+            }
         }
-        Ok(())
+        Ok(forgotten)
     }
 
     /// Adds findings.

@@ -212,8 +212,9 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::ListFindingsRequest>,
     ) -> Result<Response<Self::ListFindingsStream>, Status> {
-        let lang = lang(&request.into_inner().lang).map_err(|refusal| status::from_refusal(&refusal))?;
-        Ok(responses(lists::findings(self.0.view.clone(), lang)))
+        let request = request.into_inner();
+        let lang = lang(&request.lang).map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(responses(lists::findings(&self.0, &request, lang)))
     }
 
     async fn close_period(

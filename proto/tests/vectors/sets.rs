@@ -110,7 +110,7 @@ pub fn bodies() -> Vec<Body> {
             reason: "bản ở huyện là đúng".into(),
         }),
         Body::FindingOpened(FindingOpened { change: id(9), reason: "person_unknown".into() }),
-        Body::FindingClosed(FindingClosed { change: id(9), note: "đã bổ sung".into() }),
+        Body::FindingClosed(FindingClosed { change: id(9), reason: String::new(), note: "đã bổ sung".into() }),
         Body::TransferOffered(TransferOffered { person: id(6), to_unit: "17035".parse().expect("code") }),
         Body::ReceiptForwarded(ReceiptForwarded { log: commune().log(Stream::Records), note: "a note".into() }),
     ]

@@ -4,6 +4,7 @@
 
 mod backups;
 mod deploy;
+mod findings;
 mod forks;
 mod full_year;
 mod keys;

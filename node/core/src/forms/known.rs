@@ -160,6 +160,10 @@ pub fn needed<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Needed<'a> {
                 needed.households.insert((unit, household_key(&slip.household_no)));
                 if !slip.refers_to.is_empty() {
                     needed.sources.insert((unit, Form::Changes, &slip.refers_to));
+                    // Of the book it can be only the person's own row.
+                    if slip.refers_to == slip.person_ref {
+                        needed.sources.insert((unit, Form::Households, &slip.refers_to));
+                    }
                 }
             }
         }

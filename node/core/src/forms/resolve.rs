@@ -380,9 +380,18 @@ fn same_month(a: u32, b: u32) -> bool {
     a == b || (a / 100 == b / 100 && (a.is_multiple_of(100) || b.is_multiple_of(100)))
 }
 
-/// The change that an update or a retraction corrects.
+/// The change that an update or a retraction corrects: a slip by its number, or the person's row of the household book by the person's
+/// reference.
 fn corrected(slip: &Slip, person: KnownPerson, known: &Known) -> Result<Source, Box<Outcome>> {
-    match known.source(&slip.unit, Form::Changes, &slip.refers_to) {
+    let in_book = || {
+        let row = known.source(&slip.unit, Form::Households, &slip.refers_to)?;
+        (slip.refers_to == slip.person_ref && row.person == person.id).then_some(row)
+    };
+    let of_slip = known.source(&slip.unit, Form::Changes, &slip.refers_to);
+    if let Some(row) = of_slip.is_none_or(|source| source.person != person.id).then(in_book).flatten() {
+        return Ok(row);
+    }
+    match of_slip {
         Some(source) if source.person == person.id => Ok(source),
         Some(_) => Err(refused(slip, Column::RefersTo, Reason::CorrectsNothing, &slip.refers_to)),
         None if known.is_waiting(&slip.unit, &slip.refers_to) => Err(waits(slip, MissingWhat::Slip, &slip.refers_to)),

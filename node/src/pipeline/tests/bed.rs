@@ -238,6 +238,15 @@ impl Bed {
         self.store.read("test").await.expect("store").evidence_list(None).await.expect("evidence")
     }
 
+    /// Findings with the logs of their records.
+    pub(super) async fn finding_rows(&self) -> Vec<(LogId, ChangeId, Reason)> {
+        let mut tx = self.store.read("test").await.expect("store");
+        let logs: Vec<_> = tx.log_list().await.expect("logs");
+        let log = |pk| logs.iter().find(|row| row.pk == pk).expect("its log").log.clone();
+        let findings = tx.finding_list().await.expect("findings");
+        findings.into_iter().map(|finding| (log(finding.log), finding.change, finding.reason)).collect()
+    }
+
     /// The envelopes of a log.
     pub(super) async fn stored(&self, log: &LogId) -> Vec<Bytes> {
         let snapshot = self.handle.snapshot();

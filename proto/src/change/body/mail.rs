@@ -14,12 +14,13 @@ kind! {
 
 kind! {
     /// A finding was settled.
-    FindingClosed { change: ChangeId, note: String, }
+    FindingClosed { change: ChangeId, reason: String, note: String, }
     from(m) {
+        text("reason", &m.reason, limits::TEXT_MAX)?;
         text("note", &m.note, limits::NOTE_MAX)?;
-        Ok(Self { change: id(&m.change_id)?, note: m.note })
+        Ok(Self { change: id(&m.change_id)?, reason: m.reason, note: m.note })
     };
-    to(s) pb::FindingClosed { change_id: id_bytes(Some(s.change)), note: s.note.clone() }
+    to(s) pb::FindingClosed { change_id: id_bytes(Some(s.change)), note: s.note.clone(), reason: s.reason.clone() }
 }
 
 kind! {
