@@ -20,7 +20,6 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::clock::Clock;
 use crate::keys::Signing;
 use crate::store::{self, ReceiptRow, Store};
-use crate::telemetry;
 
 mod apply;
 mod batch;
@@ -34,6 +33,7 @@ mod rebuild;
 mod state;
 mod tell;
 mod trust;
+mod worker;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
@@ -47,7 +47,7 @@ pub use trust::{Recovery, Revocation};
 
 use job::Job;
 use state::Shared;
-use tell::Telling;
+use worker::Worker;
 
 /// Why the pipeline did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -372,138 +372,6 @@ impl Handle {
     pub async fn trouble(&self, log: LogId, trouble: Option<Trouble>) -> Result<(), Error> {
         self.ask(|reply| Job::Trouble { log, trouble, reply }).await
     }
-}
-
-struct Worker {
-    outfit: Outfit,
-    shared: Arc<Shared>,
-    committed: broadcast::Sender<Committed>,
-    cosigner: Cosigner,
-}
-
-impl Worker {
-    async fn run(self, mut queue: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::with_capacity(BATCH_JOBS);
-        let mut goes_on = true;
-        loop {
-            // What authors are still to be told needs no job to bring it; while it goes on, nothing is waited for.
-            let left = || goes_on && queue.is_empty() && self.shared.telling() != Telling::Done;
-            if left() {
-                goes_on = self.batch(Vec::new()).await;
-                continue;
-            }
-            if queue.recv_many(&mut jobs, BATCH_JOBS).await == 0 {
-                return;
-            }
-            goes_on = true;
-            while !jobs.is_empty() {
-                let take = match jobs.iter().position(Job::is_alone) {
-                    Some(0) => 1,
-                    Some(n) => n,
-                    None => jobs.len(),
-                };
-                self.batch(jobs.drain(..take).collect()).await;
-            }
-        }
-    }
-
-    async fn transaction(&self, jobs: &[Job]) -> Result<(Vec<batch::Answer>, batch::Done), Undone> {
-        let work = async |tx: &mut store::Tx| {
-            let signer = self.cosigner.signing.current();
-            let mut batch = batch::Batch::new(&self.outfit, signer, &self.shared, tx);
-            let mut answers = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                answers.push(batch.job(job).await?);
-            }
-            let done = batch.finish().await?;
-            match done.undo {
-                false => Ok((answers, done)),
-                true => Err(Undone::Undo(Box::new((answers, done)))),
-            }
-        };
-        self.outfit.store.run_tx("pipeline", work).await
-    }
-
-    /// Does what was asked for. Says whether anything was written.
-    async fn batch(&self, jobs: Vec<Job>) -> bool {
-        let start = self.outfit.clock.monotonic();
-        let mut run = self.transaction(&jobs).await;
-        if matches!(&run, Err(Undone::Failed(Error::Store(error))) if error.is_full()) {
-            // Once more: what is large is now turned away, and what is small may still find its room.
-            run = self.transaction(&jobs).await;
-        }
-        match run {
-            Ok((answers, done)) => {
-                // Before anybody is told, so that what was told can be compared with what is here at the next start.
-                heads::keep(&self.outfit, &self.shared.snapshot(), &done);
-                metrics::counter!(telemetry::CHANGES).increment(done.changes);
-                metrics::counter!(telemetry::ENTRIES).increment(done.entries);
-                metrics::counter!(telemetry::COMMITS).increment(1);
-                metrics::histogram!(telemetry::COMMIT_SECONDS)
-                    .record(self.outfit.clock.monotonic().saturating_sub(start));
-                if let Some(next) = done.signer.clone() {
-                    self.cosigner.signing.replace(next);
-                }
-                let wrote = done.entries > 0;
-                let news = self.shared.commit(done);
-                for news in news {
-                    // Nobody listens while no link is up: that is fine.
-                    let _ = self.committed.send(news);
-                }
-                for (job, answer) in jobs.into_iter().zip(answers) {
-                    job.answer(answer, &self.cosigner);
-                }
-                wrote
-            }
-            Err(Undone::Undo(undone)) => {
-                for (job, answer) in jobs.into_iter().zip(undone.0) {
-                    job.answer(answer, &self.cosigner);
-                }
-                false
-            }
-            Err(Undone::Failed(error)) => {
-                if let Error::Store(error) = &error {
-                    self.outfit.store.condition().note(error);
-                }
-                let refusal = error.refusal();
-                tracing::error!(error = %chain(&error), jobs = jobs.len(), "a batch was not kept");
-                for job in jobs {
-                    job.fail(&refusal);
-                }
-                false
-            }
-        }
-    }
-}
-
-/// Why a transaction was not committed.
-enum Undone {
-    /// As wanted: a dry run.
-    Undo(Box<(Vec<batch::Answer>, batch::Done)>),
-    Failed(Error),
-}
-
-impl From<store::Error> for Undone {
-    fn from(error: store::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Error> for Undone {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

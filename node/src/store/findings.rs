@@ -98,8 +98,8 @@ impl Tx {
     pub async fn finding_due(&mut self, max: usize) -> Result<Vec<FindingDue>> {
         let failed = self.failed();
         let rows = sqlx::query(
-            "SELECT change, reason, name, closed_at_ms IS NULL AS is_open, told FROM finding_state
-             JOIN log ON log.id = finding_state.log WHERE due = 1 ORDER BY finding_state.log, change, reason LIMIT $1",
+            "SELECT change, finding_state.reason, name, closed_at_ms IS NULL AS is_open, told FROM finding_state
+             JOIN log ON log.id = finding_state.log WHERE due = 1 ORDER BY finding_state.log, change, finding_state.reason LIMIT $1",
         )
         .bind(max as i64)
         .fetch_all(self.conn())

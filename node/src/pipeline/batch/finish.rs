@@ -1,0 +1,72 @@
+//! The end of a batch: what is pending is written and counted, authors are told, and the logs' heads are brought up to date.
+
+use danso_core::ledger::Entry;
+use danso_proto::ids::LogId;
+
+use super::{Batch, Done};
+use crate::pipeline::tell::Telling;
+use crate::pipeline::{Error, apply, tell};
+use crate::store::LogRow;
+
+impl Batch<'_> {
+    /// Writes what is still pending, and where the logs stand.
+    pub(in crate::pipeline) async fn finish(mut self) -> Result<Done, Error> {
+        self.flush().await?;
+        // What counts changed for all: what is found now is compared with what was told.
+        if self.recount_what_was_cut().await? {
+            self.telling = Telling::Fresh;
+        }
+        // What is undone is told to nobody.
+        if !self.undo {
+            let found = std::mem::take(&mut self.found);
+            self.telling = self.tell(self.telling, found).await?;
+            self.flush().await?;
+        }
+        let now_ms = self.outfit.clock.now_ms();
+        for row in self.logs.values_mut() {
+            row.committed_at_ms = now_ms;
+        }
+        let rows: Vec<&LogRow> = self.logs.values().collect();
+        let pks = self.tx.log_put(&rows).await?;
+        for (row, pk) in self.logs.values_mut().zip(pks) {
+            row.pk = pk;
+        }
+        Ok(Done {
+            directory: self.directory_changed.then_some(self.directory),
+            logs: self.logs.into_values().collect(),
+            receipts: self.receipts,
+            signer: self.rekeyed.then_some(self.signer),
+            confirmed: self.confirmed,
+            entries: self.entries,
+            changes: self.changes,
+            telling: self.telling,
+            undo: self.undo,
+        })
+    }
+
+    /// Writes the pending entries to the ledger and counts them.
+    pub(in crate::pipeline) async fn flush(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.pending);
+        // Entries point at their log's row, so a log that is new gets its row first; `finish` brings the heads up to date.
+        let new: Vec<&LogRow> = self.logs.values().filter(|row| row.pk == 0).collect();
+        let names: Vec<LogId> = new.iter().map(|row| row.log.clone()).collect();
+        let pks = self.tx.log_put(&new).await?;
+        for (log, pk) in names.iter().zip(pks) {
+            if let Some(row) = self.logs.get_mut(log) {
+                row.pk = pk;
+            }
+        }
+        self.entries += entries.len() as u64;
+        self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
+        let findings = apply::apply(self.tx, &self.logs, &entries, self.rules).await?;
+        self.found.take(findings.forgotten, findings.found);
+        tell::keep_mail(self.tx, &self.me, &entries).await?;
+        let keyed: Vec<(i64, Entry)> =
+            entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
+        self.tx.entry_append(&keyed).await?;
+        Ok(())
+    }
+}
