@@ -175,10 +175,6 @@ impl<'a> Batch<'a> {
         })
     }
 
-    pub(super) fn me(&self) -> &NodeId {
-        &self.me
-    }
-
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
