@@ -123,6 +123,8 @@ pub struct Session {
     waiting: usize,
     /// It was told that our own logs agree with the peer's.
     agreed: bool,
+    /// Receipts that wait for the directory to be durable at the child.
+    receipts_out: BTreeMap<(LogId, NodeId), ForwardedReceipt>,
     questions: Questions,
 }
 
@@ -159,6 +161,7 @@ impl Session {
             stopped: BTreeSet::new(),
             waiting: 0,
             agreed: false,
+            receipts_out: BTreeMap::new(),
             questions: Questions::default(),
         }
     }
@@ -251,6 +254,7 @@ impl Session {
             let Some(reply) = self.questions.next_reply() else { break };
             self.send(Frame::Reply(reply), out);
         }
+        self.flush_receipts(out);
         if self.heads_out.is_empty() && self.heads_missing == Some(0) {
             self.load(out);
         }

@@ -193,7 +193,7 @@ fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &
     match directory.node(&child.node).map(Node::parent) {
         Some(Some(parent)) if parent == author.id() => Ok(()),
         // A node above the parent may take the child over; seen from there, the parent's own enrolment is the older one.
-        Some(Some(parent)) if directory.is_above(author.id(), parent) || directory.is_above(parent, author.id()) => {
+        Some(Some(parent)) if directory.was_above(author.id(), parent) || directory.was_above(parent, author.id()) => {
             Ok(())
         }
         Some(_) => Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node))),

@@ -116,19 +116,31 @@ impl Session {
         }
     }
 
-    /// Parent: the latest receipt of each log and giver that is the child's business.
+    /// Parent: the latest receipt of each log and giver that is the child's business. They wait until the child holds what our directory says:
+    /// it may not know the giver's key before, and would have to drop them.
     pub(super) fn send_receipts(&mut self, receipts: Vec<ForwardedReceipt>, kin: &dyn Kin, out: &mut Vec<Action>) {
         if self.role == Role::Child {
             return;
         }
-        let mut latest = BTreeMap::new();
         for receipt in receipts {
             if self.is_receipt_for_child(&receipt, kin) {
-                latest.insert((receipt.log.clone(), receipt.giver.clone()), receipt);
+                self.receipts_out.insert((receipt.log.clone(), receipt.giver.clone()), receipt);
             }
         }
+        self.flush_receipts(out);
+    }
+
+    /// Whether the child holds all that our directory says.
+    pub(super) fn directory_is_there(&self) -> bool {
+        self.heads_missing == Some(0) && self.open.is_empty()
+    }
+
+    pub(super) fn flush_receipts(&mut self, out: &mut Vec<Action>) {
+        if !self.directory_is_there() {
+            return;
+        }
         let (mut frame, mut bytes) = (Vec::new(), 0);
-        for receipt in latest.into_values() {
+        for receipt in std::mem::take(&mut self.receipts_out).into_values() {
             let more = receipt.note.len() + RECEIPT_OVERHEAD;
             if bytes + more > RECEIPT_BYTES && !frame.is_empty() {
                 self.send(Frame::Receipts(std::mem::take(&mut frame)), out);

@@ -21,6 +21,7 @@ impl Session {
             let Some(way) = flows(&held.head.log, &self.link, kin) else { continue };
             let at = self.find_or_add(&held.head.log, way == self.out_way(), held.rank);
             self.logs[at].have = (held.head.size, held.head.root);
+            self.logs[at].began = held.head.size;
             self.heads_out.push_back(held.head);
         }
         let count = self.heads_out.len();
@@ -130,7 +131,8 @@ impl Session {
             if size > 0 && theirs.root != root {
                 return self.fork(at, Reason::RootDiffers, root, theirs, out);
             }
-        } else if *log.id.node() == self.peer {
+        } else if *log.id.node() == self.peer && theirs.size < log.began {
+            // What came another way since the session began may be younger than the author's heads.
             return self.fork(at, Reason::LogShorter, root, theirs, out);
         } else if theirs.size > 0 {
             out.push(Action::CompareRoot { log: log.id.clone(), size: theirs.size, root: theirs.root });

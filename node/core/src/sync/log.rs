@@ -42,10 +42,12 @@ impl Stop {
     pub(super) fn after(reason: Reason, now_ms: i64) -> Self {
         use danso_proto::refusal::Class;
         match reason {
-            // An operator's decision comes in a directory log.
-            Reason::KeyNotEnrolled | Reason::UnitsVersionUnknown | Reason::LogNotForLink | Reason::LogQuarantined => {
-                Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS))
-            }
+            // An operator's decision comes in a directory log. A checkpoint can be signed with a key whose announcement is on its way.
+            Reason::KeyNotEnrolled
+            | Reason::UnitsVersionUnknown
+            | Reason::LogNotForLink
+            | Reason::LogQuarantined
+            | Reason::CheckpointInvalid => Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS)),
             Reason::SequenceGap | Reason::DiskFull | Reason::StoreDamaged => {
                 Self::Later(now_ms.saturating_add(super::RETRY_MS))
             }
@@ -66,6 +68,8 @@ pub(super) struct Log {
     rank: u32,
     /// Durable here: size and root.
     pub(super) have: (u64, Hash),
+    /// Size here when the session began.
+    pub(super) began: u64,
     pub(super) check: Check,
     pub(super) stop: Option<Stop>,
     // --- as source
@@ -120,6 +124,7 @@ impl Session {
             out,
             rank,
             have: (0, empty_root()),
+            began: 0,
             check: Check::Done,
             stop: None,
             acked: 0,

@@ -243,6 +243,17 @@ impl World {
                     let faults = [Reason::Internal, Reason::LogNotForLink];
                     assert!(self.faulty && again && faults.contains(&reason), "{log} {reason} {detail}");
                 }
+                Action::Receipts(receipts) => {
+                    for ForwardedReceipt { log, giver, note } in receipts {
+                        let size: u64 = note.rsplit_once(' ').unwrap().1.parse().unwrap();
+                        let peer = Self::node_at(link, 1 - end);
+                        assert_eq!(giver, id(peer), "a receipt that waited for the directory");
+                        assert!(
+                            self.restored || self.nodes[peer].size(&log) >= size,
+                            "receipted too early: {log} {size}"
+                        );
+                    }
+                }
                 Action::Greeted { .. } => {}
                 Action::PeerAhead { .. } if self.restored => {}
                 other => panic!("an honest peer gave {other:?}"),
@@ -263,7 +274,11 @@ impl World {
     fn grew(&mut self, node: usize, log: &LogId, except: Option<(usize, usize)>) {
         // A directory log may tell who the author of other logs is.
         let directory = *log.stream() == Stream::Directory;
-        let held = if directory { self.nodes[node].all() } else { vec![self.nodes[node].held(log)] };
+        // What grew comes first, as in the node: the others may depend on it.
+        let mut held = vec![self.nodes[node].held(log)];
+        if directory {
+            held.extend(self.nodes[node].all().into_iter().filter(|held| held.head.log != *log));
+        }
         self.tell_all(node, &held, except.filter(|_| !directory));
     }
 

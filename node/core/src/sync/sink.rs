@@ -6,9 +6,9 @@ use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::event::Action;
-use super::frame::{Durable, Frame, Refused};
+use super::frame::{Durable, ForwardedReceipt, Frame, Refused};
 use super::way::{Kin, flows};
-use super::{Package, Session};
+use super::{Package, Role, Session};
 
 impl Session {
     pub(super) fn package(&mut self, package: Package, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
@@ -104,8 +104,15 @@ impl Session {
         }
         // The peer is told about no more than it holds itself, and about no package that is not answered yet: its window counts them.
         let told = if log.waiting.is_empty() { size.min(log.shown) } else { size.min(end) };
-        let receipt = receipt.filter(|_| told == size);
+        let mut receipt = receipt.filter(|_| told == size);
         let log = log.id.clone();
+        if self.role == Role::Parent
+            && !self.directory_is_there()
+            && let Some(note) = receipt.take()
+        {
+            let giver = self.me.clone();
+            self.receipts_out.insert((log.clone(), giver.clone()), ForwardedReceipt { log: log.clone(), giver, note });
+        }
         self.send(Frame::Durable(Durable { log, size: told, receipt }), out);
     }
 

@@ -7,7 +7,7 @@ use danso_proto::refusal::Reason;
 use super::event::Action;
 use super::frame::{Durable, Frame, Refused};
 use super::log::{DIRECTORY, Stop};
-use super::{Package, RETRY_MS, Session, cut};
+use super::{Package, RETRY_DIRECTORY_MS, RETRY_MS, Session, cut};
 
 impl Session {
     /// Asks for packages while the window has room: directory by rank, then mail, then records, the logs of a class in turn. While a
@@ -124,7 +124,9 @@ impl Session {
     /// Passing reasons may have passed.
     pub(super) fn retry_later(&mut self, out: &mut Vec<Action>) {
         let now = self.now_ms;
-        self.retry(out, |stop| matches!(stop, Stop::Later(at) | Stop::Directory(at) if at <= now));
+        // A clock that was put back would make it wait for years.
+        let over = |at: i64| at <= now || at.saturating_sub(now) > RETRY_DIRECTORY_MS;
+        self.retry(out, |stop| matches!(stop, Stop::Later(at) | Stop::Directory(at) if over(at)));
     }
 
     fn retry(&mut self, out: &mut Vec<Action>, over: impl Fn(Stop) -> bool) {

@@ -16,6 +16,9 @@ use super::Verified;
 use super::keys::{Era, KeyHistory};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
+/// Enrolments between a node and one that is, or was, above it at most.
+const ENROLMENTS_MAX: usize = 16;
+
 /// An enrolled node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -193,9 +196,14 @@ impl Directory {
     /// Whether `above` is above `node`, or was before that was taken over. What a node above said then still stands, and it is read again
     /// by nodes that hear of the takeover first: the answer must not depend on the order. What ends an old parent's say is its revocation.
     pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
-        // An enroller is enrolled before whom it enrols, so that there is no circle.
+        self.was_above_within(above, node, ENROLMENTS_MAX)
+    }
+
+    fn was_above_within(&self, above: &NodeId, node: &NodeId, steps: usize) -> bool {
+        // Units that contain each other in two lists could make a circle.
+        let Some(steps) = steps.checked_sub(1) else { return false };
         let enrollers = self.nodes.get(node).into_iter().flat_map(|node| &node.enrollers);
-        enrollers.into_iter().any(|up| up == above || self.was_above(above, up))
+        enrollers.into_iter().any(|up| up == above || self.was_above_within(above, up, steps))
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -265,7 +273,7 @@ impl Directory {
             }),
             Some(known) => {
                 // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
-                let taken_over = known.parent().is_some_and(|parent| self.is_above(by, parent));
+                let taken_over = known.parent().is_some_and(|parent| self.was_above(by, parent));
                 if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) {
                     node.enrollers.insert(by.clone());
                     if taken_over {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use danso_proto::change::NodeRekeyed;
 use danso_proto::checkpoint::{Checkpoint, SignedNote, verify_cosignature};
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{Fingerprint, LogId, NodeId};
@@ -72,6 +73,19 @@ impl KeyHistory {
     /// Whether the node has or had this key.
     pub fn has(&self, print: &Fingerprint) -> bool {
         self.0.iter().any(|era| era.key.fingerprint() == *print)
+    }
+
+    /// What nodes above vouched for, to be said again by one that takes the node over: who stands below it need not hold the old parent's log
+    /// to read this node's.
+    pub fn vouched(&self, node: &NodeId) -> Vec<NodeRekeyed> {
+        let vouched = self.0.iter().filter(|era| era.order.1);
+        vouched
+            .map(|era| NodeRekeyed {
+                node: node.clone(),
+                log_public_key: *era.key.as_bytes(),
+                from: era.from.clone().into_iter().collect(),
+            })
+            .collect()
     }
 
     /// The key that signs the entry at `sequence` of `log`.
@@ -164,6 +178,22 @@ mod tests {
         for seed in [1, 2] {
             assert!(keys.verify_checkpoint(directory.node(), &note(seed, 2)).is_err(), "key {seed} ended before");
         }
+    }
+
+    #[test]
+    fn what_was_vouched_for_can_be_said_again_and_changes_nothing() {
+        let (directory, records) = logs();
+        let mut keys = KeyHistory::new(key(1));
+        keys.add(Era::new(key(2), &[(directory.clone(), 1), (records.clone(), 5)]), &directory, true);
+        keys.add(Era::new(key(3), &[(directory.clone(), 2), (records.clone(), 7)]), &directory, false);
+        let again = keys.vouched(directory.node());
+        assert_eq!(again.len(), 1, "the node's own announcements stand in its own log");
+        let before = keys.clone();
+        for said in again {
+            let era = Era::new(PublicKey::new(said.log_public_key).expect("a key"), &said.from);
+            keys.add(era, &directory, true);
+        }
+        assert_eq!(keys, before);
     }
 
     proptest! {

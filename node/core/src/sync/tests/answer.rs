@@ -151,3 +151,31 @@ fn many_receipts_go_in_frames_of_bounded_size() {
     assert!(counts.len() > 6 && counts.iter().sum::<usize>() == 200, "{counts:?}");
     assert!(counts.iter().all(|count| count * limits::NOTE_BYTES_MAX <= limits::CHUNK_BYTES));
 }
+
+#[test]
+fn receipts_wait_until_the_child_knows_the_givers_new_key() {
+    let theirs = vec![head("R/directory", 1, 1), head("C/records", 1, 7)];
+    let ours = vec![held("R/directory", 2, 2), held("C/records", 1, 7)];
+    let (mut end, _) = End::ready(Role::Parent, ours, theirs);
+    let root = [1; 32];
+    end.step(Event::RootAt { log: log("R/directory"), size: 1, root: Some(root) });
+    let of_root = vec![receipt("C/records", "R", "with R's next key")];
+    assert_eq!(end.step(Event::ReceiptsChanged(of_root.clone())), [], "the key stands in the entry that is on its way");
+    end.frame(Frame::Package(package("C/records", 1, 1)));
+    let committed = Event::Committed { log: log("C/records"), size: 2, root: [8; 32], receipt: Some("ours".into()) };
+    let durable = Durable { log: log("C/records"), size: 2, receipt: None };
+    assert_eq!(end.step(committed), [Action::Send(Frame::Durable(durable))], "durable is durable; the receipt waits");
+    end.step(Event::Loaded { package: package("R/directory", 1, 1) });
+    let sent = end.durable("R/directory", 2);
+    let wanted = [of_root[0].clone(), receipt("C/records", "P", "ours")];
+    let given: Vec<_> = sent
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Send(Frame::Receipts(receipts)) => Some(receipts),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(given.len(), 2);
+    assert!(wanted.iter().all(|wanted| given.contains(wanted)), "{given:?}");
+}

@@ -188,3 +188,15 @@ fn a_relay_that_has_less_catches_up_and_compares_then() {
     let out = end.step(Event::Appended(held("D/records", 5, 2)));
     assert_eq!(refusals(&out), [(log("D/records"), 5, Reason::RootDiffers)]);
 }
+
+#[test]
+fn entries_of_a_bundle_that_overtake_the_authors_heads_are_no_fork() {
+    let mut end = End::new(Role::Parent);
+    end.step(Event::Start { now_ms: NOW, heads: vec![held("C/records", 2, 2)] });
+    end.frame(Frame::Hello(hello("C", 1)));
+    // While the child's heads are on their way its third entry comes out of a file.
+    end.step(Event::Appended(held("C/records", 3, 3)));
+    let out = end.frame(Frame::Heads(vec![head("C/records", 2, 2)]));
+    let compare = Action::CompareRoot { log: log("C/records"), size: 2, root: [2; 32] };
+    assert_eq!(out, [compare], "compared, and nobody is accused");
+}

@@ -153,3 +153,17 @@ fn a_store_that_gives_nothing_or_the_wrong_thing_is_not_asked_for_ever() {
     }
     assert_eq!(end.step(Event::Loaded { package: package("D/records", 0, 1) }), [], "not asked for");
 }
+
+#[test]
+fn a_clock_that_was_put_back_does_not_hold_a_log_for_years() {
+    const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 1, 1)], vec![]);
+    let later = NOW + 20 * YEAR_MS;
+    end.step(Event::Tick { now_ms: later });
+    end.step(Event::Loaded { package: package("C/records", 0, 1) });
+    let refused = Refused { log: log("C/records"), sequence: 0, reason: Reason::DiskFull, detail: String::new() };
+    end.step(Event::Frame { frame: Frame::Refused(refused), now_ms: later });
+    assert_eq!(end.step(Event::Tick { now_ms: later + 1 }), [], "not at once");
+    let again = end.step(Event::Tick { now_ms: NOW });
+    assert!(matches!(&again[..], [Action::Load { from: 0, .. }]), "{again:?}");
+}
