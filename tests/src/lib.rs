@@ -8,5 +8,6 @@ pub mod node;
 pub mod peer;
 pub mod process;
 pub mod proto_lint;
+pub mod simulation;
 pub mod tidy;
 pub mod truth;

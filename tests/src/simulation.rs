@@ -1,0 +1,97 @@
+//! A federation in one thread: the real pure core of eleven nodes in four tiers, real keys, a store that crashes, links that cut, clocks that
+//! jump, disks that are restored, copied and lost. One seed makes one run, and the same run again. After every step what must always hold
+//! is checked ([`watch`]); at the end everything heals and every node's figures equal a model that never failed.
+//!
+//! What is simulated is the shell only: processes, disks, carriers, operators. Sessions, the door for entries, the ledger, the register and the
+//! cube are the product's own code. It may not know gRPC, SQL or files.
+
+mod author;
+mod cast;
+mod link;
+mod model;
+mod node;
+mod operator;
+mod peace;
+mod pipeline;
+mod planted;
+mod rng;
+mod store;
+mod trouble;
+mod watch;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use planted::Bug;
+pub use world::Stats;
+
+/// Seeds that found a fault of the product once, with the fault. They run in every test.
+pub const REGRESSIONS: &[(u64, &str)] = &[];
+
+/// One run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What all decisions are drawn from.
+    pub seed: u64,
+    /// Steps before everything heals.
+    pub steps: u64,
+    /// A fault that is planted on purpose; it is there only in builds with the feature `planted-bugs`.
+    pub bug: Option<Bug>,
+    /// Whether every step tells on stderr what it does.
+    pub trace: bool,
+}
+
+/// Steps of a run before it heals, when nobody says otherwise.
+pub const STEPS: u64 = 4_000;
+
+impl Options {
+    /// The run of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, steps: STEPS, bug: None, trace: false }
+    }
+}
+
+/// Something that must always hold does not.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The run.
+    pub options: Options,
+    /// After how many steps.
+    pub step: u64,
+    /// What was found.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Options { seed, steps, bug, .. } = self.options;
+        let bug = bug.map_or(String::new(), |bug| format!(" --bug {}", bug.word()));
+        writeln!(f, "seed {seed}, step {}: {}", self.step, self.what)?;
+        write!(f, "replay: cargo run -p danso-tests --bin danso-simulate -- --seed {seed} --steps {steps}{bug}")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs one seed to its end.
+///
+/// # Errors
+/// With the first thing that must hold and does not. A panic of the code under test counts as one.
+pub fn run(options: Options) -> Result<Stats, Failure> {
+    let mut step = 0;
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = world::World::new(options)?;
+        let done = world.run();
+        step = world.stats.steps;
+        done.map(|()| world.stats)
+    }));
+    match run {
+        Ok(Ok(stats)) => Ok(stats),
+        Ok(Err(world::Violation(what))) => Err(Failure { options, step, what }),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Failure { options, step, what: format!("a panic: {}", text.unwrap_or_default()) })
+        }
+    }
+}
