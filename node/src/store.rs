@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use crate::faults::{self, Point};
 
@@ -98,7 +98,10 @@ impl Store {
             .pragma("temp_store", "memory")
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(64);
+        // When the disk is full SQLite undoes a transaction by itself, and sqlx goes on counting it: such a connection would refuse to begin
+        // another one until the node is started again. It is closed, and the next one is a new one.
         let writer = SqlitePoolOptions::new()
+            .before_acquire(|conn, _| Box::pin(async { Ok(!conn.is_in_transaction()) }))
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
