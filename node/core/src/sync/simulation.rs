@@ -254,7 +254,7 @@ impl World {
                         );
                     }
                 }
-                Action::Greeted { .. } => {}
+                Action::Greeted { .. } | Action::OwnLogsAgree => {}
                 Action::PeerAhead { .. } if self.restored => {}
                 other => panic!("an honest peer gave {other:?}"),
             }

@@ -91,6 +91,7 @@ impl End {
         if !theirs.is_empty() {
             out.extend(end.frame(Frame::Heads(theirs)));
         }
+        out.retain(|action| *action != Action::OwnLogsAgree);
         (end, out)
     }
 

@@ -196,7 +196,8 @@ fn entries_of_a_bundle_that_overtake_the_authors_heads_are_no_fork() {
     end.frame(Frame::Hello(hello("C", 1)));
     // While the child's heads are on their way its third entry comes out of a file.
     end.step(Event::Appended(held("C/records", 3, 3)));
-    let out = end.frame(Frame::Heads(vec![head("C/records", 2, 2)]));
+    let mut out = end.frame(Frame::Heads(vec![head("C/records", 2, 2)]));
+    out.retain(|action| *action != Action::OwnLogsAgree);
     let compare = Action::CompareRoot { log: log("C/records"), size: 2, root: [2; 32] };
     assert_eq!(out, [compare], "compared, and nobody is accused");
 }
