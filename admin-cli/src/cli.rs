@@ -76,6 +76,8 @@ pub enum Noun {
     Quarantine(Quarantine),
     /// The node at a glance
     Status(status::Args),
+    /// The node looked over: what is wrong, and what to do; exit 3 when something is
+    Doctor(doctor::Args),
     /// Slips that wait for a person who is not known yet
     #[command(subcommand)]
     Waiting(Waiting),
@@ -250,6 +252,7 @@ impl Noun {
             Self::Quarantine(Quarantine::Accept(args)) => quarantine_accept::run(args, ctx).await,
             Self::Quarantine(Quarantine::Reset(args)) => quarantine_reset::run(args, ctx).await,
             Self::Status(args) => status::run(args, ctx).await,
+            Self::Doctor(args) => doctor::run(args, ctx).await,
             Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
             Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,

@@ -4,6 +4,7 @@ pub mod aggregate_pull;
 pub mod child_invite;
 pub mod child_list;
 pub mod child_revoke;
+pub mod doctor;
 pub mod evidence_check;
 pub mod evidence_export;
 pub mod evidence_list;

@@ -331,3 +331,14 @@ async fn a_link_that_is_dialled_now_is_up_or_the_exit_code_says_that_it_is_not()
     let said = down.admin(&["link", "retry", "--output", "csv"]).await;
     assert_eq!((said.exit, &*said.out), (Exit::Unavailable, "link,link_reason,link_detail\nwaiting,link_down,\n"));
 }
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_is_refused() {
+    let node = Fake::default().start().await;
+    let said = node.admin(&["doctor", "--output", "json"]).await;
+    assert_eq!(said.exit, Exit::Refused, "{}", said.err);
+    let lines: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&lines[0]["check"], &lines[0]["state"]), (&json!("database"), &json!("fail")));
+    assert_eq!((&lines[0]["reason"], &lines[0]["next_step"]), (&json!("store_damaged"), &json!("restore")));
+    assert_eq!((&lines[1]["state"], &lines[1]["reason"]), (&json!("ok"), &json!("")));
+}

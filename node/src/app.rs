@@ -16,6 +16,7 @@ use crate::telemetry::TelemetryError;
 mod backup;
 pub mod cli;
 mod demo;
+mod doctor;
 mod drill;
 mod gauges;
 mod init;
@@ -102,3 +103,6 @@ fn public_bytes(key: &LogKey) -> [u8; 32] {
 fn clock() -> Arc<SystemClock> {
     Arc::new(SystemClock::new())
 }
+
+#[cfg(test)]
+mod tests;

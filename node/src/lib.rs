@@ -12,6 +12,7 @@ pub mod app;
 pub mod archive;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 mod faults;
 mod files;
 pub mod intake;

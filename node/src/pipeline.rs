@@ -185,6 +185,14 @@ const BATCH_JOBS: usize = 128;
 /// Commits that a slow listener may be behind; past it the listener is told and reads the heads afresh.
 const COMMITTED: usize = 1024;
 
+/// What a store holds, for those who only look: nothing is started, and nothing is written.
+///
+/// # Errors
+/// When the store cannot be read, is damaged, or does not hold the anchor's log.
+pub async fn look(outfit: &Outfit) -> Result<Snapshot, Error> {
+    Ok(Shared::read(outfit, Rules::CURRENT).await?.snapshot())
+}
+
 impl Handle {
     /// Reads the store and starts the pipeline's thread. The thread ends when the last handle is dropped.
     ///

@@ -69,11 +69,26 @@ impl Store {
         let before = examine::before_opening(path)?;
         let store = Self::open_unexamined(path).await?;
         if let Err(error) = examine::after_opening(&store, before).await {
-            store.readers.close().await;
-            store.writer.close().await;
+            store.close_unsealed().await;
             return Err(error);
         }
         Ok(store)
+    }
+
+    /// Opens the database to look at it, whatever the files say; that is given beside it. Nothing is brought to another version, and the seal of
+    /// the last clean stop stays.
+    ///
+    /// # Errors
+    /// When there is no database, or it cannot be opened at all.
+    pub async fn open_to_look(path: &Path) -> Result<(Self, Option<Error>)> {
+        let options = Self::options(path).create_if_missing(false);
+        let says = examine::before_opening(path);
+        let store = Self::connect(path, options).await?;
+        let says = match says {
+            Ok(before) => examine::seal_holds(&store, &before).await.err(),
+            Err(error) => Some(error),
+        };
+        Ok((store, says))
     }
 
     async fn open_unexamined(path: &Path) -> Result<Self> {
@@ -86,7 +101,13 @@ impl Store {
             .mode(0o600)
             .open(path)
             .map_err(|source| failed(sqlx::Error::Io(source)))?;
-        let options = SqliteConnectOptions::new()
+        let store = Self::connect(path, Self::options(path)).await?;
+        migrator().run(&store.writer).await.map_err(|source| Error::migrate(path, source))?;
+        Ok(store)
+    }
+
+    fn options(path: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -97,7 +118,11 @@ impl Store {
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "memory")
             .pragma("journal_size_limit", "67108864")
-            .statement_cache_capacity(64);
+            .statement_cache_capacity(64)
+    }
+
+    async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Self> {
+        let failed = |source| Error::open(path, source);
         // When the disk is full SQLite undoes a transaction by itself, and sqlx goes on counting it: such a connection would refuse to begin
         // another one until the node is started again. It is closed, and the next one is a new one.
         let writer = SqlitePoolOptions::new()
@@ -108,13 +133,11 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(failed)?;
-        migrator().run(&writer).await.map_err(|source| Error::migrate(path, source))?;
+        // The first reader connects when it is needed: the migrations come before it.
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .idle_timeout(Duration::from_secs(60))
-            .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
-            .await
-            .map_err(failed)?;
+            .connect_lazy_with(options.read_only(true).pragma("cache_size", "-4096"));
         Ok(Self { writer, readers, condition: Arc::new(Condition::new(path)) })
     }
 
@@ -176,6 +199,14 @@ impl Store {
         if let Err(error) = sealed {
             tracing::warn!(error, "the database could not be sealed; the next start looks at it instead");
         }
+    }
+}
+
+impl Store {
+    /// Ends all connections and leaves the seal as it is: after looking at a database that may be damaged.
+    pub async fn close_unsealed(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -56,6 +56,17 @@ impl Federation {
         self.nodes.push(node);
     }
 
+    /// A unit's node in a directory of its own, below the node above it, with a change to its files before it runs.
+    #[track_caller]
+    pub fn add_in(&mut self, dir: &Path, unit: &str, before: impl FnOnce(&Node)) {
+        let parent = unit_row(unit)["parent_code"].clone();
+        let mut node = Node::at(dir, unit);
+        node.join(self.node(&parent));
+        before(&node);
+        node.run();
+        self.nodes.push(node);
+    }
+
     /// A node for a unit that has records already, which its parent's operator means; running.
     #[track_caller]
     pub fn add_again(&mut self, unit: &str) {

@@ -4,10 +4,12 @@
 //! does, because a peer that breaks one rule has to keep all others.
 
 pub mod federation;
+pub mod health;
 pub mod node;
 pub mod peer;
 pub mod process;
 pub mod proto_lint;
 pub mod simulation;
+pub mod small_disk;
 pub mod tidy;
 pub mod truth;

@@ -330,6 +330,20 @@ impl AdminService for Fake {
             ..Default::default()
         }))
     }
+
+    type DoctorStream = Answers<DoctorResponse>;
+    async fn doctor(&self, _: Request<DoctorRequest>) -> Result<Response<Self::DoctorStream>, Status> {
+        self.permit()?;
+        let well = DoctorResponse { check: "keys".into(), state: DoctorState::Ok.into(), ..Default::default() };
+        let damage = DoctorResponse {
+            check: "database".into(),
+            state: DoctorState::Fail.into(),
+            reason: Reason::StoreDamaged.code().into(),
+            detail: "page 7".into(),
+            next_step: "restore".into(),
+        };
+        Ok(answers(vec![damage, well]))
+    }
 }
 
 #[tonic::async_trait]

@@ -11,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{backup, demo, drill, init, join, rebuild, recover, restore, run};
+use super::{backup, demo, doctor, drill, init, join, rebuild, recover, restore, run};
 use crate::config::{Address, LayoutError};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -140,6 +140,20 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Look at the files of a node that does not run: what is damaged, and what to do. Exit code 3 when something is wrong.
+    ///
+    /// A running node is looked over by `danso-admin doctor`.
+    Doctor {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+        /// How the lines are printed; for programs an object a line.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+        /// Language: vi or en; left out: from LANG.
+        #[arg(long)]
+        lang: Option<Lang>,
+    },
     /// Run the node until it is told to stop (SIGTERM, SIGINT).
     Run {
         /// The node's directory.
@@ -202,7 +216,7 @@ pub fn main() -> ExitCode {
         Err(error) => Err(anyhow::Error::new(error).context("the runtime could not be started")),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("danso-node: {error:#}");
             if let Some(refusal) = refusal_in(&error) {
@@ -217,8 +231,18 @@ pub fn main() -> ExitCode {
 /// Links and services wait most of the time; the pipeline and the store have threads of their own.
 const WORKERS: usize = 2;
 
-async fn act(verb: Verb) -> anyhow::Result<()> {
+async fn act(verb: Verb) -> anyhow::Result<ExitCode> {
+    if let Verb::Doctor { data, output, lang } = verb {
+        let lang = lang.unwrap_or_else(|| Lang::from_env_value(&std::env::var("LANG").unwrap_or_default()));
+        let well = doctor::doctor(&data, output == Output::Json, lang).await?;
+        return Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(3) });
+    }
+    done(verb).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn done(verb: Verb) -> anyhow::Result<()> {
     match verb {
+        Verb::Doctor { .. } => Ok(()),
         Verb::Init { data, unit, units, units_version, valid_from, listen, advertise } => {
             let what = init::Init {
                 data: &data,

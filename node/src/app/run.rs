@@ -14,6 +14,7 @@ use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
+use crate::doctor::Doctor;
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::link::{self, Children, Context, Dial, LinkStatus, Retry, Timing};
 use crate::pipeline::{Handle, Outfit};
@@ -40,7 +41,7 @@ pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error>
     result
 }
 
-async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Result<(), Error> {
+pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = clock();
     let metrics = match &config.metrics {
         Some(address) => Some(MetricsServer::start(address, telemetry::init_metrics()?).await?),
@@ -126,6 +127,7 @@ async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Re
         invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
         parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
         listen: listen.clone(),
+        doctor: Doctor { layout: layout.clone(), store: store.clone(), clock: clock.clone() },
         scratch: layout.dir().to_path_buf(),
         rotation: Arc::new(rotation),
     });

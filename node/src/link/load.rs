@@ -1,13 +1,14 @@
-//! What a session reads from the store: packages, and roots of logs as they were. Knows nothing of the session.
+//! What a session reads of a log: packages and roots. What is damaged does not get out of here. Knows nothing of sessions.
 
 use danso_core::sync::Package;
+use danso_core::verify::Directory;
 use danso_proto::ids::LogId;
-use danso_proto::limits;
-use danso_proto::merkle;
 use danso_proto::package::SealedEntry;
+use danso_proto::refusal::Reason;
+use danso_proto::{limits, merkle};
 
 use super::Context;
-use crate::store;
+use crate::store::{self, StoredEntry};
 
 /// Reads a package of a log from `from` on; `None` when there is nothing.
 ///
@@ -27,6 +28,9 @@ pub async fn load(
         return Ok(None);
     }
     let entries = context.store.read("load").await?.entry_read(row.pk, from, max, max_bytes).await?;
+    for entry in &entries {
+        whole(context, snapshot.directory(), entry)?;
+    }
     let end = from + entries.len() as u64;
     if entries.is_empty() {
         return Ok(None);
@@ -35,6 +39,22 @@ pub async fn load(
         entries.into_iter().map(|entry| SealedEntry { envelope: entry.envelope, parts: entry.parts }).collect();
     let checkpoint = row.checkpoint.clone().filter(|_| end == row.head.size());
     Ok(Some(Package { log: log.clone(), first: from, entries, checkpoint }))
+}
+
+/// Whether an entry's identity parts are those that were signed. Its envelope was looked at when it was read.
+///
+/// # Errors
+/// `Damaged`.
+fn whole(context: &Context, directory: &Directory, entry: &StoredEntry) -> Result<(), store::Error> {
+    let Some(parts) = entry.parts.clone() else { return Ok(()) };
+    match directory.open(entry.envelope.clone(), Some(parts)) {
+        Err(refusal) if refusal.reason == Reason::CommitmentMismatch => {
+            let what = format!("entry {}: {}", entry.sequence, refusal.detail);
+            Err(context.store.condition().noted(store::Error::Damaged { what }))
+        }
+        // Whether its author may still write it is not asked here: what was taken in is handed on.
+        _ => Ok(()),
+    }
 }
 
 /// Our root of the first `size` entries.

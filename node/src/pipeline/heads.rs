@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use danso_proto::checkpoint::{self, SignedNote};
+use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::merkle::CompactTree;
 use danso_proto::refusal::{Reason, Refusal};
@@ -34,6 +35,26 @@ pub enum Kept {
     Unreadable(String),
     /// The author's checkpoints, one a log.
     Heads(Vec<SignedNote>),
+}
+
+impl Kept {
+    /// As it is, if this node signed all of it with keys that it has or had: a digit that the disk changed is no other history.
+    /// `key` is the key that it signs with now: an old copy of the database may not know it yet.
+    pub fn signed(self, snapshot: &Snapshot, key: Option<&PublicKey>) -> Self {
+        let Self::Heads(notes) = self else { return self };
+        let me = snapshot.me();
+        let known = snapshot.directory().node(me);
+        let signed = |note: &SignedNote| {
+            key.is_some_and(|key| note.verify(me, key).is_ok())
+                || known.is_some_and(|known| known.keys().verify_checkpoint(me, note).is_ok())
+        };
+        match notes.iter().find(|note| !signed(note)) {
+            Some(note) => {
+                Self::Unreadable(format!("the note for {} is not signed by this node", note.unverified().log))
+            }
+            None => Self::Heads(notes),
+        }
+    }
 }
 
 /// Where the file of a store's node is.
@@ -140,7 +161,7 @@ pub(super) async fn compare(outfit: &Outfit, shared: &Shared) -> Result<(), Erro
     let snapshot = shared.snapshot();
     let path = path(&outfit.store);
     let notes = own_notes(&snapshot, snapshot.own_logs());
-    let kept = match read(&path) {
+    let kept = match read(&path).signed(&snapshot, Some(outfit.signer.public_key())) {
         Kept::Heads(kept) => kept,
         Kept::Missing if notes.is_empty() => return Ok(()),
         Kept::Missing => {

@@ -115,6 +115,11 @@ impl Shared {
     /// Reads the logs and replays the directory logs from the anchor down.
     pub(super) async fn load(outfit: &Outfit, rules: Rules) -> Result<Self, Error> {
         rebuild::bring_up_to_date(&outfit.store, outfit.anchor, rules).await?;
+        Self::read(outfit, rules).await
+    }
+
+    /// As [`Self::load`], for those who only look: what older rules made stays.
+    pub(super) async fn read(outfit: &Outfit, rules: Rules) -> Result<Self, Error> {
         let mut tx = outfit.store.read("load").await?;
         let me =
             tx.meta_get(META_NODE).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;

@@ -2,6 +2,7 @@
 //! unharmed.
 
 mod bed;
+mod condition;
 mod crash;
 mod forks;
 mod old_copy;

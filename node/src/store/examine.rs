@@ -78,6 +78,25 @@ pub(super) fn before_opening(path: &Path) -> Result<Before> {
     Ok(before)
 }
 
+/// Whether the seal of the last clean stop is there and holds.
+///
+/// # Errors
+/// `Damaged`, when it is of this very database and does not hold.
+pub(super) async fn seal_holds(store: &Store, before: &Before) -> Result<bool> {
+    let Some(seal) = &before.seal else { return Ok(false) };
+    if seal.fits {
+        return Ok(true);
+    }
+    let stop = store.read("seal").await?.meta_get(META_STOP).await?;
+    if stop.is_some_and(|stop| hex(&stop) == seal.stop) {
+        let path = store.condition.path().display();
+        let what = format!("{path} is not what it was when the node ended: the disk, or somebody, changed it");
+        return Err(store.condition.noted(Error::damaged(what)));
+    }
+    tracing::warn!("the database is another copy than the one that was here when the node ended");
+    Ok(false)
+}
+
 /// Looks at the database after it was opened, as far as what was found before makes that necessary. The seal is removed: it does not hold
 /// any longer.
 ///
@@ -85,22 +104,7 @@ pub(super) fn before_opening(path: &Path) -> Result<Before> {
 /// `Damaged`.
 pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
     let path = store.condition.path();
-    let sealed = match &before.seal {
-        None => false,
-        Some(seal) if seal.fits => true,
-        Some(seal) => {
-            let stop = store.read("seal").await?.meta_get(META_STOP).await?;
-            if stop.is_some_and(|stop| hex(&stop) == seal.stop) {
-                let what = format!(
-                    "{} is not what it was when the node ended: the disk, or somebody, changed it",
-                    path.display()
-                );
-                return Err(store.condition.noted(Error::damaged(what)));
-            }
-            tracing::warn!("the database is another copy than the one that was here when the node ended");
-            false
-        }
-    };
+    let sealed = seal_holds(store, &before).await?;
     let check = match (sealed, before.unclean) {
         (true, _) => false,
         (false, false) => before.bytes <= CHECKED_AT_START,

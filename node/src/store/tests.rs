@@ -180,3 +180,92 @@ async fn evidence_that_an_older_version_kept_is_taken_over() {
         sqlx::query_scalar("SELECT count(*) FROM evidence_0001").fetch_one(tx.conn()).await.expect("there");
     assert_eq!(before, 2, "and nothing that was kept is lost");
 }
+
+/// A statement that does not pass the door for writing is one at which no test ever lets the process die.
+#[test]
+fn whatever_writes_passes_the_door_for_writing() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut files = vec![dir.with_extension("rs")];
+    files.extend(std::fs::read_dir(dir).expect("the room").map(|file| file.expect("a file").path()));
+    let (mut through, mut beside) = (0, Vec::new());
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        for function in text.split("\n    pub async fn ").skip(1) {
+            let writes =
+                ["INSERT INTO", "DELETE FROM", "UPDATE "].iter().any(|word| function.contains(&format!("\"{word}")));
+            let name = function.split(['(', '<']).next().unwrap_or_default();
+            through += usize::from(writes && function.contains("self.write()"));
+            if writes && !function.contains("self.write()") {
+                beside.push(format!("{}: {name}", file.display()));
+            }
+        }
+    }
+    assert_eq!(beside, Vec::<String>::new(), "statements that write go through `Tx::write`");
+    assert!(through > 10, "{through}");
+}
+
+#[tokio::test]
+async fn a_file_shorter_than_it_says_is_refused_and_so_is_one_that_was_changed() {
+    for cut in [50, 200, 4096, 9000] {
+        let (dir, store) = opened().await;
+        store.close().await;
+        let path = dir.path().join("danso.db");
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("file");
+        let whole = file.metadata().expect("metadata").len();
+        file.set_len(cut).expect("cut");
+        std::fs::remove_file(dir.path().join("danso.db.sha256")).expect("the seal");
+        let error = Store::open(&path).await.expect_err("refused");
+        assert!(error.is_damage(), "{cut} of {whole}: {error}");
+    }
+    let (dir, store) = opened().await;
+    store.close().await;
+    let path = dir.path().join("danso.db");
+    let mut bytes = std::fs::read(&path).expect("read");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let error = Store::open(&path).await.expect_err("refused");
+    assert!(error.is_damage(), "{error}");
+}
+
+#[tokio::test]
+async fn another_copy_of_the_database_is_no_damage() {
+    let (dir, store) = opened().await;
+    store.close().await;
+    let path = dir.path().join("danso.db");
+    let old = std::fs::read(&path).expect("read");
+    let store = Store::open(&path).await.expect("opened");
+    store.run_tx("test", async |tx| tx.meta_put("key", b"value").await).await.expect("written");
+    store.close().await;
+    std::fs::write(&path, old).expect("put back");
+    let store = Store::open(&path).await.expect("the seal is of another stop");
+    assert_eq!(store.read("test").await.expect("view").meta_get("key").await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn a_transaction_for_which_there_was_no_room_does_not_keep_the_next_one_from_beginning() {
+    let (_dir, store) = opened().await;
+    for n in 0..3 {
+        let failed: Result<()> = store
+            .run_tx("large", async |tx| {
+                sqlx::query("PRAGMA max_page_count = 1")
+                    .execute(tx.conn())
+                    .await
+                    .map_err(|e| Error::database("test", e))?;
+                tx.meta_put("large", &vec![1; 4 * 1024 * 1024]).await
+            })
+            .await;
+        assert!(failed.expect_err("no room").is_full());
+        // As SQLite does by itself when a commit finds no room.
+        let failed: Result<()> = store
+            .run_tx("undone", async |tx| {
+                sqlx::query("ROLLBACK").execute(tx.conn()).await.map_err(|e| Error::database("test", e))?;
+                Err(Error::DiskFull { during: "test" })
+            })
+            .await;
+        assert!(failed.expect_err("undone").is_full());
+        store.run_tx("small", async |tx| tx.meta_put("small", &[n]).await).await.expect("it begins");
+    }
+    let kept = store.read("test").await.expect("view").meta_get("small").await.expect("read");
+    assert_eq!(kept, Some(vec![2]));
+}

@@ -21,11 +21,13 @@ use tonic::{Request, Response, Status, Streaming};
 use super::status;
 use crate::clock::Clock;
 use crate::config::Address;
+use crate::doctor::Doctor;
 use crate::keys::Rotation;
 use crate::link::{Children, LinkStatus, Retry};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
+mod checkup;
 mod forks;
 mod held;
 mod import;
@@ -61,6 +63,8 @@ pub struct Parts {
     pub parent: Option<(NodeId, Address)>,
     /// Where children's connections are accepted.
     pub listen: Address,
+    /// Looks the node over.
+    pub doctor: Doctor,
     /// Directory for the nameless files that an XLSX file is spooled into: of this user only, as what is in them is.
     pub scratch: PathBuf,
     /// The files of a change of the log key.
@@ -297,6 +301,13 @@ impl AdminService for Admin {
 
     async fn retry_link(&self, _: Request<pb::RetryLinkRequest>) -> Result<Response<pb::RetryLinkResponse>, Status> {
         answered(self.0.retry_link().await)
+    }
+
+    type DoctorStream = Responses<pb::DoctorResponse>;
+
+    async fn doctor(&self, request: Request<pb::DoctorRequest>) -> Result<Response<Self::DoctorStream>, Status> {
+        let lang = lang(&request.into_inner().lang).map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(responses(self.0.checkup(lang)))
     }
 }
 

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
 
 mod backups;
+mod damage;
 mod deploy;
+mod disk;
 mod findings;
 mod forks;
 mod full_year;
@@ -17,6 +19,7 @@ mod refusals_import;
 mod refusals_join;
 mod refusals_wire;
 mod renewal;
+mod setting_up;
 mod survive;
 mod tidy;
 mod twins;

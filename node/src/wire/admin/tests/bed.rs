@@ -143,6 +143,11 @@ impl Bed {
             invite_address: "192.0.2.7:7443".parse().expect("address"),
             parent: parent.map(|parent| (parent, "192.0.2.1:7443".parse().expect("address"))),
             listen: "0.0.0.0:7443".parse().expect("address"),
+            doctor: crate::doctor::Doctor {
+                layout: crate::config::Layout::open(dir.path()).expect("the directory"),
+                store: store.clone(),
+                clock: clock.clone(),
+            },
             scratch: dir.path().to_path_buf(),
             rotation: Arc::new(crate::keys::Rotation::new(dir.path().join("log.pem"), dir.path().join("log-next.pem"))),
         });

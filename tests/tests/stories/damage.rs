@@ -1,0 +1,211 @@
+//! Damage and old copies of a database are found, and never served: bytes that the disk changed, a file that was cut, a database from yesterday.
+//!
+//! What is damaged is drawn from a seed that is in the failure message.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use danso_tests::federation::{Federation, ROOT};
+use danso_tests::node::Node;
+use danso_tests::process::{self, DONE, Ended, REFUSED, program, wait_for};
+use danso_tests::truth::{Plan, Truth};
+
+/// Paste the seed of a failure here.
+const SEED: u64 = 20_260_625;
+const PAGE: u64 = 4096;
+
+/// splitmix64: enough for choosing places, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// Damages a file in one of three ways; says how.
+fn damage(path: &Path, random: &mut Random) -> String {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    match random.below(3) {
+        0 => {
+            let at = random.below(bytes);
+            let mut byte = [0];
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.read_exact(&mut byte).unwrap();
+            let bit = 1 << random.below(8);
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(&[byte[0] ^ bit]).unwrap();
+            format!("bit {bit} of byte {at}")
+        }
+        1 => {
+            // A page that is no zeros already.
+            let mut page = vec![0; PAGE as usize];
+            loop {
+                let at = random.below(bytes / PAGE) * PAGE;
+                file.seek(SeekFrom::Start(at)).unwrap();
+                file.read_exact(&mut page).unwrap();
+                if page.iter().any(|byte| *byte != 0) {
+                    file.seek(SeekFrom::Start(at)).unwrap();
+                    file.write_all(&vec![0; PAGE as usize]).unwrap();
+                    return format!("the page at {at} is zeros");
+                }
+            }
+        }
+        _ => {
+            let left = random.below(bytes);
+            file.set_len(left).unwrap();
+            format!("cut to {left} of {bytes} bytes")
+        }
+    }
+}
+
+fn run_to_its_end(node: &Node) -> Ended {
+    process::run(program("danso-node"), ["run".as_ref(), "--data".as_ref(), node.data.as_os_str()])
+}
+
+fn doctor(node: &Node) -> Ended {
+    let args = ["doctor", "--output", "json", "--lang", "en", "--data"].map(std::ffi::OsStr::new);
+    process::run(program("danso-node"), args.into_iter().chain([node.data.as_os_str()]))
+}
+
+/// A central node that took in a commune's book, and ended.
+fn central(federation: &mut Federation, truth: &Truth) {
+    let node = federation.node(ROOT);
+    node.import_all("households", &truth.households("17065"));
+    node.import_all("changes", &truth.changes("17065"));
+    assert_eq!(federation.node_mut(ROOT).stop(), DONE);
+}
+
+#[test]
+fn whatever_the_disk_changed_while_a_node_was_stopped_is_found_at_its_start() {
+    let mut federation = Federation::central();
+    let plan = Plan { communes: &["17065"], households: 40, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    central(&mut federation, &truth);
+    let mut random = Random(SEED);
+    for n in 0..24 {
+        let copy = federation.node(ROOT).copy(federation.dir(), &format!("c{n}"));
+        let how = damage(&copy.data.join("danso.db"), &mut random);
+        let ended = run_to_its_end(&copy);
+        assert_eq!(ended.code, REFUSED, "seed {SEED}, {how}: {}", ended.stderr);
+        assert!(ended.stderr.contains("store_damaged") && ended.stderr.contains("recover"), "{how}: {}", ended.stderr);
+        let said = doctor(&copy);
+        assert_eq!(said.code, REFUSED, "seed {SEED}, {how}: {}\n{}", said.stdout, said.stderr);
+        assert!(said.stdout.contains("store_damaged"), "{how}: {}", said.stdout);
+        fs::remove_dir_all(&copy.data).unwrap();
+    }
+    // And nothing is found where nothing is.
+    let whole = federation.node(ROOT).copy(federation.dir(), "whole");
+    doctor(&whole).must(DONE);
+    federation.node_mut(ROOT).run();
+    let node = federation.node(ROOT);
+    let said = node.admin(["doctor", "--output", "json"]).must(DONE).stdout;
+    assert!(said.contains("\"database\"") && said.contains("\"logs\"") && said.contains("\"heads\""), "{said}");
+    truth.holds_at(node, "17065", "local");
+}
+
+#[test]
+fn after_a_power_cut_damaged_entries_are_never_served() {
+    let mut federation = Federation::central();
+    let plan = Plan { communes: &["17065"], households: 40, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    central(&mut federation, &truth);
+    let anchor = {
+        federation.node_mut(ROOT).run();
+        let anchor = federation.node(ROOT).status_text("anchor");
+        federation.node_mut(ROOT).stop();
+        anchor
+    };
+    let mut random = Random(SEED + 1);
+    let (mut refused, mut found, mut harmless) = (0, 0, 0);
+    for n in 0..16 {
+        let mut copy = federation.node(ROOT).copy(federation.dir(), &format!("p{n}"));
+        // As after a power cut: no word about what the file held.
+        fs::remove_file(copy.data.join("danso.db.sha256")).unwrap();
+        let how = damage(&copy.data.join("danso.db"), &mut random);
+        copy.readdress(&federation.node(ROOT).listen, &copy.listen.clone());
+        copy.start();
+        let up = wait_for(
+            || format!("seed {SEED}, {how}: neither up nor down"),
+            || match copy.is_running() {
+                false => Some(false),
+                true => (copy.admin(["log", "list"]).code == DONE).then_some(true),
+            },
+        );
+        if !up {
+            assert!(copy.logged().contains("store_damaged"), "seed {SEED}, {how}: {}", copy.logged());
+            refused += 1;
+            continue;
+        }
+        // It runs: every log that it shows verifies, or it says that it is damaged, and goes on saying so.
+        let verified = copy.admin(["log", "verify", "--anchor", &anchor]);
+        match verified.code {
+            // What was damaged may be what is derived: the doctor compares it with the logs.
+            DONE => match copy.admin(["doctor"]).code {
+                DONE => {
+                    truth.holds_at(&copy, "17065", "local");
+                    harmless += 1;
+                }
+                code => {
+                    assert_eq!(code, REFUSED, "seed {SEED}, {how}");
+                    found += 1;
+                }
+            },
+            _ => {
+                assert!(verified.stderr.contains("store_damaged"), "seed {SEED}, {how}: {}", verified.stderr);
+                assert_eq!(copy.status_text("reason"), "store_damaged", "seed {SEED}, {how}");
+                copy.admin(["doctor"]).refused_with("store_damaged");
+                copy.admin(["period", "close", "--unit", "17065", "--month", "2021-12"]).refused_with("store_damaged");
+                found += 1;
+            }
+        }
+        copy.kill9();
+    }
+    println!("seed {SEED}: {refused} did not start, {found} found it when serving, {harmless} served right logs");
+    assert!(refused > 0, "nothing was found at any start");
+}
+
+#[test]
+fn an_old_copy_of_the_database_is_noticed_and_nothing_is_written() {
+    let mut federation = Federation::over(&["17065"]);
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &["17065"], ..Plan::default() });
+    let commune = federation.node_mut("17065");
+    commune.import_all("households", &truth.households("17065"));
+    assert_eq!(commune.stop(), DONE);
+    let database = commune.data.join("danso.db");
+    let old = federation.path("yesterday.db");
+    fs::copy(&database, &old).unwrap();
+    let commune = federation.node_mut("17065");
+    commune.run();
+    commune.import_all("changes", &truth.changes("17065"));
+    assert_eq!(commune.stop(), DONE);
+    // Nobody above may help to notice it.
+    assert_eq!(federation.node_mut("420").stop(), DONE);
+    let today = federation.path("today.db");
+    fs::copy(&database, &today).unwrap();
+    fs::copy(&old, &database).unwrap();
+    let commune = federation.node_mut("17065");
+    commune.run();
+    let status = commune.status();
+    assert_eq!(status["reason"], "read_only", "{status}");
+    assert!(status["detail"].as_str().unwrap().contains("danso-node recover --data"), "{status}");
+    let entries = status["own_entries"].clone();
+    commune.import("changes", &truth.changes("17065"), &[]).refused_with("read_only");
+    commune.admin(["period", "close", "--unit", "17065", "--month", "2021-12"]).refused_with("read_only");
+    commune.admin(["doctor"]).refused_with("read_only");
+    assert_eq!(commune.status()["own_entries"], entries, "nothing was written");
+    // The right database again, and all is well.
+    assert_eq!(commune.stop(), DONE);
+    fs::copy(&today, &database).unwrap();
+    commune.run();
+    assert_eq!(commune.status()["reason"], "", "{}", commune.status());
+    federation.node_mut("420").run();
+    federation.settle();
+    federation.truth_holds(&truth);
+}

@@ -1,0 +1,94 @@
+//! A disk that fills up under a district's node, on a small real file system: what can wait is refused first, nothing is lost, and when there is
+//! room everything goes on by itself.
+//!
+//! Not here: a disk that fails (see `damage`), quotas.
+
+use std::fs;
+
+use danso_tests::federation::Federation;
+use danso_tests::health::serves;
+use danso_tests::node::Node;
+use danso_tests::process::{DONE, REFUSED, wait_for};
+use danso_tests::small_disk::{SmallDisk, inside};
+use danso_tests::truth::{Plan, Truth};
+
+const MIB: u64 = 1024 * 1024;
+const EXCHANGE: &str = "danso.exchange.v1.ExchangeService";
+const ADMIN: &str = "danso.admin.v1.AdminService";
+const QUERY: &str = "danso.query.v1.QueryService";
+
+fn is(node: &Node, level: &str) {
+    wait_for(
+        || format!("the disk of {} is not `{level}`: {}", node.unit, node.status()),
+        || (node.status_text("disk") == level).then_some(()),
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_room() {
+    if !inside("disk::a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_room") {
+        return;
+    }
+    let disk = SmallDisk::of_mib(160);
+    let communes = ["17065", "17062"];
+    let mut federation = Federation::over(&[]);
+    federation.add("40");
+    federation.add_in(disk.path(), "420", |node| {
+        let path = node.data.join("danso.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(path, config.replace("[store]", "[store]\nmin_free_mib = 40")).unwrap();
+    });
+    federation.add("17065");
+    let truth =
+        Truth::simulate(&federation.path("sim"), &Plan { communes: &communes, households: 400, ..Plan::default() });
+    let district = federation.node("420");
+    is(district, "room");
+    assert!([EXCHANGE, ADMIN, QUERY, ""].iter().all(|service| serves(district, service)));
+
+    // Low: what others hold waits with them; what is new here is taken.
+    disk.leave_free(30 * MIB);
+    is(district, "low");
+    assert_eq!(district.status_text("reason"), "disk_full");
+    federation.node("17065").import_all("households", &truth.households("17065"));
+    let commune = federation.node("17065");
+    wait_for(
+        || format!("the commune does not hear that its parent's disk is low: {}", commune.status()),
+        || commune.admin(["log", "list", "--output", "json"]).printed().contains("disk_full").then_some(()),
+    );
+    assert_eq!([EXCHANGE, ADMIN, QUERY, ""].map(|service| serves(district, service)), [false, true, true, false]);
+    district.import_all("households", &truth.households("17062"));
+
+    // Full in the middle of an import.
+    let importing = district.import_in_background("changes", &truth.changes("17062"));
+    disk.leave_free(0);
+    let code = importing.wait();
+    assert!(matches!(code, DONE | REFUSED), "the import ended with {code}");
+    is(district, "full");
+    assert_eq!([EXCHANGE, ADMIN, QUERY, ""].map(|service| serves(district, service)), [false, false, true, false]);
+    let again = district.import("changes", &truth.changes("17062"), &[]).refused_with("disk_full");
+    assert!(again.stderr.contains("Make room"), "{}", again.stderr);
+    district.admin(["period", "close", "--unit", "17062", "--month", "2021-12"]).refused_with("disk_full");
+    district.admin(["child", "invite", "--unit", "17062", "--again"]).refused_with("disk_full");
+    let status = district.status();
+    assert_eq!(status["reason"], "disk_full", "{status}");
+    assert!(status["next_step"].as_str().unwrap().contains("Make room"), "{status}");
+    assert!(status["disk_free_mib"].as_u64().unwrap() < 20, "{status}");
+    // Reading, and handing on what is here, need no room.
+    district.admin(["log", "verify"]).must(DONE);
+    district.admin(["doctor"]).refused_with("disk_full");
+
+    disk.make_room();
+    is(district, "room");
+    assert!([EXCHANGE, ADMIN, QUERY, ""].iter().all(|service| serves(district, service)));
+    district.import_all("changes", &truth.changes("17062"));
+    federation.node("17065").import_all("changes", &truth.changes("17065"));
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+    assert!(district.logged().contains("the disk is full: nothing new is taken"), "the alarm stands in the log");
+    // A restart finds nothing half done.
+    let district = federation.node_mut("420");
+    assert_eq!(district.stop(), DONE);
+    district.run();
+    federation.truth_holds(&truth);
+}
