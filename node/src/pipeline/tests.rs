@@ -8,6 +8,7 @@ mod forks;
 mod old_copy;
 mod rebuild;
 mod telling;
+mod trust;
 mod waiting;
 
 use bytes::Bytes;

@@ -73,8 +73,9 @@ impl ExchangeService for Exchange {
         let (_, extensions, request) = request.into_parts();
         let refuse = |refusal| refused(&extensions, &refusal, "refused a node that wants its place back");
         pki::count_unproven(&extensions).map_err(refuse)?;
-        // Without a certificate the token decides.
-        let shown = permit::child(&extensions, &self.pipeline.snapshot()).ok().map(permit::Permit::into_child);
+        let shown = permit::child(&extensions, &self.pipeline.snapshot()).map(permit::Permit::into_child);
+        // With a token the certificate does not matter.
+        let shown = if request.secret.is_empty() { Some(shown.map_err(refuse)?) } else { shown.ok() };
         let answer = self.join.recover(request, shown).await.map_err(refuse)?;
         let answer = answer.map(|message| message.map_err(|refusal| status::from_refusal(&refusal)));
         Ok(Response::new(Box::pin(answer)))

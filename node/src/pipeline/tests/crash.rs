@@ -16,7 +16,7 @@ use super::forks;
 use super::waiting::slip;
 use crate::faults::Point;
 use crate::faults::harness::{Detail, content, copy_of, die_everywhere, full_everywhere};
-use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow, Keep, Trouble};
+use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow, Keep, Recovery, Trouble};
 use crate::store::ReceiptRow;
 
 type Done = Result<(), Error>;
@@ -293,6 +293,39 @@ fn a_decision_about_two_histories() {
             let run =
                 async |bed: &Bed| bed.handle.decide(forks::decision(&log, Keep::First(Some(1)))).await.map(|_| ());
             at_every_point(dir, Work { name: "a reset", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+#[test]
+fn a_change_of_keys() {
+    on(
+        async |bed| {
+            bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), 7)]).await.expect("written");
+        },
+        async |dir, ()| {
+            // The bed signs with its first key: it is the announcement that is done, or not.
+            let run = async |bed: &Bed| bed.handle.rekey(std::sync::Arc::new(bed::signer(201))).await.map(|_| ());
+            at_every_point(dir, Work { name: "a change of keys", detail: Detail::Meaning, adds: true, run }).await;
+        },
+    );
+}
+
+#[test]
+fn a_place_given_back() {
+    on(
+        async |bed| {
+            let author = bed.child("17065", 1).await;
+            let node = author.log.node().clone();
+            bed.handle.invite(InviteRow { again: true, node: Some(node.clone()), ..invite(3) }).await.expect("kept");
+            node
+        },
+        async |dir, node| {
+            let run = async |bed: &Bed| {
+                let log_public_key = *bed::signer(9).public_key().as_bytes();
+                bed.handle.recover(Recovery { secret_hash: Some([3; 32]), node: node.clone(), log_public_key }).await
+            };
+            at_every_point(dir, Work { name: "a recovery", detail: Detail::Meaning, adds: false, run }).await;
         },
     );
 }

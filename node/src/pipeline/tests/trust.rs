@@ -1,0 +1,138 @@
+//! Keys, places and revocations: what changes them, and who may not.
+
+use std::sync::Arc;
+
+use danso_proto::change::{Body, ForkDecided, NodeRekeyed};
+use danso_proto::envelope::Signer as _;
+use danso_proto::ids::{LogId, Stream};
+use danso_proto::refusal::Reason;
+
+use super::bed::{self, Author, Bed, enrolled};
+use super::run;
+use crate::pipeline::{InviteRow, Recovery, Revocation};
+
+/// A child whose place can be given back with the secret hash 3.
+async fn lost(bed: &Bed) -> Author {
+    let author = bed.child("17065", 1).await;
+    let node = Some(author.log.node().clone());
+    let invite = InviteRow {
+        secret_hash: [3; 32],
+        unit: bed::code("17065"),
+        expires_at_ms: i64::MAX,
+        used_by: None,
+        again: true,
+        node,
+    };
+    bed.handle.invite(invite).await.expect("kept");
+    author
+}
+
+fn recovery(author: &Author, key: u8) -> Recovery {
+    let log_public_key = *bed::signer(key).public_key().as_bytes();
+    Recovery { secret_hash: Some([3; 32]), node: author.log.node().clone(), log_public_key }
+}
+
+#[test]
+fn from_the_entry_after_the_announcement_on_only_the_new_key_signs() {
+    run(async |bed| {
+        let before = bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), 7)]).await;
+        before.expect("written with the old key");
+        let next = Arc::new(bed::signer(201));
+        let announced = bed.handle.rekey(next.clone()).await.expect("announced");
+        let after = bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_002), 8)]).await;
+        assert_eq!(after.expect("written with the new key").size, 2);
+        let snapshot = bed.handle.snapshot();
+        let me = snapshot.directory().node(bed.handle.me()).expect("enrolled");
+        assert_eq!(me.key(), next.public_key());
+        let records = LogId::new(bed.handle.me().clone(), Stream::Records);
+        assert_eq!((me.keys().at(&records, 0), me.keys().at(&records, 1)), (&bed.root_key(), next.public_key()));
+        // The head that an earlier receipt was for still holds, and the new one is the new key's.
+        let note = snapshot.log(&announced.log).and_then(|row| row.checkpoint.clone()).expect("a checkpoint");
+        let note = danso_proto::checkpoint::parse(&note).expect("a note");
+        note.verify(bed.handle.me(), next.public_key()).expect("signed by the new key");
+        assert!(bed.handle.rekey(next).await.is_err(), "a key does not follow itself");
+    });
+}
+
+#[test]
+fn a_lost_key_signs_nothing_more_and_the_one_that_is_vouched_for_goes_on() {
+    run(async |bed| {
+        let mut author = lost(&bed).await;
+        let one = author.entry(vec![enrolled("17065", 198_001)]);
+        assert_eq!(bed.receive(author.package(0, vec![one.clone()], true)).await.size, 1);
+        let mut thief = author.clone();
+        bed.handle.recover(recovery(&author, 9)).await.expect("given back");
+        bed.handle.recover(recovery(&author, 9)).await.expect("the answer was lost: the same key again");
+        let other = bed.handle.recover(recovery(&author, 10)).await.expect_err("used");
+        assert_eq!(other.refusal().reason, Reason::TokenUsed);
+        let stolen = thief.entry(vec![enrolled("17065", 198_002)]);
+        let received = bed.receive(thief.package(1, vec![stolen], true)).await;
+        assert_eq!(received.refused.map(|(_, refusal)| refusal.reason), Some(Reason::KeyNotEnrolled));
+        author.signer = Arc::new(bed::signer(9));
+        let two = author.entry(vec![enrolled("17065", 198_003)]);
+        let received = bed.receive(author.package(0, vec![one, two], true)).await;
+        assert_eq!((received.size, received.refused.is_none(), received.receipt.is_some()), (2, true, true));
+        let bed = bed.restarted().await;
+        assert_eq!(bed.residents("17065").await, 2);
+    });
+}
+
+#[test]
+fn without_a_token_only_the_key_that_the_directory_names_gets_its_logs_back() {
+    run(async |bed| {
+        let author = bed.child("17065", 1).await;
+        let asked = |key| Recovery { secret_hash: None, ..recovery(&author, key) };
+        bed.handle.recover(asked(1)).await.expect("its own key");
+        let other = bed.handle.recover(asked(9)).await.expect_err("another key");
+        assert_eq!(other.refusal().reason, Reason::KeyNotEnrolled);
+        let unknown = bed.handle.recover(recovery(&author, 9)).await.expect_err("no such token");
+        assert_eq!(unknown.refusal().reason, Reason::TokenUnknown);
+    });
+}
+
+#[test]
+fn nobody_changes_the_keys_of_others_or_announces_a_key_that_did_not_sign() {
+    run(async |bed| {
+        let mut author = bed.child("17065", 1).await;
+        let sibling = bed.child("17035", 2).await;
+        author.log = LogId::new(author.log.node().clone(), Stream::Directory);
+        let key = *bed::signer(9).public_key().as_bytes();
+        let own = author.log.node().clone();
+        let rekeyed = |node, from| Body::NodeRekeyed(NodeRekeyed { node, log_public_key: key, from });
+        let decided =
+            ForkDecided { log: sibling.log.clone(), size: 1, root: [0; 32], evidence: None, reason: "mine".into() };
+        let bad = [
+            ("a sibling's key", rekeyed(sibling.log.node().clone(), vec![])),
+            ("a key that did not sign", rekeyed(own.clone(), vec![(author.log.clone(), 1)])),
+            ("a key that counts from somewhere else", rekeyed(own, vec![(author.log.clone(), 7)])),
+            ("a sibling's fork", Body::ForkDecided(decided)),
+        ];
+        for (what, body) in bad {
+            let mut change = enrolled("17065", 198_001);
+            change.0.body = body;
+            change.0.identity_commitment = None;
+            let entry = author.clone().entry(vec![(change.0, None)]);
+            let received = bed.receive(author.package(0, vec![entry], false)).await;
+            assert_eq!(received.refused.map(|(_, refusal)| refusal.reason), Some(Reason::OutOfScope), "{what}");
+        }
+    });
+}
+
+#[test]
+fn a_revocation_bounds_what_counts_and_is_refused_beyond_what_is_here() {
+    run(async |bed| {
+        let mut author = bed.child("17065", 1).await;
+        let one = author.entry(vec![enrolled("17065", 198_001)]);
+        bed.receive(author.package(0, vec![one], true)).await;
+        let revocation = |bounds| Revocation { node: author.log.node().clone(), bounds, reason: "stolen".into() };
+        let beyond = bed.handle.revoke(revocation(vec![(author.log.clone(), 2)])).await.expect_err("not here");
+        assert_eq!(beyond.refusal().reason, Reason::QueryInvalid);
+        bed.handle.revoke(revocation(vec![])).await.expect("revoked");
+        let snapshot = bed.handle.snapshot();
+        let revoked = snapshot.directory().node(author.log.node()).expect("known");
+        assert_eq!(revoked.valid_size(&author.log), Some(1));
+        let given = bed.handle.recover(Recovery { secret_hash: None, ..recovery(&author, 1) }).await;
+        assert_eq!(given.expect_err("revoked is revoked").refusal().reason, Reason::KeyRevoked);
+        assert_eq!(bed.residents("17065").await, 1, "what counts still counts");
+    });
+}
