@@ -26,19 +26,31 @@ pub struct Node {
     child: Option<Child>,
 }
 
-/// An import that runs beside the story.
-pub struct Importing(Child);
+/// A command that runs beside the story.
+pub struct InBackground(Child);
 
-impl Importing {
+impl InBackground {
+    fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("a program of ours starts"))
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill9(mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
     /// Waits for its end; returns its exit code, -1 when a signal ended it.
     pub fn wait(mut self) -> i32 {
         let status =
-            wait_for(|| "an import does not end".into(), || self.0.try_wait().expect("a child can be waited for"));
+            wait_for(|| "a command does not end".into(), || self.0.try_wait().expect("a child can be waited for"));
         process::code_of(status)
     }
 }
 
-impl Drop for Importing {
+impl Drop for InBackground {
     fn drop(&mut self) {
         // Ended already, most of the time.
         let _ = self.0.kill();
@@ -253,15 +265,26 @@ impl Node {
 
     /// Starts to import a file.
     #[track_caller]
-    pub fn import_in_background(&self, form: &str, file: &Path) -> Importing {
-        let child = Command::new(program("danso-admin"))
-            .args(["--data".as_ref(), self.data.as_os_str(), "import".as_ref(), form.as_ref(), file.as_os_str()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("danso-admin starts");
-        Importing(child)
+    pub fn import_in_background(&self, form: &str, file: &Path) -> InBackground {
+        self.admin_in_background(&["import", form, &file.to_string_lossy()])
+    }
+
+    /// Starts `danso-admin` on it.
+    #[track_caller]
+    pub fn admin_in_background(&self, args: &[&str]) -> InBackground {
+        let mut command = Command::new(program("danso-admin"));
+        command.args(["--data".as_ref(), self.data.as_os_str()]).args(args);
+        InBackground::start(command)
+    }
+
+    /// Starts to get everything back from the parent.
+    #[track_caller]
+    pub fn recover_in_background(&self, token: &str) -> InBackground {
+        let mut command = Command::new(program("danso-node"));
+        command.args(["recover".as_ref(), "--data".as_ref(), self.data.as_os_str()]);
+        command.args(["--token-file".as_ref(), self.token_file(token).as_os_str()]);
+        command.args(["--listen", &self.listen]);
+        InBackground::start(command)
     }
 
     /// Waits until all own entries are receipted at `tier`, or at the parent when it is empty.

@@ -1,7 +1,10 @@
 //! Log keys change while nodes run; a node that is revoked writes no more, and nobody else notices.
 
+use std::thread;
+use std::time::Duration;
+
 use danso_tests::federation::Federation;
-use danso_tests::process::{DONE, wait_for};
+use danso_tests::process::{DONE, Random, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
 const COMMUNE: &str = "17065";
@@ -31,6 +34,33 @@ fn every_tier_changes_its_key_while_entries_flow() {
     federation.node(COMMUNE).admin(["period", "close", "--unit", COMMUNE, "--month", "2021-12"]).must(DONE);
     federation.settle();
     truth.holds_at(federation.node("VN"), "VN", "children");
+    federation.logs_verify();
+}
+
+/// Paste the seed of a failure here.
+const SEED: u64 = 20_211_001;
+
+#[test]
+fn a_power_cut_while_a_key_changes_leaves_the_old_key_or_the_new_one() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    let mut random = Random(SEED);
+    for cut in 0..8 {
+        let moment = Duration::from_millis(random.below(60));
+        println!("seed {SEED}: power cut {cut} after {moment:?}");
+        let rotating = federation.node(COMMUNE).admin_in_background(&["key", "rotate", "--yes"]);
+        // Not a wait for anything: the random moment itself.
+        thread::sleep(moment);
+        federation.node_mut(COMMUNE).kill9();
+        rotating.wait();
+        federation.node_mut(COMMUNE).run();
+        let node = federation.node(COMMUNE);
+        node.admin(["period", "close", "--unit", COMMUNE, "--month", &format!("2021-{:02}", cut + 1)]).must(DONE);
+    }
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.settle();
+    federation.truth_holds(&truth);
     federation.logs_verify();
 }
 

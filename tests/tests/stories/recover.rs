@@ -1,10 +1,12 @@
 //! A node whose disk is lost, whose database is an old copy, or that moves below another node, gets back what it wrote and goes on.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use danso_tests::federation::Federation;
 use danso_tests::node::Node;
-use danso_tests::process::{DONE, wait_for};
+use danso_tests::process::{DONE, Random, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
 const COMMUNE: &str = "17065";
@@ -130,6 +132,50 @@ fn a_district_that_lost_everything_comes_back_and_its_communes_find_it_again() {
     federation.settle();
     federation.truth_holds(&truth);
     federation.logs_verify();
+}
+
+/// Paste the seed of a failure here.
+const SEED: u64 = 20_210_817;
+
+#[test]
+fn a_recovery_that_is_cut_again_and_again_goes_on_where_it_was_cut() {
+    let communes = [COMMUNE, "17062"];
+    let federation = &mut Federation::over(&communes);
+    let plan = Plan { communes: &communes, households: 300, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    for commune in communes {
+        federation.node(commune).import_all("households", &truth.households(commune));
+        federation.node(commune).import_all("changes", &truth.changes(commune));
+    }
+    federation.settle();
+    let lost = federation.node(DISTRICT).status_text("node");
+    federation.node_mut(DISTRICT).kill9();
+    fs::remove_dir_all(&federation.node(DISTRICT).data).unwrap();
+    let token = federation.node(PROVINCE).invite_lost(&lost);
+    let mut random = Random(SEED);
+    for cut in 0..12 {
+        let moment = Duration::from_millis(random.below(900));
+        println!("seed {SEED}: power cut {cut} after {moment:?}");
+        let recovering = federation.node(DISTRICT).recover_in_background(&token);
+        // Not a wait for anything: the random moment itself.
+        thread::sleep(moment);
+        match cut % 3 {
+            // The parent is cut off instead.
+            0 => {
+                federation.node_mut(PROVINCE).kill9();
+                recovering.wait();
+                federation.node_mut(PROVINCE).run();
+            }
+            _ => recovering.kill9(),
+        }
+    }
+    federation.node(DISTRICT).recover(Some(&token)).must(DONE);
+    federation.node_mut(DISTRICT).run();
+    federation.node(DISTRICT).receipt_wait("central").must(DONE);
+    for unit in [DISTRICT, PROVINCE, "VN"] {
+        truth.holds_at(federation.node(unit), unit, "local");
+        federation.node(unit).admin(["log", "verify"]).must(DONE);
+    }
 }
 
 #[test]

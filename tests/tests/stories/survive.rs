@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use danso_tests::federation::Federation;
-use danso_tests::process::{DONE, UNAVAILABLE, wait_for};
+use danso_tests::process::{DONE, Random, UNAVAILABLE, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
 /// Paste the seed of a failure here.
@@ -144,17 +144,4 @@ fn part_of(federation: &Federation, file: &PathBuf, commune: &str, form: &str, p
     let part = federation.path(&format!("{commune}-{form}-{parts}.csv"));
     fs::write(&part, lines[..keep].concat()).unwrap();
     part
-}
-
-/// splitmix64: enough for choosing moments, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }

@@ -136,3 +136,20 @@ fn a_revocation_bounds_what_counts_and_is_refused_beyond_what_is_here() {
         assert_eq!(bed.residents("17065").await, 1, "what counts still counts");
     });
 }
+
+#[test]
+fn a_revocation_behind_what_was_counted_leaves_it_out_and_keeps_it_in_the_log() {
+    run(async |bed| {
+        let mut author = bed.child("17065", 1).await;
+        let one = author.entry(vec![enrolled("17065", 198_001)]);
+        let two = author.entry(vec![enrolled("17065", 198_002), enrolled("17065", 198_003)]);
+        bed.receive(author.package(0, vec![one, two], true)).await;
+        assert_eq!(bed.residents("17065").await, 3);
+        let (node, bounds) = (author.log.node().clone(), vec![(author.log.clone(), 1)]);
+        bed.handle.revoke(Revocation { node, bounds, reason: "stolen after the first".into() }).await.expect("revoked");
+        assert_eq!(bed.residents("17065").await, 1);
+        assert_eq!(bed.stored(&author.log).await.len(), 2, "nothing is deleted");
+        let bed = bed.restarted().await;
+        assert_eq!((bed.residents("17065").await, bed.counts().await.0), (1, 1));
+    });
+}
