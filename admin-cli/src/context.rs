@@ -1,7 +1,7 @@
 //! What every verb is given: where the node is, how to print, in which language, and where to write. It may not know any verb.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write, stdin};
+use std::io::{Write, stdin};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -42,16 +42,15 @@ impl Context {
         written.map_err(of_output)
     }
 
-    /// Asks before what cannot be undone. `yes`: it was answered beforehand.
-    pub fn confirm(&mut self, yes: bool, question: &str) -> Result<(), Failure> {
+    /// Says what will happen, and asks before it is done, because it cannot be undone. `yes`: it was answered beforehand.
+    pub fn confirm(&mut self, yes: bool, what: &str) -> Result<(), Failure> {
+        self.note(what);
         if yes {
             return Ok(());
         }
-        self.note(question);
-        if !stdin().is_terminal() {
-            let nobody = self
-                .lang
-                .of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on");
+        if !self.interactive {
+            let nobody =
+                self.lang.of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on");
             return Err(Failure::Usage(nobody.into()));
         }
         self.note(self.lang.of("Gõ yes để tiếp tục:", "Type yes to go on:"));

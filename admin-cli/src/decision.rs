@@ -1,8 +1,6 @@
 //! A decision about a log with two histories: what will happen is said first, then it is asked for, then it is done. It may not know which
 //! command wants it.
 
-use std::io::stdin;
-
 use danso_proto::pb::admin::v1::{DecideForkRequest, DecideForkResponse};
 
 use crate::connect::{self, PROMPT, SILENCE_MAX};
@@ -28,10 +26,7 @@ pub async fn decide(request: DecideForkRequest, yes: bool, ctx: &mut Context) ->
         true => reset(&plan, ctx.lang),
         false => accept(&plan, ctx.lang),
     };
-    ctx.note(what);
-    if !yes {
-        confirm(ctx)?;
-    }
+    ctx.confirm(yes, &what)?;
     // What was shown is what is done, whatever came in between.
     let request = DecideForkRequest { size: request.reset.then_some(plan.entries), ..request };
     // With a reset the figures are made again from the logs.
@@ -72,23 +67,6 @@ fn reset(plan: &DecideForkResponse, lang: Lang) -> String {
              the entries behind them leave the figures, and the entries stay as evidence. The node {author} is revoked and writes nothing more. \
              Then invite a new one: danso-admin child invite --unit {author_unit} --again"
         ),
-    }
-}
-
-fn confirm(ctx: &mut Context) -> Result<(), Failure> {
-    if !ctx.interactive {
-        return Err(Failure::Usage(
-            ctx.lang
-                .of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on")
-                .into(),
-        ));
-    }
-    ctx.note(ctx.lang.of("Gõ yes để tiếp tục:", "Type yes to go on:"));
-    let mut line = String::new();
-    stdin().read_line(&mut line).map_err(anyhow::Error::from)?;
-    match line.trim() {
-        "yes" => Ok(()),
-        _ => Err(Failure::Usage(ctx.lang.of("không làm gì cả", "nothing was done").into())),
     }
 }
 

@@ -38,10 +38,10 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let node = &args.node;
     let question = match ctx.lang {
         Lang::Vi => format!(
-            "Thu hồi {node}: nút này sẽ không ghi thêm được gì và không kết nối được nữa. Không hoàn tác được; đơn vị cần một nút mới (child invite --again). Tiếp tục?"
+            "Thu hồi {node}: nút này sẽ không ghi thêm được gì và không kết nối được nữa. Không hoàn tác được; đơn vị cần một nút mới (child invite --again)."
         ),
         Lang::En => format!(
-            "Revoke {node}: it writes nothing more and connects no more. This cannot be undone; its unit then needs a new node (child invite --again). Go on?"
+            "Revoke {node}: it writes nothing more and connects no more. This cannot be undone; its unit then needs a new node (child invite --again)."
         ),
     };
     ctx.confirm(args.yes, &question)?;

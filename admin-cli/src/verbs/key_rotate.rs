@@ -19,8 +19,8 @@ pub struct Args {
 /// Rotates, and prints both keys.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let question = ctx.lang.of(
-        "Thay khóa ký của nút: khóa cũ bị xóa sau khi cả hai đã ký; hãy sao lưu lại ngay sau đó. Tiếp tục?",
-        "Replace the node's log key: the old one is gone once both have signed; make a new backup right after it. Go on?",
+        "Thay khóa ký của nút: khóa cũ bị xóa sau khi cả hai đã ký; hãy sao lưu lại ngay sau đó.",
+        "Replace the node's log key: the old one is gone once both have signed; make a new backup right after it.",
     );
     ctx.confirm(args.yes, question)?;
     let mut node = connect::admin(ctx).await?;
