@@ -429,7 +429,7 @@ impl World {
     }
 
     fn check(&self) {
-        for author in 0..TREE.len() {
+        for (author, parent) in TREE.into_iter().enumerate() {
             for (log, stored) in self.nodes[author].logs.iter().filter(|(log, _)| *log.node() == id(author)) {
                 for node in 0..TREE.len() {
                     let wanted = node == author
@@ -439,7 +439,7 @@ impl World {
                             Stream::Mail(to) => {
                                 let to = (0..TREE.len()).find(|node| id(*node) == *to).unwrap();
                                 let on_the_way = is_below(node, author) && (node == to || is_below(to, node));
-                                on_the_way || (author != 0 && node == TREE[author])
+                                on_the_way || (author != 0 && node == parent)
                             }
                         };
                     let there = self.nodes[node].logs.get(log).map_or(&[][..], |stored| &stored.leaves[..]);

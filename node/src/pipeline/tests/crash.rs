@@ -281,7 +281,6 @@ fn another_history_that_is_shown() {
 }
 
 #[test]
-#[ignore = "dying at every point passes; a full disk in the middle of the rebuild is told as `internal`, not `disk_full`: found here, to be fixed in the rebuild"]
 fn a_decision_about_two_histories() {
     on(
         async |bed| {
