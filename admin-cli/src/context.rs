@@ -49,8 +49,9 @@ impl Context {
             return Ok(());
         }
         if !self.interactive {
-            let nobody =
-                self.lang.of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on");
+            let nobody = self
+                .lang
+                .of("không có ai để hỏi: thêm --yes nếu chắc chắn", "nobody is there to ask: add --yes to go on");
             return Err(Failure::Usage(nobody.into()));
         }
         self.note(self.lang.of("Gõ yes để tiếp tục:", "Type yes to go on:"));

@@ -120,7 +120,10 @@ impl Run {
         state.passed.push(point);
         match &self.what {
             What::Count => Ok(()),
-            What::Full { points } if points.contains(&n) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            // What is committed has found its room.
+            What::Full { points } if points.contains(&n) && point != Point::Committed => {
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
             What::Die { at, names } if n == *at => {
                 state.dead = true;
                 self.cut(path, point, *names, state.before.take());

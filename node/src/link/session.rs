@@ -341,9 +341,12 @@ impl Running {
             }
             Action::Behind { log, ours, theirs } => {
                 let size = theirs.size;
-                if self.is_proven(&log, &theirs) {
+                // In the middle of a backlog a parent has no checkpoint that proves it. Its word is enough to stop, since it could refuse us
+                // as well: `recover` brings the entries themselves, or shows that there are none. A child's word stops nobody.
+                if self.session.role() == Role::Child || self.is_proven(&log, &theirs) {
+                    let proven = if self.is_proven(&log, &theirs) { "" } else { " (it shows no proof)" };
                     let detail = format!(
-                        "{ours} entries here, {size} at the parent: this node was restored from an old copy; next: danso-node recover --data DIR"
+                        "{ours} entries here, {size} at the parent{proven}: this node was restored from an old copy; next: danso-node recover --data DIR"
                     );
                     tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
                     self.trouble(log, Refusal::new(Reason::ReadOnly, detail));

@@ -243,18 +243,22 @@ pub(super) async fn replay_into(
         root.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the anchor's log is not in the database"))?;
     let mut left: Vec<&LogRow> = directory_logs().collect();
     while !left.is_empty() {
-        let (ready, later): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|row| directory.node(row.log.node()).is_some());
-        if ready.is_empty() {
-            let why = format!("{} is in the database, but nobody enrols its author", later[0].log);
+        let known = left.iter().enumerate().filter(|(_, row)| directory.node(row.log.node()).is_some());
+        let next = known.min_by_key(|(_, row)| depth(&directory, row.log.node())).map(|(at, _)| at);
+        let Some(next) = next else {
+            let why = format!("{} is in the database, but nobody enrols its author", left[0].log);
             return Err(store::Error::Inconsistent { table: "log", column: "name", why }.into());
-        }
-        for row in ready {
-            replay_log(tx, row, &mut directory, count.as_deref_mut()).await?;
-        }
-        left = later;
+        };
+        replay_log(tx, left.swap_remove(next), &mut directory, count.as_deref_mut()).await?;
     }
     Ok(directory)
+}
+
+/// How deep the unit of a node lies. Who enrols a node, or vouches for its key, is above it in some unit list, whoever is its parent now: read
+/// from the top down, a log comes after everything that says who may have signed it.
+fn depth(directory: &Directory, node: &NodeId) -> usize {
+    let Some(unit) = directory.node(node).map(danso_core::verify::Node::unit) else { return usize::MAX };
+    directory.units().iter().map(|list| list.ancestors(unit).count()).max().unwrap_or(0)
 }
 
 async fn replay_log(

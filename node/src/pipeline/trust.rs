@@ -101,6 +101,9 @@ impl Batch<'_> {
                 policy: node.policy(),
             });
             drafts.push(directory_draft(node.unit().clone(), body, now_ms));
+            // What earlier parents vouched for is said again here: who stands below need not hold their logs to read the node's.
+            let vouched = node.keys().vouched(id).into_iter().map(Body::NodeRekeyed);
+            drafts.extend(vouched.map(|body| directory_draft(node.unit().clone(), body, now_ms)));
         }
         if !has_key {
             let body = Body::NodeRekeyed(NodeRekeyed {

@@ -21,7 +21,8 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_JOBS);
-        let mut goes_on = true;
+        // First of all, whoever asks meanwhile: what a start does is always the same.
+        let mut goes_on = self.batch(Vec::new()).await;
         loop {
             // What authors are still to be told needs no job to bring it; while it goes on, nothing is waited for.
             let left = || goes_on && queue.is_empty() && self.shared.telling() != Telling::Done;

@@ -19,15 +19,15 @@ const QUARTER_MS: i64 = 16 * 60_000;
 impl World {
     /// Everybody who can writes once more: with it come the receipts of those that had no word of the author for what came before.
     fn last_words(&mut self) -> Result<()> {
-        for seat in 0..self.nodes.len() {
+        for (seat, cast) in SEATS.iter().enumerate().take(self.nodes.len()) {
             let log = self.nodes[seat].own(Stream::Records);
             if self.nodes[seat].up.is_some()
                 && self.nodes[seat].may_write(&log)
                 && !self.is_forked(seat)
-                && !SEATS[seat].writes.is_empty()
+                && !cast.writes.is_empty()
             {
                 let body = Body::PeriodClosed(PeriodClosed { month: 202_612 });
-                let change = author::change(code(SEATS[seat].writes[0]), body);
+                let change = author::change(code(cast.writes[0]), body);
                 let drafts = vec![author::single(&mut self.rng, self.now_ms, change)];
                 self.put(seat, Job::Write { stream: Stream::Records, drafts });
             }

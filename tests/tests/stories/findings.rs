@@ -26,8 +26,10 @@ struct Case {
 
 /// Thousand persons, as the simulator makes them; the bad ones are chosen from them.
 fn case(federation: &Federation) -> Case {
-    let truth =
-        Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], households: 400, ..Plan::default() });
+    let truth = Truth::simulate(
+        &federation.path("sim"),
+        &Plan { communes: &[COMMUNE], households: 400, seed: 8, ..Plan::default() },
+    );
     let slips = fs::read_to_string(truth.changes(COMMUNE)).unwrap();
     let book = fs::read_to_string(truth.households(COMMUNE)).unwrap();
     let all: Vec<_> = rows(&slips).collect();

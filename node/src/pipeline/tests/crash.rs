@@ -161,7 +161,7 @@ fn a_package_of_a_child() {
         async |bed| bed.child("17065", 1).await,
         async |dir, author| {
             let run = async |bed: &Bed| received(bed, author.clone()).await;
-            at_every_point(dir, Work { name: "a package", detail: Detail::Bytes, adds: false, run }).await;
+            at_every_point(dir, Work { name: "a package", detail: Detail::Meaning, adds: false, run }).await;
         },
     );
 }
