@@ -2,7 +2,7 @@
 //! start. Knows files and checkpoints.
 //!
 //! The file is written after the commit and before anybody is told, so that it is never ahead of the database by itself: if it is, the
-//! database is not the one that was here last. One sync a commit of own entries: see [`files::replace_unnamed`].
+//! database is not the one that was here last. One sync a commit of own entries: see `files::replace_unnamed`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
