@@ -1,6 +1,6 @@
 //! A federation in one thread: the real pure core of eleven nodes in four tiers, real keys, a store that crashes, links that cut, clocks that
 //! jump, disks that are restored, copied and lost. One seed makes one run, and the same run again. After every step what must always hold
-//! is checked ([`watch`]); at the end everything heals and every node's figures equal a model that never failed.
+//! is checked (`watch`); at the end everything heals and every node's figures equal a model that never failed.
 //!
 //! What is simulated is the shell only: processes, disks, carriers, operators. Sessions, the door for entries, the ledger, the register and the
 //! cube are the product's own code. It may not know gRPC, SQL or files.
