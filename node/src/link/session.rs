@@ -343,8 +343,9 @@ impl Running {
                 let size = theirs.size;
                 // In the middle of a backlog a parent has no checkpoint that proves it. Its word is enough to stop, since it could refuse us
                 // as well: `recover` brings the entries themselves, or shows that there are none. A child's word stops nobody.
-                if self.session.role() == Role::Child || self.is_proven(&log, &theirs) {
-                    let proven = if self.is_proven(&log, &theirs) { "" } else { " (it shows no proof)" };
+                let is_proven = self.is_proven(&log, &theirs);
+                if self.session.role() == Role::Child || is_proven {
+                    let proven = if is_proven { "" } else { " (it shows no proof)" };
                     let detail = format!(
                         "{ours} entries here, {size} at the parent{proven}: this node was restored from an old copy; next: danso-node recover --data DIR"
                     );

@@ -87,11 +87,9 @@ impl JoinDesk {
     }
 }
 
-/// The directory logs of this node and of those above it, the anchor's first.
+/// The directory logs of this node and of all that were ever above it, the anchor's first.
 pub(super) fn directory_logs(snapshot: &Snapshot) -> impl Iterator<Item = LogId> + use<> {
-    let mut lineage: Vec<NodeId> = snapshot.directory().lineage(snapshot.me()).cloned().collect();
-    lineage.reverse();
-    lineage.into_iter().map(|node| LogId::new(node, Stream::Directory))
+    snapshot.directory().ancestry(snapshot.me()).into_iter().map(|node| LogId::new(node, Stream::Directory))
 }
 
 /// Sends logs in packages, each from an entry on. False: nobody takes them, or they could not be read, which was said.

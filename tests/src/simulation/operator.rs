@@ -102,12 +102,10 @@ impl World {
         self.tell(seat, &[log], &[])
     }
 
-    /// The directory logs of a seat and of those above it, the anchor's first, for a node that has nothing.
+    /// The directory logs of a seat and of those that were ever above it, the anchor's first, for a node that has nothing.
     fn give_directory(&mut self, from: usize, node: &mut Node) -> Result<()> {
         let Some(running) = &self.nodes[from].up else { return Err(Violation("the parent is down".into())) };
-        let mut lineage: Vec<NodeId> = running.directory.lineage(&self.nodes[from].id).cloned().collect();
-        lineage.reverse();
-        for above in lineage {
+        for above in running.directory.ancestry(&self.nodes[from].id) {
             let log = LogId::new(above, Stream::Directory);
             let Some(package) = self.nodes[from].load(&log, 0, usize::MAX) else { continue };
             if node.up.is_none() {

@@ -163,7 +163,11 @@ impl World {
             .chain((0..self.nodes.len()).filter(|other| self.above(*other).contains(&seat)));
         let calm = !near.into_iter().any(|other| doubtful(&self.nodes[other])) && !doubtful(node);
         let own = node.store.logs.values().filter(|row| *row.log.node() == node.id);
+        // Who was put back takes whichever history of a copied node comes first, and those above hold the other: the two are found where they
+        // meet, but which of them counts is not the watch's to say.
+        let copied = |other: usize| self.is_forked(other) && self.above(other).contains(&seat);
         calm && !self.is_forked(seat)
+            && !(0..self.nodes.len()).any(copied)
             && own.into_iter().all(|row| {
                 let (log, held) = (&row.log, parent.store.size(&row.log));
                 let told = match log.stream() {

@@ -183,6 +183,20 @@ impl Directory {
             .map(Node::id)
     }
 
+    /// A node and all that were ever above it, each behind those above it: in this order their directory logs can be read by one who has none.
+    /// Where a node was taken over, the keys of the time before are told by the log of who was its parent then.
+    pub fn ancestry(&self, id: &NodeId) -> Vec<NodeId> {
+        let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+        self.add_ancestry(id, &mut seen, &mut order);
+        order
+    }
+
+    fn add_ancestry(&self, id: &NodeId, seen: &mut BTreeSet<NodeId>, order: &mut Vec<NodeId>) {
+        let Some(node) = self.nodes.get(id).filter(|_| seen.insert(id.clone())) else { return };
+        node.enrollers.iter().for_each(|above| self.add_ancestry(above, seen, order));
+        order.push(id.clone());
+    }
+
     /// What operators decided about `log` when two histories of it were shown, with the node that wrote it; the latest of a node last.
     pub fn fork_decisions<'a>(&'a self, log: &'a LogId) -> impl Iterator<Item = (&'a NodeId, &'a ForkDecided)> {
         self.forks.iter().filter(move |(_, decided)| decided.log == *log).map(|(by, decided)| (by, decided))
