@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use danso_core::ledger::{Draft, Sealing, seal};
-use danso_core::sync::{Package, at_or_below, rank};
+use danso_core::sync::{Package, rank};
 use danso_core::verify::{Directory, Position};
 use danso_proto::change::{Body, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed, NodeRevoked, PolicyPublished};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
@@ -304,17 +304,19 @@ impl World {
     fn give_back(&mut self, seat: usize) -> Result<bool> {
         let (node, parent) = (&self.nodes[seat], &self.nodes[self.parents[seat]]);
         let Some(theirs) = parent.up.as_ref().map(|running| running.directory.clone()) else { return Ok(false) };
+        let ancestry = theirs.ancestry(&parent.id);
         // Its own, the directory from the root down to it, and all that came from below: who wrote that may be gone.
         let wanted = parent.store.logs.values().filter(|row| {
             let author = row.log.node();
             // Also from one that was below once: what was written to it then is read by its enrolment.
             let below = theirs.was_above(&node.id, author) && !matches!(row.log.stream(), Stream::Mail(_));
-            let above = *row.log.stream() == Stream::Directory && at_or_below(&node.id, author, &*theirs);
+            let above = *row.log.stream() == Stream::Directory && ancestry.contains(author);
             *author == node.id || below || above
         });
-        // The directory first, from the root down: it says which keys count.
+        // The directory first, those above before those below: it says which keys count.
         let mut wanted: Vec<LogId> = wanted.map(|row| row.log.clone()).collect();
-        wanted.sort_by_key(|log| (*log.stream() != Stream::Directory, rank(log.node(), &*theirs)));
+        let place = |log: &LogId| ancestry.iter().position(|above| above == log.node()).unwrap_or(ancestry.len());
+        wanted.sort_by_key(|log| (*log.stream() != Stream::Directory, place(log), rank(log.node(), &*theirs)));
         let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), usize::MAX)).collect();
         let Some(done) = self.transact(seat, vec![Job::Recover(packages)])? else { return Ok(false) };
         match done.refused.into_iter().next() {

@@ -118,5 +118,7 @@ fn what_a_parent_said_before_its_child_was_taken_over_is_read_in_any_order() {
         assert_eq!((node.parent(), node.key()), (Some(&root.id), next.public_key()));
         check_mail(&mail, &above.id, &child.id, directory).expect("mail of the old parent is still its");
         assert!(!directory.is_above(&above.id, &child.id), "but it is above no longer");
+        let ancestry = [&root.id, &above.id, &child.id].map(NodeId::clone);
+        assert_eq!(directory.ancestry(&child.id), ancestry, "who joins below the child reads of its new key there");
     }
 }
