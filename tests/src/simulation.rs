@@ -26,8 +26,10 @@ pub use planted::Bug;
 pub use world::Stats;
 
 /// Seeds that found a fault of the product once, with the fault. They run in every test.
-pub const REGRESSIONS: &[(u64, &str)] =
-    &[(2120, "who joined below a node that was taken over did not get the keys of the time before")];
+pub const REGRESSIONS: &[(u64, &str)] = &[
+    (2120, "who joined below a node that was taken over did not get the keys of the time before"),
+    (3392, "who recovered got the directory log of a node that was taken over before the log that tells of its keys"),
+];
 
 /// One run.
 #[derive(Debug, Clone, Copy)]

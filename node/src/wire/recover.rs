@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use danso_core::sync::{at_or_below, rank};
+use danso_core::sync::at_or_below;
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::limits;
@@ -103,17 +103,17 @@ impl JoinDesk {
     }
 }
 
-/// The directory from the anchor down to this node, then everything by `node` and the nodes below it: directory logs by rank, as each says
-/// who may sign the next, then mail and records.
+/// The directory from the anchor down to this node, then everything by `node` and the nodes below it: directory logs behind those of
+/// all that were ever above their nodes, as each says who may sign the next, then mail and records.
 fn logs_of(snapshot: &Snapshot, node: &NodeId) -> Vec<LogId> {
     let directory = snapshot.directory();
     let class = |log: &LogId| match log.stream() {
-        Stream::Directory => (0, rank(log.node(), directory)),
+        Stream::Directory => (0, directory.ancestry(log.node()).len()),
         Stream::Mail(_) => (1, 0),
         Stream::Records => (2, 0),
     };
     let below = snapshot.logs().map(|row| &row.log).filter(|log| at_or_below(log.node(), node, directory));
     let mut below: Vec<LogId> = below.cloned().collect();
-    below.sort_by_key(|log| (class(log), log.clone()));
+    below.sort_by_cached_key(|log| (class(log), log.clone()));
     directory_logs(snapshot).chain(below).collect()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use danso_core::ledger::{Draft, Sealing, seal};
-use danso_core::sync::{Package, rank};
+use danso_core::sync::Package;
 use danso_core::verify::{Directory, Position};
 use danso_proto::change::{Body, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed, NodeRevoked, PolicyPublished};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
@@ -315,8 +315,7 @@ impl World {
         });
         // The directory first, those above before those below: it says which keys count.
         let mut wanted: Vec<LogId> = wanted.map(|row| row.log.clone()).collect();
-        let place = |log: &LogId| ancestry.iter().position(|above| above == log.node()).unwrap_or(ancestry.len());
-        wanted.sort_by_key(|log| (*log.stream() != Stream::Directory, place(log), rank(log.node(), &*theirs)));
+        wanted.sort_by_key(|log| (*log.stream() != Stream::Directory, theirs.ancestry(log.node()).len()));
         let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), usize::MAX)).collect();
         let Some(done) = self.transact(seat, vec![Job::Recover(packages)])? else { return Ok(false) };
         match done.refused.into_iter().next() {

@@ -185,6 +185,7 @@ impl Directory {
 
     /// A node and all that were ever above it, each behind those above it: in this order their directory logs can be read by one who has none.
     /// Where a node was taken over, the keys of the time before are told by the log of who was its parent then.
+    /// Those above a node have a shorter ancestry than it has.
     pub fn ancestry(&self, id: &NodeId) -> Vec<NodeId> {
         let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
         self.add_ancestry(id, &mut seen, &mut order);
