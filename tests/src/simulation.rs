@@ -29,6 +29,7 @@ pub use world::Stats;
 pub const REGRESSIONS: &[(u64, &str)] = &[
     (2120, "who joined below a node that was taken over did not get the keys of the time before"),
     (3392, "who recovered got the directory log of a node that was taken over before the log that tells of its keys"),
+    (10232, "who recovered from a second parent was not given the log of the first, which vouched for a key between"),
 ];
 
 /// One run.

@@ -88,7 +88,7 @@ impl JoinDesk {
 }
 
 /// The directory logs of this node and of all that were ever above it, the anchor's first.
-pub(super) fn directory_logs(snapshot: &Snapshot) -> impl Iterator<Item = LogId> + use<> {
+fn directory_logs(snapshot: &Snapshot) -> impl Iterator<Item = LogId> + use<> {
     snapshot.directory().ancestry(snapshot.me()).into_iter().map(|node| LogId::new(node, Stream::Directory))
 }
 

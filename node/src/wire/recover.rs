@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::JoinDesk;
-use super::join::{directory_logs, send_logs};
+use super::join::send_logs;
 use crate::link;
 use crate::pipeline::{Recovery, Snapshot};
 use crate::token::InviteSecret;
@@ -103,7 +103,7 @@ impl JoinDesk {
     }
 }
 
-/// The directory from the anchor down to this node, then everything by `node` and the nodes below it: directory logs behind those of
+/// The directory from the anchor down to `node`, then everything by `node` and the nodes below it: directory logs behind those of
 /// all that were ever above their nodes, as each says who may sign the next, then mail and records.
 fn logs_of(snapshot: &Snapshot, node: &NodeId) -> Vec<LogId> {
     let directory = snapshot.directory();
@@ -112,8 +112,12 @@ fn logs_of(snapshot: &Snapshot, node: &NodeId) -> Vec<LogId> {
         Stream::Mail(_) => (1, 0),
         Stream::Records => (2, 0),
     };
+    // Of all that were ever above `node`, not above this one only: who was its parent before this one may have vouched for a key of it.
+    let above: Vec<LogId> =
+        directory.ancestry(node).into_iter().map(|above| LogId::new(above, Stream::Directory)).collect();
     let below = snapshot.logs().map(|row| &row.log).filter(|log| at_or_below(log.node(), node, directory));
+    let below = below.filter(|log| !above.contains(log));
     let mut below: Vec<LogId> = below.cloned().collect();
     below.sort_by_cached_key(|log| (class(log), log.clone()));
-    directory_logs(snapshot).chain(below).collect()
+    above.into_iter().chain(below).collect()
 }

@@ -102,10 +102,12 @@ impl World {
         self.tell(seat, &[log], &[])
     }
 
-    /// The directory logs of a seat and of those that were ever above it, the anchor's first, for a node that has nothing.
+    /// The directory logs that a seat has of those that were ever above a node, the anchor's first, for a node that has nothing.
     fn give_directory(&mut self, from: usize, node: &mut Node) -> Result<()> {
         let Some(running) = &self.nodes[from].up else { return Err(Violation("the parent is down".into())) };
-        for above in running.directory.ancestry(&self.nodes[from].id) {
+        let mut ancestry = running.directory.ancestry(&node.id);
+        ancestry.retain(|above| *above != node.id);
+        for above in ancestry {
             let log = LogId::new(above, Stream::Directory);
             let Some(package) = self.nodes[from].load(&log, 0, usize::MAX) else { continue };
             if node.up.is_none() {
@@ -304,7 +306,7 @@ impl World {
     fn give_back(&mut self, seat: usize) -> Result<bool> {
         let (node, parent) = (&self.nodes[seat], &self.nodes[self.parents[seat]]);
         let Some(theirs) = parent.up.as_ref().map(|running| running.directory.clone()) else { return Ok(false) };
-        let ancestry = theirs.ancestry(&parent.id);
+        let ancestry = theirs.ancestry(&node.id);
         // Its own, the directory from the root down to it, and all that came from below: who wrote that may be gone.
         let wanted = parent.store.logs.values().filter(|row| {
             let author = row.log.node();
