@@ -30,7 +30,7 @@ mod status;
 pub use children::{Child, Children};
 pub use codec::{from_pb, to_pb};
 pub use dial::{Dial, Timing, dial, refusal_of};
-pub use load::load;
+pub use load::{OwnTrees, load};
 pub use renew::{Credentials, Outfit as CredentialsOutfit, renew_statement};
 pub use seen::{Refused, RefusedFrom, Seen, Shorter};
 pub use session::{Ended, Inbound, Outbound};

@@ -16,7 +16,7 @@ use futures_util::{FutureExt as _, Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::load::{load, root_at};
+use super::load::{OwnTrees, load, root_at};
 use super::{Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::telemetry::{self, ENTRIES_REFUSED};
@@ -86,6 +86,7 @@ struct Running {
     /// Ticks since the peer said or took anything.
     quiet_ticks: u32,
     seen: watch::Sender<Seen>,
+    trees: OwnTrees,
 }
 
 /// Runs a session until either side ends it. Everything that was given to the pipeline is answered before this returns.
@@ -119,6 +120,7 @@ pub(super) async fn run(context: Context, setup: Setup) -> Ended {
         next_question: 0,
         quiet_ticks: 0,
         seen,
+        trees: OwnTrees::default(),
         context,
     };
     let mut end = running.start().await.err();
@@ -272,9 +274,9 @@ impl Running {
             // The writer ends only with the session.
             Action::Send(frame) => drop(self.frames.send(frame)),
             Action::Load { log, from, max_bytes, max_entries } => {
-                let context = context.clone();
+                let (context, trees) = (context.clone(), self.trees.clone());
                 self.tasks.push(Box::pin(async move {
-                    Outcome::Event(match load(&context, &log, from, max_bytes, max_entries).await {
+                    Outcome::Event(match load(&context, &trees, &log, from, max_bytes, max_entries).await {
                         Ok(Some(package)) => Event::Loaded { package },
                         Ok(None) => Event::LoadedNothing { log },
                         Err(error) => {
@@ -318,9 +320,9 @@ impl Running {
                 self.seen.send_modify(|seen| seen.refused(log, sequence, Refusal::new(reason, detail)));
             }
             Action::CompareRoot { log, size, .. } => {
-                let context = context.clone();
+                let (context, trees) = (context.clone(), self.trees.clone());
                 self.tasks.push(Box::pin(async move {
-                    let root = root_at(&context, &log, size).await.unwrap_or_else(|error| {
+                    let root = root_at(&context, &trees, &log, size).await.unwrap_or_else(|error| {
                         tracing::error!(%log, size, %error, "link: a root could not be computed");
                         None
                     });

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
-use crate::link::{self, Context};
+use crate::link::{self, Context, OwnTrees};
 use crate::pipeline::{Enrolment, Snapshot};
 use crate::pki::Ca;
 use crate::token::InviteSecret;
@@ -99,9 +99,11 @@ pub(super) async fn send_logs<T>(
     messages: &mpsc::Sender<Result<T, Refusal>>,
     wrap: impl Fn(pb::PackageFrame) -> T,
 ) -> bool {
+    let trees = OwnTrees::default();
     for (log, mut from) in logs {
         loop {
-            let package = link::load(context, &log, from, limits::PACKAGE_BYTES_MAX, limits::PACKAGE_ENTRIES_MAX).await;
+            let (bytes, entries) = (limits::PACKAGE_BYTES_MAX, limits::PACKAGE_ENTRIES_MAX);
+            let package = link::load(context, &trees, &log, from, bytes, entries).await;
             let message = match package {
                 Ok(None) => break,
                 Ok(Some(package)) => {

@@ -11,7 +11,7 @@ use danso_node::clock::{Clock, ManualClock};
 use danso_node::config::Address;
 use danso_node::keys::LinkKey;
 use danso_node::link::{
-    self, Children, Context, Credentials, CredentialsOutfit, Dial, LinkState, LinkStatus, Retry, Timing,
+    self, Children, Context, Credentials, CredentialsOutfit, Dial, LinkState, LinkStatus, OwnTrees, Retry, Timing,
 };
 use danso_node::pipeline::{self, Handle, Outfit, directory_draft};
 use danso_node::pki::{self, Ca, Identity, KeepAlive, TrustDomain};
@@ -86,7 +86,29 @@ impl Node {
     }
 
     pub async fn package(&self, log: &LogId) -> Package {
-        link::load(&self.context, log, 0, usize::MAX, 1_000).await.unwrap().unwrap()
+        link::load(&self.context, &OwnTrees::default(), log, 0, usize::MAX, 1_000).await.unwrap().unwrap()
+    }
+
+    /// Closes a month of years that nothing else writes about: an entry.
+    pub async fn close(&self, month: u32) -> u64 {
+        let draft = directory_draft(self.me().unit(), Body::PeriodClosed(PeriodClosed { month }), NOW);
+        self.context.pipeline.write(Stream::Records, vec![draft]).await.unwrap().size
+    }
+
+    /// A copy of this node, which `secret` is of.
+    pub async fn twin(&self, secret: u8) -> Self {
+        let snapshot = self.context.pipeline.snapshot();
+        let mut above: Vec<NodeId> = snapshot.directory().lineage(&self.me()).skip(1).cloned().collect();
+        above.reverse();
+        let root = self.package(&LogId::new(above[0].clone(), Stream::Directory)).await;
+        let genesis = Envelope::decode(root.entries[0].envelope.clone()).unwrap();
+        let twin = Self::start(self.me().unit().as_str(), secret, Some((genesis, self.anchor))).await;
+        assert_eq!(twin.me(), self.me());
+        for node in above {
+            twin.receive(self.package(&LogId::new(node, Stream::Directory)).await).await;
+        }
+        twin.receive(self.package(&self.log(Stream::Records)).await).await;
+        twin
     }
 
     pub async fn receive(&self, package: Package) {
@@ -304,8 +326,7 @@ impl Child {
     pub async fn write(&mut self) -> u64 {
         self.months += 1;
         let month = 200_001 + self.months / 12 * 100 + self.months % 12;
-        let draft = directory_draft(unit(COMMUNE), Body::PeriodClosed(PeriodClosed { month }), NOW);
-        self.node.context.pipeline.write(Stream::Records, vec![draft]).await.unwrap().size
+        self.node.close(month).await
     }
 
     pub fn records(&self) -> LogId {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
 
+mod backlog;
 mod bed;
 mod clocks;
 mod outage;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use danso_core::ledger::{LogHead, append};
 use danso_core::sync::{ForwardedReceipt, Head, Held, Link, Package, Way, flows, rank};
 use danso_core::verify::{Directory, verify_again};
-use danso_proto::checkpoint;
+use danso_proto::checkpoint::{self, Checkpoint};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
 use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, PersonId, Stream};
 use danso_proto::merkle::{CompactTree, Hash};
@@ -198,8 +198,23 @@ impl Node {
         if entries.is_empty() {
             return None;
         }
-        let checkpoint = row.checkpoint.clone().filter(|_| end == row.head.size());
+        let checkpoint = match end == row.head.size() {
+            true => row.checkpoint.clone(),
+            false => self.sign_prefix(row, end),
+        };
         Some(Package { log: log.clone(), first: from, entries, checkpoint })
+    }
+
+    /// As the author: its word for the first `size` entries, so that who has no more than those has it too.
+    fn sign_prefix(&self, row: &LogRow, size: u64) -> Option<String> {
+        let keys = self.up.as_ref()?.directory.node(&self.id)?.keys();
+        if *row.log.node() != self.id || !self.may_write(&row.log) {
+            return None;
+        }
+        let head = Checkpoint { log: row.log.clone(), size, root: self.root_at(&row.log, size)? };
+        let note = checkpoint::sign(&head, &*self.signer).ok()?;
+        keys.verify_checkpoint(&self.id, &checkpoint::parse(&note).ok()?).ok()?;
+        Some(note)
     }
 
     /// Our root of the first `size` entries.

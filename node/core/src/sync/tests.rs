@@ -172,7 +172,7 @@ pub(super) fn closed(actions: &[Action]) -> Option<Reason> {
 fn what_goes_over_a_link() {
     let link = Link { child: node("C"), parent: node("P") };
     let way = |text: &str| flows(&log(text), &link, &tree());
-    for up in ["C/directory", "C/records", "D/directory", "D/records", "C/mail/D"] {
+    for up in ["C/directory", "C/records", "D/directory", "D/records", "C/mail/D", "C/mail/S"] {
         assert_eq!(way(up), Some(Way::Up), "{up}");
     }
     for down in ["P/directory", "R/directory", "P/mail/C", "P/mail/D", "R/mail/D"] {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, UnitsPublished};
+use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, NodeRekeyed, UnitsPublished};
 use danso_proto::envelope::{self, Envelope, Keys, Opened, PublicKey};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
@@ -134,7 +134,7 @@ impl Directory {
             unit: genesis.unit.clone(),
             parent: None,
             enrollers: BTreeSet::new(),
-            keys: KeyHistory::new(key),
+            keys: KeyHistory::new(key, &genesis.node),
             policy: ForwardingPolicy::Full,
             bounds: None,
         });
@@ -250,15 +250,7 @@ impl Directory {
         for change in &set.changes {
             match &change.body {
                 Body::NodeEnrolled(child) => self.enrolled(child, set.log.node())?,
-                Body::NodeRekeyed(rekeyed) => {
-                    let era = Era::new(PublicKey::new(rekeyed.log_public_key)?, &rekeyed.from);
-                    let vouched = rekeyed.node != *set.log.node();
-                    if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&rekeyed.node) {
-                        let key = *era.key();
-                        node.keys.add(era, &LogId::new(rekeyed.node.clone(), Stream::Directory), vouched);
-                        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
-                    }
-                }
+                Body::NodeRekeyed(rekeyed) => self.rekeyed(rekeyed, set.log.node())?,
                 Body::NodeRevoked(revoked) => {
                     if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&revoked.node) {
                         node.revoke(&revoked.bounds);
@@ -282,7 +274,7 @@ impl Directory {
                 unit: child.unit.clone(),
                 parent: Some(by.clone()),
                 enrollers: BTreeSet::from([by.clone()]),
-                keys: KeyHistory::new(key),
+                keys: KeyHistory::new(key, &child.node),
                 policy: child.policy,
                 bounds: None,
             }),
@@ -298,6 +290,18 @@ impl Directory {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn rekeyed(&mut self, rekeyed: &NodeRekeyed, by: &NodeId) -> Result<(), Refusal> {
+        let key = PublicKey::new(rekeyed.log_public_key)?;
+        let Some(known) = self.nodes.get(&rekeyed.node) else { return Ok(()) };
+        let mut keys = known.keys.clone();
+        keys.add(Era::new(key, &rekeyed.from, by), &rekeyed.node, |above, node| self.was_above(above, node));
+        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&rekeyed.node) {
+            node.keys = keys;
+        }
+        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
         Ok(())
     }
 

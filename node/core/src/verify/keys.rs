@@ -1,11 +1,12 @@
 //! The log keys of one node over time: which of them counts where. By position in a log, never by a clock.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use danso_proto::change::NodeRekeyed;
 use danso_proto::checkpoint::{Checkpoint, SignedNote, verify_cosignature};
 use danso_proto::envelope::PublicKey;
-use danso_proto::ids::{Fingerprint, LogId, NodeId};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 /// A key, and from which size of each log on it signs.
@@ -16,17 +17,24 @@ pub struct Era {
     from: BTreeMap<LogId, u64>,
     /// Order of eras: bound of the node's own directory log, and behind that what a node above vouched for.
     order: (u64, bool),
+    /// Who said so: the node itself, or one above it.
+    by: NodeId,
 }
 
 impl Era {
-    /// A key that signs from these sizes on.
-    pub fn new(key: PublicKey, from: &[(LogId, u64)]) -> Self {
-        Self { key, from: from.iter().cloned().collect(), order: (0, false) }
+    /// A key that signs from these sizes on, as `by` says.
+    pub fn new(key: PublicKey, from: &[(LogId, u64)], by: &NodeId) -> Self {
+        Self { key, from: from.iter().cloned().collect(), order: (0, false), by: by.clone() }
     }
 
     /// The key.
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// Whether both say the same, whoever says it.
+    fn says_as(&self, other: &Self) -> bool {
+        (self.key, &self.from, self.order) == (other.key, &other.from, other.order)
     }
 
     fn begins(&self, log: &LogId) -> u64 {
@@ -40,18 +48,25 @@ pub struct KeyHistory(Vec<Era>);
 
 impl KeyHistory {
     /// The history of a node that has its first key.
-    pub fn new(key: PublicKey) -> Self {
-        Self(vec![Era::new(key, &[])])
+    pub fn new(key: PublicKey, node: &NodeId) -> Self {
+        Self(vec![Era::new(key, &[], node)])
     }
 
-    /// A further key. Keys that the node itself announced stand in its own directory log, those that a node above vouched for in that
-    /// node's; either may be read first, so that the place in the order comes from what is said, not from when it is heard.
-    pub(super) fn add(&mut self, mut era: Era, directory: &LogId, vouched: bool) {
-        era.order = (era.begins(directory), vouched);
-        let at = 1 + self.0[1..].partition_point(|before| before.order <= era.order);
-        if !self.0.contains(&era) {
-            self.0.insert(at, era);
+    /// A further key of `node`. Keys that the node itself announced stand in its own directory log, those that a node above vouched for in
+    /// that node's; either may be read first, so that the place in the order comes from what is said, not from when it is heard. Of two
+    /// that vouched from the same place on, the upper one spoke last: it took the node over from the other.
+    pub(super) fn add(&mut self, mut era: Era, node: &NodeId, was_above: impl Fn(&NodeId, &NodeId) -> bool) {
+        era.order = (era.begins(&LogId::new(node.clone(), Stream::Directory)), era.by != *node);
+        if self.0.iter().any(|known| known.says_as(&era)) {
+            return;
         }
+        let goes_before = |later: &Era| match later.order.cmp(&era.order) {
+            Ordering::Less => false,
+            Ordering::Equal => was_above(&later.by, &era.by),
+            Ordering::Greater => true,
+        };
+        let at = self.0.iter().skip(1).position(goes_before).map_or(self.0.len(), |at| at + 1);
+        self.0.insert(at, era);
     }
 
     /// The key that signs now.
@@ -133,7 +148,6 @@ impl KeyHistory {
 #[cfg(test)]
 mod tests {
     use danso_proto::envelope::{Signer as _, SoftwareSigner};
-    use danso_proto::ids::Stream;
     use proptest::prelude::*;
 
     use super::*;
@@ -142,17 +156,27 @@ mod tests {
         *SoftwareSigner::from_secret(&[seed; 32]).public_key()
     }
 
+    fn node(unit: &str) -> NodeId {
+        NodeId::new(&unit.parse().expect("code"), &[7; 32])
+    }
+
+    /// A further key of the commune, as it or a node above it says.
+    fn add(keys: &mut KeyHistory, seed: u8, from: &[(LogId, u64)], by: &str) {
+        let above = |above: &NodeId, below: &NodeId| (above, below) == (&node("40"), &node("420"));
+        keys.add(Era::new(key(seed), from, &node(by)), &node("17065"), above);
+    }
+
     fn logs() -> (LogId, LogId) {
-        let node = NodeId::new(&"17065".parse().expect("code"), &[7; 32]);
+        let node = node("17065");
         (LogId::new(node.clone(), Stream::Directory), LogId::new(node, Stream::Records))
     }
 
     #[test]
     fn a_key_signs_from_its_bound_to_the_next_ones() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1));
-        keys.add(Era::new(key(2), &[(directory.clone(), 1), (records.clone(), 5)]), &directory, false);
-        keys.add(Era::new(key(3), &[(directory.clone(), 1), (records.clone(), 8)]), &directory, true);
+        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "17065");
+        add(&mut keys, 3, &[(directory.clone(), 1), (records.clone(), 8)], "420");
         let signer = |sequence| *keys.at(&records, sequence);
         assert_eq!([0, 4, 5, 7, 8, 99].map(signer), [1, 1, 2, 2, 3, 3].map(key));
         assert_eq!((*keys.at(&directory, 0), *keys.at(&directory, 1)), (key(1), key(3)));
@@ -162,10 +186,10 @@ mod tests {
     #[test]
     fn a_head_signed_by_a_key_that_wrote_nothing_and_was_replaced_still_counts() {
         let (directory, _) = logs();
-        let mut keys = KeyHistory::new(key(1));
+        let mut keys = KeyHistory::new(key(1), &node("17065"));
         // The second key announced itself with entry 0 and signed the head; the disk was lost, and a node above vouched for the third.
-        keys.add(Era::new(key(2), &[(directory.clone(), 1)]), &directory, false);
-        keys.add(Era::new(key(3), &[(directory.clone(), 1)]), &directory, true);
+        add(&mut keys, 2, &[(directory.clone(), 1)], "17065");
+        add(&mut keys, 3, &[(directory.clone(), 1)], "420");
         let note = |seed: u8, size: u64| {
             let head = Checkpoint { log: directory.clone(), size, root: [5; 32] };
             let text = danso_proto::checkpoint::sign(&head, &SoftwareSigner::from_secret(&[seed; 32])).expect("signed");
@@ -183,36 +207,44 @@ mod tests {
     #[test]
     fn what_was_vouched_for_can_be_said_again_and_changes_nothing() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1));
-        keys.add(Era::new(key(2), &[(directory.clone(), 1), (records.clone(), 5)]), &directory, true);
-        keys.add(Era::new(key(3), &[(directory.clone(), 2), (records.clone(), 7)]), &directory, false);
+        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "420");
+        add(&mut keys, 3, &[(directory.clone(), 2), (records.clone(), 7)], "17065");
         let again = keys.vouched(directory.node());
         assert_eq!(again.len(), 1, "the node's own announcements stand in its own log");
         let before = keys.clone();
         for said in again {
-            let era = Era::new(PublicKey::new(said.log_public_key).expect("a key"), &said.from);
-            keys.add(era, &directory, true);
+            let key = PublicKey::new(said.log_public_key).expect("a key");
+            keys.add(Era::new(key, &said.from, &node("40")), directory.node(), |_, _| false);
         }
         assert_eq!(keys, before);
     }
 
     proptest! {
-        /// The node's own announcements and those of a node above come in either order.
+        /// The node's own announcements and those of the nodes above come in any order.
         #[test]
-        fn the_order_of_arrival_does_not_matter(order in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(), sequence in 0u64..12) {
+        fn the_order_of_arrival_does_not_matter(order in Just((0..5usize).collect::<Vec<_>>()).prop_shuffle(), sequence in 0u64..12) {
             let (directory, records) = logs();
             let from = |at: u64, size: u64| vec![(directory.clone(), at), (records.clone(), size)];
-            let all = [(2, from(1, 2), false), (3, from(1, 4), true), (4, from(2, 6), false), (5, from(2, 9), true)];
+            // The disk was lost, the district vouched, the province took the commune over, and the new disk was lost too.
+            let all = [
+                (2, from(1, 2), "17065"),
+                (3, from(1, 4), "420"),
+                (4, from(2, 6), "17065"),
+                (5, from(2, 9), "420"),
+                (6, from(2, 9), "40"),
+            ];
             let told = |order: &[usize]| {
-                let mut keys = KeyHistory::new(key(1));
+                let mut keys = KeyHistory::new(key(1), &node("17065"));
                 for at in order {
-                    let (seed, from, vouched) = &all[*at];
-                    keys.add(Era::new(key(*seed), from), &directory, *vouched);
+                    let (seed, from, by) = &all[*at];
+                    add(&mut keys, *seed, from, by);
                 }
                 keys
             };
-            let (one, other) = (told(&[0, 1, 2, 3]), told(&order));
+            let (one, other) = (told(&[0, 1, 2, 3, 4]), told(&order));
             prop_assert_eq!(&one, &other);
+            prop_assert_eq!(*one.current(), key(6));
             prop_assert_eq!(one.at(&records, sequence), other.at(&records, sequence));
         }
     }
