@@ -32,7 +32,7 @@ pub use codec::{from_pb, to_pb};
 pub use dial::{Dial, Timing, dial, refusal_of};
 pub use load::{OwnTrees, load};
 pub use renew::{Credentials, Outfit as CredentialsOutfit, renew_statement};
-pub use seen::{Refused, RefusedFrom, Seen, Shorter};
+pub use seen::{Ahead, Refused, RefusedFrom, Seen, Shorter};
 pub use session::{Ended, Inbound, Outbound};
 pub use status::{LinkState, LinkStatus, ParentClock, Renewal, Retry};
 

@@ -206,6 +206,7 @@ async fn converse(
                     status.heard_ms = seen.heard_ms;
                     status.refused = seen.refused;
                     status.shorter = seen.shorter;
+                    status.ahead = seen.ahead;
                     if first {
                         status.parent_clock = Some(parent_clock);
                         status.sessions += 1;

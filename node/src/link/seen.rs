@@ -18,6 +18,28 @@ pub struct Seen {
     pub refused: Refused,
     /// Logs of which the peer, who wrote them, shows less than it was receipted for.
     pub shorter: BTreeMap<LogId, Shorter>,
+    /// Logs that go up, of which the parent holds more than is here.
+    pub ahead: BTreeMap<LogId, Ahead>,
+}
+
+/// A log that goes up, of which the parent holds more than this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// Entries here.
+    pub ours: u64,
+    /// Entries at the parent.
+    pub theirs: u64,
+}
+
+impl Ahead {
+    /// For people: what it means, and what to do.
+    pub fn in_words(&self, author: &NodeId) -> String {
+        format!(
+            "{} entries here, {} at the parent: this node was restored from an old copy; {author} sends them again when it connects; \
+             where that does not come back, next: danso-node recover --data DIR here",
+            self.ours, self.theirs
+        )
+    }
 }
 
 /// A log that is shorter at its author's than here.
@@ -65,6 +87,17 @@ impl Seen {
         self.shorter.insert(log, shorter);
     }
 
+    /// The parent holds more of `log` than is here.
+    pub(super) fn ahead(&mut self, log: LogId, ahead: Ahead) {
+        self.ahead.insert(log, ahead);
+    }
+
+    /// `size` entries of `log` are here now. Says whether this node has caught up with its parent.
+    pub(super) fn grown(&mut self, log: &LogId, size: u64) -> bool {
+        let caught_up = self.ahead.get(log).is_some_and(|ahead| ahead.theirs <= size);
+        caught_up && self.ahead.remove(log).is_some()
+    }
+
     /// The peer holds `size` entries of `log`. Says whether it refuses the log no longer.
     pub(super) fn acknowledged(&mut self, log: &LogId, size: u64) -> bool {
         let beyond = self.refused.get(log).is_some_and(|from| size > from.sequence);
@@ -90,5 +123,15 @@ mod tests {
         assert!(!seen.acknowledged(&log, 3) && !seen.acknowledged(&other, 9), "entry 3 is not there yet");
         assert_eq!(seen.refused.len(), 1);
         assert!(seen.acknowledged(&log, 4) && seen.refused.is_empty());
+    }
+
+    #[test]
+    fn what_only_the_parent_holds_is_seen_until_it_is_here() {
+        let log = LogId::new(NodeId::new(&"17065".parse().expect("unit code"), &[7; 32]), Stream::Records);
+        let mut seen = Seen::default();
+        assert!(!seen.grown(&log, 9));
+        seen.ahead(log.clone(), Ahead { ours: 2, theirs: 5 });
+        assert!(!seen.grown(&log, 4) && seen.ahead.len() == 1);
+        assert!(seen.grown(&log, 5) && seen.ahead.is_empty());
     }
 }

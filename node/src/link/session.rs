@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::load::{OwnTrees, load, root_at};
-use super::{Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
+use super::{Ahead, Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::telemetry::{self, ENTRIES_REFUSED};
 
@@ -215,6 +215,8 @@ impl Running {
         match news {
             Ok(Committed::Grown(grown)) => {
                 for grown in &*grown {
+                    let size = snapshot.log(&grown.log).map_or(0, |row| row.head.size());
+                    self.seen.send_if_modified(|seen| seen.grown(&grown.log, size));
                     if let Some(held) = flowing(&snapshot, &self.link, &grown.log) {
                         self.step(Event::Appended(held)).await?;
                     }
@@ -363,7 +365,12 @@ impl Running {
                 self.tasks.push(Box::pin(agree.map(|()| Outcome::Nothing)));
             }
             Action::PeerAhead { log, ours, theirs } => {
-                tracing::info!(%log, ours, theirs, "link: the peer holds more of a log than we do");
+                if self.session.role() == Role::Child {
+                    tracing::warn!(%log, ours, theirs, "link: the parent holds more of a log than this node, which was restored from an old copy");
+                    self.seen.send_modify(|seen| seen.ahead(log, Ahead { ours, theirs }));
+                } else {
+                    tracing::info!(%log, ours, theirs, "link: the child holds more of a log than we do");
+                }
             }
             Action::Answer(question) => {
                 let (answers, directory) = (context.answers.clone(), context.pipeline.snapshot().directory_arc());

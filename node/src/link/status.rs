@@ -9,7 +9,7 @@ use danso_proto::ids::LogId;
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::Notify;
 
-use super::{Refused, Shorter};
+use super::{Ahead, Refused, Shorter};
 use crate::clock::Clock;
 use crate::telemetry;
 
@@ -39,6 +39,8 @@ pub struct LinkStatus {
     pub refused: Refused,
     /// Logs of the parent of which it shows less than is here. Kept while the link is down, too.
     pub shorter: BTreeMap<LogId, Shorter>,
+    /// Logs of which the parent holds more than is here. Kept while the link is down, too.
+    pub ahead: BTreeMap<LogId, Ahead>,
     /// Sessions that began since the start: one more with every cut.
     pub sessions: u64,
     /// Attempts, sessions among them, that ended since the start.
@@ -67,6 +69,7 @@ impl Default for LinkStatus {
             heard_ms: 0,
             refused: Refused::new(),
             shorter: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             sessions: 0,
             ended: 0,
             certificate_ends_ms: 0,

@@ -209,7 +209,8 @@ impl World {
         self.twin = self.twin.take_if(|(twin, _)| *twin != seat);
         let node = self.joined(seat)?;
         let old = std::mem::replace(&mut self.nodes[seat], node);
-        if self.rng.one_in(2) && !self.has_jobs_of(parent, seat) {
+        // What is at its own parent and not here would not count any more: the node refuses that.
+        if self.rng.one_in(2) && !self.has_jobs_of(parent, seat) && !self.nodes[parent].parent_ahead {
             let logs = [Stream::Directory, Stream::Records].map(|stream| old.own(stream));
             let bounds = logs.map(|log| (log.clone(), self.nodes[parent].store.size(&log))).to_vec();
             let revoked = NodeRevoked { node: old.id.clone(), bounds, reason: "replaced".into() };

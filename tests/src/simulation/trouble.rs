@@ -166,7 +166,10 @@ impl World {
         // Who was put back takes whichever history of a copied node comes first, and those above hold the other: the two are found where they
         // meet, but which of them counts is not the watch's to say.
         let copied = |other: usize| self.is_forked(other) && self.above(other).contains(&seat);
+        // Nor what is still in the queue of one that was its parent until it was taken over.
+        let queued = |other: usize| other != self.parents[seat] && self.has_jobs_of(other, seat);
         calm && !self.is_forked(seat)
+            && !(0..self.nodes.len()).any(queued)
             && !(0..self.nodes.len()).any(copied)
             && own.into_iter().all(|row| {
                 let (log, held) = (&row.log, parent.store.size(&row.log));

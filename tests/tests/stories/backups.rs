@@ -227,6 +227,49 @@ fn an_old_copy_that_is_restored_writes_nothing_and_harms_nobody() {
 }
 
 #[test]
+fn a_restored_district_says_what_only_the_province_holds_and_revokes_nobody_over_it() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let dir = federation.dir().to_owned();
+    let commune = federation.node(COMMUNE);
+    commune.import_all("households", &book(&dir, "one.csv", &[("001.1", "1980-05-04")]));
+    commune.receipt_wait("central").must(DONE);
+    let out = dir.join("old.danso");
+    backup(federation.node(PARENT), &out, &["--with-keys"]).must(DONE);
+    commune.import_all("households", &book(&dir, "two.csv", &[("002.1", "1990-01-02"), ("002.2", "1991-01-02")]));
+    commune.receipt_wait("central").must(DONE);
+    let gone = commune.status_text("node");
+    federation.node_mut(COMMUNE).kill9();
+    federation.node_mut(PARENT).kill9();
+
+    let mut back = successor(federation.node(PARENT), &dir, "back");
+    restore(&out, &back, &[]).must(DONE);
+    back.run();
+    let log = format!("{gone}/records");
+    let told = |node: &Node| {
+        let logs = node.status()["logs"].as_array().unwrap().clone();
+        logs.into_iter().find(|state| state["log"] == *log && state["reason"] == "log_shorter_than_receipt")
+    };
+    let state = wait_for(|| format!("it is not told: {}", back.status()), || told(&back));
+    let detail = state["detail"].as_str().unwrap();
+    assert!(detail.contains("at the parent") && detail.contains("danso-node recover"), "{detail}");
+    wait_for(|| "nobody confirms it".into(), || read_only(&back).is_empty().then_some(()));
+    let revoke = ["child", "revoke", &gone, "--reason", "its commune was dissolved", "--yes"];
+    let refused = back.admin(revoke).refused_with("log_shorter_than_receipt");
+    assert!(refused.stderr.contains("--size"), "{}", refused.stderr);
+    assert_eq!(back.stop(), DONE);
+    back.recover(None).must(DONE);
+    back.run();
+    back.receipt_wait("central").must(DONE);
+    assert_eq!(told(&back), None);
+    back.admin(revoke).must(DONE);
+    let held = |node: &Node| {
+        let logs = node.status()["logs"].as_array().unwrap().clone();
+        logs.into_iter().find(|state| state["log"] == *log).map(|state| state["size"].clone())
+    };
+    assert_eq!(held(&back), held(federation.node("40")), "all of it counts");
+}
+
+#[test]
 fn the_root_is_let_go_on_by_its_operator() {
     let mut federation = Federation::central();
     let dir = federation.dir().to_owned();

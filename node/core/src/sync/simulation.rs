@@ -72,6 +72,10 @@ impl Kin for Node {
     fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
         self.parents.get(node).cloned()
     }
+
+    fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
+        above != node && at_or_below(node, above, self)
+    }
 }
 
 impl Node {

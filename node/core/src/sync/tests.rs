@@ -22,6 +22,11 @@ impl Kin for Tree {
     fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
         self.0.get(node).cloned()
     }
+
+    /// T was below C until P took it over.
+    fn was_above(&self, above: &NodeId, below: &NodeId) -> bool {
+        (above, below) == (&node("C"), &node("T")) || above != below && at_or_below(below, above, self)
+    }
 }
 
 pub(super) fn node(name: &str) -> NodeId {
@@ -39,7 +44,7 @@ pub(super) fn log(text: &str) -> LogId {
 }
 
 pub(super) fn tree() -> Tree {
-    Tree([("P", "R"), ("C", "P"), ("S", "P"), ("D", "C")].map(|(a, b)| (node(a), node(b))).into())
+    Tree([("P", "R"), ("C", "P"), ("S", "P"), ("D", "C"), ("T", "P")].map(|(a, b)| (node(a), node(b))).into())
 }
 
 pub(super) fn head(text: &str, size: u64, root: u8) -> Head {
@@ -172,7 +177,7 @@ pub(super) fn closed(actions: &[Action]) -> Option<Reason> {
 fn what_goes_over_a_link() {
     let link = Link { child: node("C"), parent: node("P") };
     let way = |text: &str| flows(&log(text), &link, &tree());
-    for up in ["C/directory", "C/records", "D/directory", "D/records", "C/mail/D", "C/mail/S"] {
+    for up in ["C/directory", "C/records", "D/directory", "D/records", "C/mail/D", "C/mail/T"] {
         assert_eq!(way(up), Some(Way::Up), "{up}");
     }
     for down in ["P/directory", "R/directory", "P/mail/C", "P/mail/D", "R/mail/D"] {
@@ -186,6 +191,7 @@ fn what_goes_over_a_link() {
         "P/mail/S",
         "D/mail/C",
         "C/mail/P",
+        "C/mail/S",
         "C/mail/C",
         "S/mail/C",
         "X/records",

@@ -11,11 +11,17 @@ const DEPTH_MAX: usize = 32;
 pub trait Kin {
     /// Who enrolled `node`; `None` for the root and for a node that is not known here.
     fn parent_of(&self, node: &NodeId) -> Option<NodeId>;
+    /// Whether `node` is below `above`, or was before it was taken over.
+    fn was_above(&self, above: &NodeId, node: &NodeId) -> bool;
 }
 
 impl Kin for Directory {
     fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
         self.node(node)?.parent().cloned()
+    }
+
+    fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
+        Directory::was_above(self, above, node)
     }
 }
 
@@ -49,7 +55,7 @@ pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
     let author = log.node();
     match log.stream() {
         Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
-        Stream::Mail(to) if *author == link.child && !at_or_below(author, to, kin) => Some(Way::Up),
+        Stream::Mail(to) if *author == link.child && kin.was_above(author, to) => Some(Way::Up),
         Stream::Directory if at_or_below(&link.parent, author, kin) => Some(Way::Down),
         Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => {
             Some(Way::Down)

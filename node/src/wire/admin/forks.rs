@@ -1,5 +1,7 @@
 //! Logs with two histories: evidence, what is stopped, and the operator's decision.
 
+use std::collections::BTreeMap;
+
 use danso_core::verify::Node;
 use danso_proto::ids::LogId;
 use danso_proto::limits;
@@ -8,7 +10,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::logs::log_id;
 use super::{Parts, of_pipeline, of_view};
-use crate::link::Shorter;
+use crate::link::{Ahead, Shorter};
 use crate::pipeline::{Decision, Keep, Snapshot};
 
 impl Parts {
@@ -102,6 +104,14 @@ impl Parts {
         children.chain(parent).collect()
     }
 
+    /// Logs of which the parent holds more than is here, as it said when it was connected last.
+    pub(super) fn ahead(&self) -> BTreeMap<LogId, Ahead> {
+        let mut ahead = self.link.as_ref().map(|link| link.borrow().ahead.clone()).unwrap_or_default();
+        let snapshot = self.pipeline.snapshot();
+        ahead.retain(|log, ahead| snapshot.log(log).map_or(0, |row| row.head.size()) < ahead.theirs);
+        ahead
+    }
+
     pub(super) async fn decide_fork(&self, request: pb::DecideForkRequest) -> Result<pb::DecideForkResponse, Refusal> {
         let log = log_id(&request.log)?;
         let reason = request.reason.trim();
@@ -136,7 +146,7 @@ impl Parts {
 }
 
 /// The unit that a log's author serves.
-fn unit_of(snapshot: &Snapshot, log: &LogId) -> String {
+pub(super) fn unit_of(snapshot: &Snapshot, log: &LogId) -> String {
     let author = snapshot.directory().node(log.node());
     author.map(Node::unit).cloned().unwrap_or_else(|| log.node().unit()).to_string()
 }

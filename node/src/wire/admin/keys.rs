@@ -45,6 +45,13 @@ impl Parts {
         }
         let bounds = request.bounds.iter().map(|bound| Ok((log_id(&bound.log)?, bound.size)));
         let bounds = bounds.collect::<Result<Vec<_>, Refusal>>()?;
+        for (log, ahead) in self.ahead() {
+            // What is above and not counted in the bound would count no more, and nobody could bring it back.
+            if *log.node() == node && !bounds.iter().any(|(bounded, _)| *bounded == log) {
+                let detail = format!("{log}: {}; or say yourself up to where it counts, with --size", ahead.in_words(&node));
+                return Err(Refusal::new(Reason::LogShorter, detail));
+            }
+        }
         let reason = request.reason.trim().to_owned();
         let written =
             self.pipeline.revoke(Revocation { node: node.clone(), bounds, reason }).await.map_err(of_pipeline)?;

@@ -6,6 +6,7 @@ use danso_proto::ids::{LogId, Stream};
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 
+use super::forks::unit_of;
 use super::{Parts, of_view, own_unit};
 use crate::link::{self, RefusedFrom};
 use crate::pipeline::{self, Snapshot};
@@ -136,7 +137,8 @@ pub(super) fn own_logs(snapshot: &Snapshot) -> impl Iterator<Item = (LogId, u64)
 }
 
 impl Parts {
-    /// All logs, by id. A log that is in trouble here says so; else one that is shorter at its author's, and one that the parent refuses.
+    /// All logs, by id. A log that is in trouble here says so; else one that is shorter at its author's, one of which the parent holds more,
+    /// and one that the parent refuses.
     pub(super) fn logs(&self, snapshot: &Snapshot) -> Vec<pb::LogState> {
         let refused = self.link.as_ref().map(|link| link.borrow().refused.clone()).unwrap_or_default();
         let mut logs = logs(snapshot);
@@ -144,6 +146,18 @@ impl Parts {
             let name = log.to_string();
             if let Some(state) = logs.iter_mut().find(|state| state.log == name && state.reason.is_empty()) {
                 (state.reason, state.detail) = (Reason::LogShorter.code().to_owned(), shorter.in_words(log.node()));
+            }
+        }
+        for (log, ahead) in self.ahead() {
+            let name = log.to_string();
+            // Where nothing of it is here, that is what is to be told.
+            let at = logs.iter().position(|state| state.log == name).unwrap_or(logs.len());
+            if at == logs.len() {
+                logs.push(pb::LogState { log: name, unit: unit_of(snapshot, &log), ..Default::default() });
+            }
+            let state = &mut logs[at];
+            if state.reason.is_empty() {
+                (state.reason, state.detail) = (Reason::LogShorter.code().to_owned(), ahead.in_words(log.node()));
             }
         }
         for (log, from) in refused {
@@ -162,17 +176,15 @@ pub(super) fn in_words(from: &RefusedFrom) -> String {
 }
 
 fn logs(snapshot: &Snapshot) -> Vec<pb::LogState> {
-    let directory = snapshot.directory();
     snapshot
         .logs()
         .map(|row| {
-            let author = row.log.node();
             let (reason, detail) = row.trouble.clone().unwrap_or_default();
             pb::LogState {
                 log: row.log.to_string(),
                 size: row.head.size(),
                 root: row.head.root().to_vec().into(),
-                unit: directory.node(author).map_or_else(|| author.unit(), |node| node.unit().clone()).to_string(),
+                unit: unit_of(snapshot, &row.log),
                 reason,
                 detail,
                 committed_at_ms: row.committed_at_ms,
