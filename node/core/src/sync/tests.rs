@@ -198,6 +198,13 @@ fn what_goes_over_a_link() {
     ] {
         assert_eq!(way(never), None, "{never}");
     }
+    let link = Link { child: node("T"), parent: node("P") };
+    for down in ["C/directory", "C/mail/T", "P/directory"] {
+        assert_eq!(flows(&log(down), &link, &tree()), Some(Way::Down), "{down} to one that C was above of");
+    }
+    for never in ["C/records", "C/mail/D", "D/directory"] {
+        assert_eq!(flows(&log(never), &link, &tree()), None, "{never}");
+    }
 }
 
 #[test]

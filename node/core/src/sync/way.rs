@@ -48,7 +48,8 @@ pub enum Way {
 /// - up: `directory` and `records` of the child and of all nodes below it;
 /// - up, one step: `mail` of the child itself, so that a child whose disk is lost, or that was restored from an old copy, is told of all that
 ///   it wrote. Also of mail to a node that was below it once and was taken over since: the author goes on from what it holds of it;
-/// - down: `directory` of the parent and of all nodes above it; `mail/X` of those authors when X is the child or below it.
+/// - down: `directory` of all nodes above the child, and of those that were until it was taken over: they vouched for keys that count on, and
+///   the taker may not have heard of it by then; `mail/X` of those authors when X is the child or below it.
 ///
 /// A log whose author `kin` does not know yet goes nowhere; its author's enrolment, in a directory log, comes first.
 pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
@@ -56,10 +57,8 @@ pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
     match log.stream() {
         Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
         Stream::Mail(to) if *author == link.child && kin.was_above(author, to) => Some(Way::Up),
-        Stream::Directory if at_or_below(&link.parent, author, kin) => Some(Way::Down),
-        Stream::Mail(to) if at_or_below(to, &link.child, kin) && at_or_below(&link.parent, author, kin) => {
-            Some(Way::Down)
-        }
+        Stream::Directory if kin.was_above(author, &link.child) => Some(Way::Down),
+        Stream::Mail(to) if at_or_below(to, &link.child, kin) && kin.was_above(author, &link.child) => Some(Way::Down),
         _ => None,
     }
 }
