@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::time::Duration;
 
-use danso_core::sync::{Action, Event, Frame, Head, Link, Question, Role, Session, SessionConfig, Way, flows};
+use danso_core::sync::{Action, Event, ForwardedReceipt, Frame, Head, Link, Question, Role, Session, SessionConfig};
 use danso_proto::checkpoint;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::merkle;
@@ -87,6 +87,7 @@ struct Running {
     quiet_ticks: u32,
     seen: watch::Sender<Seen>,
     trees: OwnTrees,
+    unread: receipts::Unread,
 }
 
 /// Runs a session until either side ends it. Everything that was given to the pipeline is answered before this returns.
@@ -121,6 +122,7 @@ pub(super) async fn run(context: Context, setup: Setup) -> Ended {
         quiet_ticks: 0,
         seen,
         trees: OwnTrees::default(),
+        unread: receipts::Unread::default(),
         context,
     };
     let mut end = running.start().await.err();
@@ -226,6 +228,8 @@ impl Running {
                 }
                 // A new node's enrolment can let logs flow that were here before.
                 if grown.iter().any(|grown| *grown.log.stream() == Stream::Directory) {
+                    let unread = self.unread.take();
+                    self.keep_receipts(unread);
                     let changed: HashSet<&LogId> = grown.iter().map(|grown| &grown.log).collect();
                     for held in heads(&snapshot, &self.link) {
                         if !changed.contains(&held.head.log) {
@@ -311,7 +315,7 @@ impl Running {
                 self.seen.send_if_modified(|seen| seen.acknowledged(&log, size));
                 if let (Some(note), Role::Child) = (receipt, self.session.role()) {
                     let giver = self.session.peer().clone();
-                    self.keep_receipts(vec![danso_core::sync::ForwardedReceipt { log, giver, note }]);
+                    self.keep_receipts(vec![ForwardedReceipt { log, giver, note }]);
                 }
             }
             Action::Receipts(receipts) => self.keep_receipts(receipts),
@@ -408,29 +412,12 @@ impl Running {
         }));
     }
 
-    /// As a child: receipts are kept once their signatures were checked.
-    fn keep_receipts(&mut self, receipts: Vec<danso_core::sync::ForwardedReceipt>) {
-        let pipeline = self.context.pipeline.clone();
-        let link = self.link.clone();
-        self.tasks.push(Box::pin(async move {
-            let snapshot = pipeline.snapshot();
-            let mut rows = Vec::with_capacity(receipts.len());
-            for receipt in receipts {
-                if flows(&receipt.log, &link, snapshot.directory()) != Some(Way::Up) {
-                    continue;
-                }
-                match snapshot.check_receipt(&receipt.log, &receipt.giver, &receipt.note) {
-                    Ok(row) => rows.push(row),
-                    Err(refusal) => tracing::warn!(reason = %refusal.reason, detail = %refusal.detail, "link: a receipt was refused"),
-                }
-            }
-            if !rows.is_empty()
-                && let Err(error) = pipeline.receipts(rows).await
-            {
-                tracing::error!(%error, "link: receipts could not be kept");
-            }
-            Outcome::Nothing
-        }));
+    fn keep_receipts(&mut self, receipts: Vec<ForwardedReceipt>) {
+        if receipts.is_empty() {
+            return;
+        }
+        let keep = receipts::keep(self.context.pipeline.clone(), self.link.clone(), self.unread.clone(), receipts);
+        self.tasks.push(Box::pin(keep.map(|()| Outcome::Nothing)));
     }
 
     /// Whether the author itself signed the head that the peer shows.

@@ -118,6 +118,9 @@ impl World {
             state.windows[end] = side.session.window_after_cut();
         }
         live.wires[end].clear();
+        if end == 0 {
+            self.nodes[link].unread.clear();
+        }
         if live.sides[1 - end].is_none() {
             state.live = None;
         }
@@ -379,6 +382,7 @@ impl World {
                 Err(refusal) => {
                     let held = self.nodes[seat].store.size(&receipt.log);
                     self.watch.bad_receipt(&receipt, held, &refusal)?;
+                    self.nodes[seat].unread.insert((receipt.log.clone(), receipt.giver.clone()), receipt);
                 }
             }
         }
@@ -392,6 +396,10 @@ impl World {
     pub fn tell(&mut self, seat: usize, logs: &[LogId], receipts: &[ReceiptRow]) -> Result<()> {
         // A directory log may tell who the author of other logs is.
         let all = logs.iter().any(|log| *log.stream() == Stream::Directory);
+        if all {
+            let unread = std::mem::take(&mut self.nodes[seat].unread);
+            self.keep(seat, seat, unread.into_values().collect())?;
+        }
         for link in 1..self.links.len() {
             for end in [0, 1] {
                 if self.seat_at(link, end) != seat {

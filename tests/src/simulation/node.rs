@@ -1,7 +1,7 @@
 //! A node: its disk, its keys, its clock, and while it runs what it holds in memory. It starts from its disk alone, replaying the
 //! directory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub struct Node {
     pub told_behind: bool,
     /// Its parent holds more of a log from below than it does: who wrote that may be gone.
     pub parent_ahead: bool,
+    /// Receipts of the session with the parent whose keys are not known yet, by log and giver.
+    pub unread: BTreeMap<(LogId, NodeId), ForwardedReceipt>,
     /// Persons that it made known, for the operator who writes slips about them.
     pub roster: Vec<(PersonId, &'static str)>,
 }
@@ -81,6 +83,7 @@ impl Node {
             unsure: false,
             told_behind: false,
             parent_ahead: false,
+            unread: BTreeMap::new(),
             roster: Vec::new(),
         }
     }
