@@ -240,7 +240,10 @@ impl World {
         let node = &self.nodes[seat];
         let records = node.own(Stream::Records);
         let writes = node.store.logs.get(&records).is_some_and(|row| row.trouble.is_none());
-        if !self.is_leaf(seat) || node.unsure || !writes || self.is_forked(seat) {
+        // A copy from the middle of a change of keys writes with the old one, beyond its bound: that says nothing, lest a key which was replaced
+        // because it leaked stop its owner. Such copies end with an alarm, not with evidence.
+        let rekeys = node.next_signer.is_some();
+        if !self.is_leaf(seat) || node.unsure || !writes || rekeys || self.is_forked(seat) {
             return;
         }
         self.stats.forks += 1;
