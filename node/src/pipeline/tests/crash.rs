@@ -4,8 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
-use danso_core::forms::Row;
-use danso_proto::change::{Body, Death, ForwardingPolicy};
+use danso_core::calendar::PartialDate;
+use danso_core::forms::{HouseholdRow, Row};
+use danso_proto::change::{Body, Death, ForwardingPolicy, Sex};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Signer as _;
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream};
@@ -211,6 +212,39 @@ fn slips_that_release_one_that_waits() {
         async |dir, ()| {
             let run = async |bed: &Bed| imported(bed, vec![slip(bed, "2", "birth", "001.5", "2021-06-01")]).await;
             at_every_point(dir, Work { name: "a release", detail: Detail::Meaning, adds: false, run }).await;
+        },
+    );
+}
+
+/// A row of the household book.
+fn member(person_ref: &str, born: i32) -> Row {
+    let birth_date = PartialDate::full(born, 3, 7).expect("a day");
+    Row::Household(HouseholdRow {
+        line: 2,
+        unit: code("17065"),
+        hamlet: "001".into(),
+        household_no: "001".into(),
+        person_ref: person_ref.into(),
+        full_name: "Vi Thị Mai".into(),
+        sex: Sex::Female,
+        birth_date,
+        relation_to_head: None,
+        national_id: String::new(),
+        health_insurance_no: String::new(),
+        ethnicity: String::new(),
+        marital_status: None,
+        method: None,
+        resident_since: None,
+    })
+}
+
+#[test]
+fn a_household_book_that_brings_whom_a_slip_waits_for() {
+    on(
+        async |bed| imported(bed, vec![slip(bed, "1", "death", "001.5", "2021-09-01")]).await.expect("it waits"),
+        async |dir, ()| {
+            let run = async |bed: &Bed| imported(bed, vec![member("001.1", 1980), member("001.5", 1990)]).await;
+            at_every_point(dir, Work { name: "a household book", detail: Detail::Meaning, adds: false, run }).await;
         },
     );
 }
