@@ -22,7 +22,7 @@ use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
 use super::{Error, META_ANCHOR, META_PARENT, clock, run};
-use crate::clock::Clock as _;
+use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::pipeline::{self, Handle, Outfit};
@@ -94,67 +94,43 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let beside = layout.recovering();
     layout.make(&beside)?;
     let store = Store::open(&beside.join(DATABASE)).await?;
-    let outfit = || Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor: place.anchor };
-    let mut handle = match store.read("recover").await?.meta_get(pipeline::META_NODE).await? {
-        Some(node) if node == place.node.as_str().as_bytes() => Some(Handle::start(outfit()).await?),
+    let mut asking = Asking { place: &place, key: &key, link_key: &link_key, store: &store, clock: clock.clone(), handle: None };
+    asking.handle = match store.read("recover").await?.meta_get(pipeline::META_NODE).await? {
+        Some(node) if node == place.node.as_str().as_bytes() => Some(Handle::start(asking.outfit()).await?),
         Some(_) => {
             let detail = format!("{} is of another node; move it away", beside.display());
             return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
         }
         None => None,
     };
-    let request = request(&place, &key, &link_key, handle.as_ref())?;
-    let mut answer = Answer::open(channel, request).await?;
-    let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
-        return Err(Refusal::new(Reason::Malformed, "the parent's answer does not begin with a place").into());
-    };
-    if enrolled.node != place.node.as_str() || enrolled.parent_node != place.parent.as_str() {
-        let detail = format!("the parent answers for {} below {}", enrolled.node, enrolled.parent_node);
-        return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
-    }
-    let mut entries = 0;
-    let end = loop {
-        match answer.next().await? {
-            Some(Body::Package(frame)) => {
-                let package = package::decode(&frame.zstd)?;
-                entries += package.entries.len() as u64;
-                let running = match handle.take() {
-                    Some(running) => running,
-                    None => {
-                        found(&store, &place, &package, clock.now_ms()).await?;
-                        Handle::start(outfit()).await?
-                    }
-                };
-                take(&running, package).await?;
-                handle = Some(running);
-                progress(entries);
-            }
-            Some(Body::End(end)) => break end,
-            Some(Body::Enrolment(_)) => {
-                return Err(Refusal::new(Reason::Malformed, "the parent named a place twice").into());
-            }
-            None => return Err(cut()),
-        }
-    };
-    let handle = handle.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent sent no directory"))?;
-    complete(&handle, &place, &key, &end)?;
+    let mut given = asking.ask(channel.clone(), false, progress).await?;
     let mut recovered = Recovered {
         node: place.node.clone(),
         parent: place.parent.clone(),
-        entries,
+        entries: given.entries,
         kept: 0,
         apart: Vec::new(),
         aside: None,
     };
     if let Some(old) = old {
-        keep(&old, &store, &handle, &mut recovered).await?;
+        keep(&old, &store, &given.handle, &mut recovered).await?;
         old.close().await;
         store.adopt(&layout.database()).await?;
     }
+    if !signs_on(&given.handle, &place, &key) {
+        tracing::warn!("entries from before the last change of keys are lost; the parent is asked to vouch for the key from here on");
+        asking.handle = Some(given.handle);
+        given = asking.ask(channel, true, &mut |_| {}).await?;
+        if !signs_on(&given.handle, &place, &key) {
+            let detail = "the log key begins behind the end of a log, and the parent does not vouch for it from there; recover with a new one: \
+                          move keys/log.pem away, and use a token (danso-admin child invite --node NODE at the parent)";
+            return Err(Refusal::new(Reason::KeyNotEnrolled, detail).into());
+        }
+    }
+    drop(asking);
+    let Given { handle, certificates, .. } = given;
     drop(handle);
     settle(&store, &place).await?;
-    let certificates: Vec<CertificateDer<'_>> =
-        enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
     pki::write_certificates(&layout.parent_ca_certificate(), std::slice::from_ref(&place.ca))?;
     if !layout.ca_key().exists() && layout.ca_certificate().exists() {
@@ -174,6 +150,83 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     config.write(&layout.config())?;
     recovered.aside = swap(&layout, clock.now_ms())?;
     Ok(recovered)
+}
+
+/// Asks the parent, and takes what it gives.
+struct Asking<'a> {
+    place: &'a Place,
+    key: &'a Arc<LogKey>,
+    link_key: &'a LinkKey,
+    store: &'a Store,
+    clock: Arc<dyn Clock>,
+    /// The new node, from when it has its anchor.
+    handle: Option<Handle>,
+}
+
+/// What the parent gave.
+struct Given {
+    handle: Handle,
+    certificates: Vec<CertificateDer<'static>>,
+    entries: u64,
+}
+
+impl Asking<'_> {
+    fn outfit(&self) -> Outfit {
+        let Self { place, key, store, clock, .. } = self;
+        Outfit { store: (*store).clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
+    }
+
+    /// All that the parent holds and is not here yet; with `vouch`, after it has vouched for the key from the ends of what is here.
+    async fn ask(&mut self, channel: Channel, vouch: bool, progress: &mut dyn FnMut(u64)) -> Result<Given, Error> {
+        let place = self.place;
+        let request = request(place, self.key, self.link_key, self.handle.as_ref(), vouch)?;
+        let mut answer = Answer::open(channel, request).await?;
+        let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
+            return Err(Refusal::new(Reason::Malformed, "the parent's answer does not begin with a place").into());
+        };
+        if enrolled.node != place.node.as_str() || enrolled.parent_node != place.parent.as_str() {
+            let detail = format!("the parent answers for {} below {}", enrolled.node, enrolled.parent_node);
+            return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
+        }
+        let mut entries = 0;
+        let end = loop {
+            match answer.next().await? {
+                Some(Body::Package(frame)) => {
+                    let package = package::decode(&frame.zstd)?;
+                    entries += package.entries.len() as u64;
+                    let running = match self.handle.take() {
+                        Some(running) => running,
+                        None => {
+                            found(self.store, place, &package, self.clock.now_ms()).await?;
+                            Handle::start(self.outfit()).await?
+                        }
+                    };
+                    take(&running, package).await?;
+                    self.handle = Some(running);
+                    progress(entries);
+                }
+                Some(Body::End(end)) => break end,
+                Some(Body::Enrolment(_)) => {
+                    return Err(Refusal::new(Reason::Malformed, "the parent named a place twice").into());
+                }
+                None => return Err(cut()),
+            }
+        };
+        let handle =
+            self.handle.take().ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent sent no directory"))?;
+        complete(&handle, place, self.key, &end)?;
+        let certificates = enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        Ok(Given { handle, certificates, entries })
+    }
+}
+
+/// Whether the log key signs what comes next in each own log. It does not where the change of keys reached the parent, which takes
+/// directories first, and entries from before it did not, and are lost.
+fn signs_on(handle: &Handle, place: &Place, key: &LogKey) -> bool {
+    let snapshot = handle.snapshot();
+    let ends = |log: &LogId| snapshot.log(log).map_or(0, |row| row.head.size());
+    let me = snapshot.directory().node(&place.node);
+    me.is_some_and(|me| me.key() == key.public_key() && me.keys().signs_on(ends))
 }
 
 /// The old database, if there is one that opens. One that does not is set aside all the same.
@@ -264,6 +317,7 @@ fn request(
     key: &LogKey,
     link_key: &LinkKey,
     there: Option<&Handle>,
+    vouch: bool,
 ) -> Result<pb::RecoverRequest, Error> {
     let csr = pki::csr(link_key, &place.node)?;
     let proof = key.sign(&link::recover_statement(&place.node, &place.secret, &csr)).map_err(pipeline::Error::from)?;
@@ -278,6 +332,7 @@ fn request(
         link_csr: csr.into(),
         proof: proof.to_vec().into(),
         heads: heads.collect(),
+        vouch,
     })
 }
 

@@ -21,6 +21,8 @@ pub struct Recovery {
     pub node: NodeId,
     /// Its log key from now on.
     pub log_public_key: [u8; 32],
+    /// Where its logs end, when its key shall be vouched for from there on.
+    pub ends: Option<BTreeMap<LogId, u64>>,
 }
 
 /// A node that shall write no more.
@@ -54,8 +56,29 @@ impl Batch<'_> {
 
     /// Gives a node its place back.
     pub(super) async fn recover(&mut self, recovery: &Recovery) -> Result<(), Error> {
-        let Recovery { secret_hash, node: id, log_public_key } = recovery;
-        let node = self.below(id)?;
+        let node = self.below(&recovery.node)?;
+        let invited = self.entitled(recovery, &node).await?;
+        let mut bodies = Vec::new();
+        if invited.is_some() {
+            bodies = self.placed(recovery, &node);
+        } else if let Some(ends) = &recovery.ends {
+            bodies.extend(self.vouched_on(recovery, &node, ends).map(Body::NodeRekeyed));
+        }
+        if !bodies.is_empty() {
+            let now_ms = self.outfit.clock.now_ms();
+            let drafts = bodies.into_iter().map(|body| directory_draft(node.unit().clone(), body, now_ms));
+            let drafts = drafts.collect();
+            self.write(&Stream::Directory, drafts).await?;
+        }
+        if let Some(secret_hash) = invited {
+            self.tx.invite_use(secret_hash, &recovery.node, &recovery.log_public_key).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a node may have its place back; the hash of the invite that it uses up for that.
+    async fn entitled<'a>(&mut self, recovery: &'a Recovery, node: &Node) -> Result<Option<&'a [u8; 32]>, Error> {
+        let Recovery { secret_hash, node: id, log_public_key, .. } = recovery;
         let has_key = node.key().as_bytes() == log_public_key;
         let is_child = node.parent() == Some(&self.me);
         let Some(secret_hash) = secret_hash else {
@@ -64,7 +87,7 @@ impl Batch<'_> {
             );
             let elsewhere = format!("{id} is a child of another node; recover it with a token of this one");
             return match (has_key, is_child) {
-                (true, true) => Ok(()),
+                (true, true) => Ok(None),
                 (false, _) => Err(Refusal::new(Reason::KeyNotEnrolled, lost).into()),
                 (_, false) => Err(Refusal::new(Reason::NotAChild, elsewhere).into()),
             };
@@ -80,7 +103,7 @@ impl Batch<'_> {
         }
         match &invite.used_by {
             // The answer was lost on the way, or the transfer was cut: the same key goes on.
-            Some((_, key)) if key == log_public_key => return Ok(()),
+            Some((_, key)) if key == log_public_key => return Ok(None),
             Some(_) => {
                 return Err(Refusal::new(Reason::TokenUsed, format!("{id} used it with another log key")).into());
             }
@@ -91,33 +114,46 @@ impl Batch<'_> {
             let ago = (now_ms - invite.expires_at_ms) / 1000;
             return Err(Refusal::new(Reason::TokenExpired, format!("it ended {ago} s ago")).into());
         }
-        let mut drafts = Vec::new();
-        if !is_child {
+        Ok(Some(secret_hash))
+    }
+
+    /// What the directory must say for a node to have its place here with its key.
+    fn placed(&self, recovery: &Recovery, node: &Node) -> Vec<Body> {
+        let Recovery { node: id, log_public_key, .. } = recovery;
+        let mut bodies = Vec::new();
+        if node.parent() != Some(&self.me) {
             // The id of a node hangs on its first key, whatever key it has now.
-            let body = Body::NodeEnrolled(NodeEnrolled {
+            bodies.push(Body::NodeEnrolled(NodeEnrolled {
                 node: id.clone(),
                 unit: node.unit().clone(),
                 log_public_key: *node.keys().first().as_bytes(),
                 policy: node.policy(),
-            });
-            drafts.push(directory_draft(node.unit().clone(), body, now_ms));
+            }));
             // What earlier parents vouched for is said again here: who stands below need not hold their logs to read the node's.
-            let vouched = node.keys().vouched(id).into_iter().map(Body::NodeRekeyed);
-            drafts.extend(vouched.map(|body| directory_draft(node.unit().clone(), body, now_ms)));
+            bodies.extend(node.keys().vouched(id).into_iter().map(Body::NodeRekeyed));
         }
-        if !has_key {
-            let body = Body::NodeRekeyed(NodeRekeyed {
+        if node.key().as_bytes() != log_public_key {
+            bodies.push(Body::NodeRekeyed(NodeRekeyed {
                 node: id.clone(),
                 log_public_key: *log_public_key,
                 from: self.sizes_of(id).into_iter().collect(),
-            });
-            drafts.push(directory_draft(node.unit().clone(), body, now_ms));
+            }));
         }
-        if !drafts.is_empty() {
-            self.write(&Stream::Directory, drafts).await?;
+        bodies
+    }
+
+    /// A node announced its key from an entry on that it then lost, and that came to nobody. The key is vouched for from where its logs end
+    /// now, but for nothing that is here already.
+    fn vouched_on(&self, recovery: &Recovery, node: &Node, ends: &BTreeMap<LogId, u64>) -> Option<NodeRekeyed> {
+        let key = &recovery.log_public_key;
+        let mut from = self.sizes_of(&recovery.node);
+        for (log, end) in ends.iter().filter(|(log, _)| *log.node() == recovery.node) {
+            let held = from.entry(log.clone()).or_default();
+            *held = (*held).max(*end);
         }
-        self.tx.invite_use(secret_hash, id, log_public_key).await?;
-        Ok(())
+        let lacks = node.key().as_bytes() == key && !node.keys().signs_on(|log| from.get(log).copied().unwrap_or(0));
+        let from = from.into_iter().collect();
+        lacks.then(|| NodeRekeyed { node: recovery.node.clone(), log_public_key: *key, from })
     }
 
     /// Revokes a node below this one.

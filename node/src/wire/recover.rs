@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use danso_core::sync::at_or_below;
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::limits;
@@ -67,7 +66,8 @@ impl JoinDesk {
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
         let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
-        let recovery = Recovery { secret_hash, node: node.clone(), log_public_key: key };
+        let ends = request.vouch.then(|| there.clone());
+        let recovery = Recovery { secret_hash, node: node.clone(), log_public_key: key, ends };
         self.context.pipeline.recover(recovery).await.map_err(|error| error.refusal())?;
         tracing::warn!(%node, "a node is given back what it wrote");
         let snapshot = self.context.pipeline.snapshot();
@@ -103,21 +103,24 @@ impl JoinDesk {
     }
 }
 
-/// The directory from the anchor down to `node`, then everything by `node` and the nodes below it: directory logs behind those of
-/// all that were ever above their nodes, as each says who may sign the next, then mail and records.
+/// The directory from the anchor down to `node`, then everything by `node` and the nodes that are or were below it: directory logs behind
+/// those of all that were ever above their nodes, as each says who may sign the next, then mail and records.
 fn logs_of(snapshot: &Snapshot, node: &NodeId) -> Vec<LogId> {
     let directory = snapshot.directory();
-    let class = |log: &LogId| match log.stream() {
-        Stream::Directory => (0, directory.ancestry(log.node()).len()),
-        Stream::Mail(_) => (1, 0),
-        Stream::Records => (2, 0),
-    };
-    // Of all that were ever above `node`, not above this one only: who was its parent before this one may have vouched for a key of it.
-    let above: Vec<LogId> =
-        directory.ancestry(node).into_iter().map(|above| LogId::new(above, Stream::Directory)).collect();
-    let below = snapshot.logs().map(|row| &row.log).filter(|log| at_or_below(log.node(), node, directory));
-    let below = below.filter(|log| !above.contains(log));
-    let mut below: Vec<LogId> = below.cloned().collect();
-    below.sort_by_cached_key(|log| (class(log), log.clone()));
-    above.into_iter().chain(below).collect()
+    // Of all that were ever above these, not above this node only: who was a parent before may have vouched for a key.
+    let told = directory.ancestry_below(node).into_iter().map(|node| LogId::new(node, Stream::Directory));
+    let told = told.filter(|log| snapshot.log(log).is_some());
+    // Those that were taken over are among those below: `node` had what they wrote by then.
+    let mut written: Vec<&LogId> = snapshot
+        .logs()
+        .map(|row| &row.log)
+        .filter(|log| match log.stream() {
+            Stream::Directory => false,
+            Stream::Mail(_) => log.node() == node,
+            Stream::Records => log.node() == node || directory.was_above(node, log.node()),
+        })
+        .collect();
+    // Mail first, as everywhere.
+    written.sort_by_key(|log| (*log.stream() == Stream::Records, *log));
+    told.chain(written.into_iter().cloned()).collect()
 }

@@ -381,7 +381,9 @@ impl World {
                 }
                 Err(refusal) => {
                     let held = self.nodes[seat].store.size(&receipt.log);
-                    self.watch.bad_receipt(&receipt, held, &refusal)?;
+                    let node = &self.nodes[seat];
+                    let behind = node.unsure || node.told_behind || node.parent_ahead;
+                    self.watch.bad_receipt(&receipt, held, behind, &refusal)?;
                     self.nodes[seat].unread.insert((receipt.log.clone(), receipt.giver.clone()), receipt);
                 }
             }

@@ -1,6 +1,7 @@
 //! What people do: found and join, write, recover, replace, change keys, take over; and how peace comes back. All of it goes through the same
 //! doors as everything else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use danso_core::ledger::{Draft, Sealing, seal};
@@ -296,7 +297,7 @@ impl World {
         self.nodes[seat].stop(0);
         self.note(|| format!("{} recovers", self.nodes[seat].id));
         self.start(seat)?;
-        if self.give_back(seat)? {
+        if self.give_back(seat)? && self.vouch_on(seat)? {
             self.stats.recoveries += 1;
             let node = &mut self.nodes[seat];
             (node.unsure, node.parent_ahead, node.told_behind) = (false, false, false);
@@ -304,21 +305,38 @@ impl World {
         Ok(())
     }
 
+    /// A node announced its key from an entry on that it lost, and that came to nobody: the parent vouches for the key from where its logs
+    /// end. Says whether the key signs on.
+    fn vouch_on(&mut self, seat: usize) -> Result<bool> {
+        let (node, parent) = (&self.nodes[seat], self.parents[seat]);
+        let keys = |seat: usize| self.nodes[seat].up.as_ref().and_then(|up| Some(up.directory.node(&node.id)?.keys()));
+        let Some(ours) = keys(seat) else { return Ok(false) };
+        if *ours.current() != *node.signer.public_key() || ours.signs_on(|log| node.store.size(log)) {
+            return Ok(true);
+        }
+        if !self.can_enrol(parent) {
+            return Ok(false);
+        }
+        let held = self.nodes[parent].store.logs.keys().chain(node.store.logs.keys()).filter(|log| *log.node() == node.id);
+        let end = |log: &LogId| self.nodes[parent].store.size(log).max(node.store.size(log));
+        let from: BTreeMap<LogId, u64> = held.map(|log| (log.clone(), end(log))).collect();
+        let (id, key) = (node.id.clone(), *node.signer.public_key().as_bytes());
+        let rekeyed = NodeRekeyed { node: id.clone(), log_public_key: key, from: from.into_iter().collect() };
+        self.publish(parent, author::change(id.unit(), Body::NodeRekeyed(rekeyed)))?;
+        self.give_back(seat)
+    }
+
     fn give_back(&mut self, seat: usize) -> Result<bool> {
         let (node, parent) = (&self.nodes[seat], &self.nodes[self.parents[seat]]);
         let Some(theirs) = parent.up.as_ref().map(|running| running.directory.clone()) else { return Ok(false) };
-        let ancestry = theirs.ancestry(&node.id);
-        // Its own, the directory from the root down to it, and all that came from below: who wrote that may be gone.
-        let wanted = parent.store.logs.values().filter(|row| {
-            let author = row.log.node();
-            // Also from one that was below once: what was written to it then is read by its enrolment.
-            let below = theirs.was_above(&node.id, author) && !matches!(row.log.stream(), Stream::Mail(_));
-            let above = *row.log.stream() == Stream::Directory && ancestry.contains(author);
-            *author == node.id || below || above
+        let told = theirs.ancestry_below(&node.id).into_iter().map(|node| LogId::new(node, Stream::Directory));
+        let written = parent.store.logs.keys().filter(|log| match log.stream() {
+            Stream::Directory => false,
+            Stream::Mail(_) => *log.node() == node.id,
+            Stream::Records => *log.node() == node.id || theirs.was_above(&node.id, log.node()),
         });
-        // The directory first, those above before those below: it says which keys count.
-        let mut wanted: Vec<LogId> = wanted.map(|row| row.log.clone()).collect();
-        wanted.sort_by_key(|log| (*log.stream() != Stream::Directory, theirs.ancestry(log.node()).len()));
+        let mut wanted: Vec<LogId> = told.collect();
+        wanted.extend(written.cloned());
         let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), usize::MAX)).collect();
         let Some(done) = self.transact(seat, vec![Job::Recover(packages)])? else { return Ok(false) };
         match done.refused.into_iter().next() {

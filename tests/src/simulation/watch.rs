@@ -243,12 +243,13 @@ impl Watch {
         }
     }
 
-    /// A receipt did not pass at a node that holds `held` entries of its log.
-    pub fn bad_receipt(&self, receipt: &ForwardedReceipt, held: u64, refusal: &Refusal) -> Result<()> {
+    /// A receipt did not pass at a node that holds `held` entries of its log. `behind`: the node was put back, and lost what it knew of keys.
+    pub fn bad_receipt(&self, receipt: &ForwardedReceipt, held: u64, behind: bool, refusal: &Refusal) -> Result<()> {
         // It can come before the directory log that says who gave it and with which key, and to a node that lost what it is about.
         let known = |what| refusal.reason == Reason::ReceiptInvalid && refusal.detail.contains(what);
+        let behind = behind && refusal.reason == Reason::CheckpointInvalid;
         let later = checkpoint::parse(&receipt.note).is_ok_and(|note| note.unverified().size > held);
-        if known("not enrolled") || known("no key of") || later || self.forked.contains(&receipt.log) {
+        if known("not enrolled") || known("no key of") || later || behind || self.forked.contains(&receipt.log) {
             return Ok(());
         }
         let (giver, log) = (&receipt.giver, &receipt.log);

@@ -76,6 +76,10 @@ impl Kin for Node {
     fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
         above != node && at_or_below(node, above, self)
     }
+
+    fn enrolled_below(&self, by: &NodeId, top: &NodeId) -> bool {
+        self.parents.iter().any(|(node, parent)| parent == by && at_or_below(node, top, self))
+    }
 }
 
 impl Node {

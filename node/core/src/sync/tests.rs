@@ -27,6 +27,11 @@ impl Kin for Tree {
     fn was_above(&self, above: &NodeId, below: &NodeId) -> bool {
         (above, below) == (&node("C"), &node("T")) || above != below && at_or_below(below, above, self)
     }
+
+    fn enrolled_below(&self, by: &NodeId, top: &NodeId) -> bool {
+        *by == node("C") && at_or_below(&node("T"), top, self)
+            || self.0.iter().any(|(node, parent)| parent == by && at_or_below(node, top, self))
+    }
 }
 
 pub(super) fn node(name: &str) -> NodeId {
@@ -198,6 +203,8 @@ fn what_goes_over_a_link() {
     ] {
         assert_eq!(way(never), None, "{never}");
     }
+    let link = Link { child: node("P"), parent: node("R") };
+    assert_eq!(flows(&log("C/directory"), &link, &tree()), Some(Way::Up), "up goes before down");
     let link = Link { child: node("T"), parent: node("P") };
     for down in ["C/directory", "C/mail/T", "P/directory"] {
         assert_eq!(flows(&log(down), &link, &tree()), Some(Way::Down), "{down} to one that C was above of");

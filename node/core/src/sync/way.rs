@@ -13,6 +13,8 @@ pub trait Kin {
     fn parent_of(&self, node: &NodeId) -> Option<NodeId>;
     /// Whether `node` is below `above`, or was before it was taken over.
     fn was_above(&self, above: &NodeId, node: &NodeId) -> bool;
+    /// Whether `by` ever enrolled a node that is `top` or below it now.
+    fn enrolled_below(&self, by: &NodeId, top: &NodeId) -> bool;
 }
 
 impl Kin for Directory {
@@ -22,6 +24,10 @@ impl Kin for Directory {
 
     fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
         Directory::was_above(self, above, node)
+    }
+
+    fn enrolled_below(&self, by: &NodeId, top: &NodeId) -> bool {
+        self.enrolled_by(by).any(|node| at_or_below(node, top, self))
     }
 }
 
@@ -48,8 +54,9 @@ pub enum Way {
 /// - up: `directory` and `records` of the child and of all nodes below it;
 /// - up, one step: `mail` of the child itself, so that a child whose disk is lost, or that was restored from an old copy, is told of all that
 ///   it wrote. Also of mail to a node that was below it once and was taken over since: the author goes on from what it holds of it;
-/// - down: `directory` of all nodes above the child, and of those that were until it was taken over: they vouched for keys that count on, and
-///   the taker may not have heard of it by then; `mail/X` of those authors when X is the child or below it.
+/// - down: `directory` of all nodes above the child, of those that were until it was taken over, and of those that enrolled a node which is
+///   below it now: they vouched for keys that count on, and the taker may not have heard of it by then;
+/// - down: `mail/X` of all nodes that are or were above the child, when X is the child or below it.
 ///
 /// A log whose author `kin` does not know yet goes nowhere; its author's enrolment, in a directory log, comes first.
 pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
@@ -57,7 +64,9 @@ pub fn flows(log: &LogId, link: &Link, kin: &dyn Kin) -> Option<Way> {
     match log.stream() {
         Stream::Directory | Stream::Records if at_or_below(author, &link.child, kin) => Some(Way::Up),
         Stream::Mail(to) if *author == link.child && kin.was_above(author, to) => Some(Way::Up),
-        Stream::Directory if kin.was_above(author, &link.child) => Some(Way::Down),
+        Stream::Directory if kin.was_above(author, &link.child) || kin.enrolled_below(author, &link.child) => {
+            Some(Way::Down)
+        }
         Stream::Mail(to) if at_or_below(to, &link.child, kin) && kin.was_above(author, &link.child) => Some(Way::Down),
         _ => None,
     }

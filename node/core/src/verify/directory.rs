@@ -94,6 +94,8 @@ pub struct Directory {
     root: NodeId,
     trust_domain: String,
     nodes: Arc<BTreeMap<NodeId, Node>>,
+    /// Whom each node ever enrolled.
+    enrolled: Arc<BTreeMap<NodeId, BTreeSet<NodeId>>>,
     keys: Arc<HashMap<Fingerprint, (NodeId, PublicKey)>>,
     assembler: UnitListAssembler,
     units: Arc<UnitLists>,
@@ -123,6 +125,7 @@ impl Directory {
             root: genesis.node.clone(),
             trust_domain: genesis.trust_domain.clone(),
             nodes: Arc::default(),
+            enrolled: Arc::default(),
             keys: Arc::default(),
             assembler: UnitListAssembler::default(),
             units: Arc::default(),
@@ -198,6 +201,22 @@ impl Directory {
         order.push(id.clone());
     }
 
+    /// All whose directory logs tell of keys that count at `id` and below it: the [ancestry](Self::ancestry) of each of these nodes, in the same
+    /// order.
+    pub fn ancestry_below(&self, id: &NodeId) -> Vec<NodeId> {
+        let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+        self.add_ancestry(id, &mut seen, &mut order);
+        for below in self.nodes.keys().filter(|node| self.was_above(id, node)) {
+            self.add_ancestry(below, &mut seen, &mut order);
+        }
+        order
+    }
+
+    /// Whom `id` ever enrolled.
+    pub fn enrolled_by(&self, id: &NodeId) -> impl Iterator<Item = &NodeId> {
+        self.enrolled.get(id).into_iter().flatten()
+    }
+
     /// What operators decided about `log` when two histories of it were shown, with the node that wrote it; the latest of a node last.
     pub fn fork_decisions<'a>(&'a self, log: &'a LogId) -> impl Iterator<Item = (&'a NodeId, &'a ForkDecided)> {
         self.forks.iter().filter(move |(_, decided)| decided.log == *log).map(|(by, decided)| (by, decided))
@@ -268,6 +287,7 @@ impl Directory {
 
     fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId) -> Result<(), Refusal> {
         let key = PublicKey::new(child.log_public_key)?;
+        Arc::make_mut(&mut self.enrolled).entry(by.clone()).or_default().insert(child.node.clone());
         match self.nodes.get(&child.node) {
             None => self.enrol(Node {
                 id: child.node.clone(),

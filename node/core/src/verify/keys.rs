@@ -112,6 +112,12 @@ impl KeyHistory {
         &self.0[self.era_of(log, sequence)].key
     }
 
+    /// Whether the current key signs what comes next in every log of the node, where these are their ends.
+    pub fn signs_on(&self, ends: impl Fn(&LogId) -> u64) -> bool {
+        let mut named = self.0.iter().flat_map(|era| era.from.keys());
+        named.all(|log| self.at(log, ends(log)) == self.current())
+    }
+
     fn era_of(&self, log: &LogId, sequence: u64) -> usize {
         self.0.iter().rposition(|era| era.begins(log) <= sequence).unwrap_or(0)
     }
@@ -185,6 +191,23 @@ mod tests {
         assert_eq!([0, 4, 5, 7, 8, 99].map(signer), [1, 1, 2, 2, 3, 3].map(key));
         assert_eq!((*keys.at(&directory, 0), *keys.at(&directory, 1)), (key(1), key(3)));
         assert_eq!(*keys.current(), key(3));
+    }
+
+    #[test]
+    fn a_key_that_begins_behind_the_end_of_a_log_does_not_sign_on() {
+        let (directory, records) = logs();
+        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let ends = |sizes: [u64; 2]| {
+            let records = records.clone();
+            move |log: &LogId| sizes[usize::from(*log == records)]
+        };
+        assert!(keys.signs_on(ends([0, 0])));
+        add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "17065");
+        assert!(keys.signs_on(ends([1, 5])) && keys.signs_on(ends([3, 9])));
+        assert!(!keys.signs_on(ends([1, 4])) && !keys.signs_on(ends([1, 0])), "entries that are lost would have come before");
+        add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 4)], "420");
+        assert!(keys.signs_on(ends([1, 4])));
+        assert_eq!([3, 4, 5].map(|sequence| *keys.at(&records, sequence)), [1, 2, 2].map(key));
     }
 
     #[test]

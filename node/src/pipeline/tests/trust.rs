@@ -29,7 +29,7 @@ async fn lost(bed: &Bed) -> Author {
 
 fn recovery(author: &Author, key: u8) -> Recovery {
     let log_public_key = *bed::signer(key).public_key().as_bytes();
-    Recovery { secret_hash: Some([3; 32]), node: author.log.node().clone(), log_public_key }
+    Recovery { secret_hash: Some([3; 32]), node: author.log.node().clone(), log_public_key, ends: None }
 }
 
 #[test]
