@@ -1,4 +1,4 @@
-//! Tests: `init` and `join` die at every point of the disk, and go on where they stopped when they are run again.
+//! Tests: `init` and `join` die at every point of the disk, and go on where they stopped when they are run again; `recover`.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use super::{Error, join, run};
 use crate::config::{Config, Layout};
 use crate::faults::harness::{Detail, content, die_everywhere};
 use crate::token::Token;
+
+mod recover;
 
 fn on_runtime(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
@@ -99,6 +101,47 @@ async fn operator(layout: &Layout) -> AdminServiceClient<Channel> {
     }
 }
 
+/// A parent, on a runtime of its own while it serves, as a process of its own would have.
+struct Parent {
+    data: PathBuf,
+    layout: Layout,
+    serving: Option<(CancellationToken, std::thread::JoinHandle<Result<(), Error>>)>,
+}
+
+impl Parent {
+    async fn starts(place: &Path) -> Self {
+        let data = place.join("VN");
+        set_up(&data, &list(place)).await.expect("a parent");
+        let layout = Layout::open(&data).expect("its directory");
+        let mut parent = Self { data, layout, serving: None };
+        parent.serves();
+        parent
+    }
+
+    fn serves(&mut self) {
+        let config = Config::load(&self.layout.config()).expect("its configuration");
+        let stop = CancellationToken::new();
+        let (layout, over) = (self.layout.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+            runtime.block_on(run::serve(&layout, &config, &over))
+        });
+        self.serving = Some((stop, thread));
+    }
+
+    fn stops(&mut self) {
+        let (stop, thread) = self.serving.take().expect("it serves");
+        stop.cancel();
+        thread.join().expect("the parent").expect("ended in order");
+    }
+
+    /// A token for the commune.
+    async fn invite(&self) -> String {
+        let request = CreateInviteRequest { unit: "17065".into(), again: true, ..Default::default() };
+        operator(&self.layout).await.create_invite(request).await.expect("an invite").into_inner().token
+    }
+}
+
 async fn join_with(data: &Path, token: &str) -> Result<join::Joined, Error> {
     let token: Token = token.parse().expect("a token");
     join::join(data, token, "127.0.0.1:0".parse().expect("an address"), None).await
@@ -108,23 +151,8 @@ async fn join_with(data: &Path, token: &str) -> Result<join::Joined, Error> {
 fn join_goes_on_wherever_it_died() {
     on_runtime(async {
         let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
-        let parent = place.path().join("VN");
-        set_up(&parent, &list(place.path())).await.expect("a parent");
-        let layout = Layout::open(&parent).expect("its directory");
-        let config = Config::load(&layout.config()).expect("its configuration");
-        let stop = CancellationToken::new();
-        let (parent, over) = (layout.clone(), stop.clone());
-        // A runtime of its own, as a process of its own would have.
-        let serving = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-            runtime.block_on(run::serve(&parent, &config, &over))
-        });
-        let client = operator(&layout).await;
+        let mut parent = Parent::starts(place.path()).await;
         let token = RefCell::new(String::new());
-        let invite = async || {
-            let request = CreateInviteRequest { unit: "17065".into(), again: true, ..Default::default() };
-            client.clone().create_invite(request).await.expect("an invite").into_inner().token
-        };
         // The directory grows with every child that joins, so that only what does not is compared.
         let own = async |dir: &Path| {
             let layout = Layout::open(dir).expect("a node's directory");
@@ -138,7 +166,7 @@ fn join_goes_on_wherever_it_died() {
         let points = die_everywhere(
             &place.path().join("nothing"),
             async |dir: PathBuf| {
-                token.replace(invite().await);
+                token.replace(parent.invite().await);
                 let token = token.borrow().clone();
                 drop(join_with(&dir, &token).await);
             },
@@ -163,7 +191,6 @@ fn join_goes_on_wherever_it_died() {
         .await;
         println!("join: died at {} points", points.len());
         assert!(points.len() > 40, "{points:?}");
-        stop.cancel();
-        serving.join().expect("the parent").expect("ended in order");
+        parent.stops();
     });
 }

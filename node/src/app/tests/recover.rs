@@ -1,0 +1,128 @@
+//! `recover` where the change of keys reached the parent, and entries from before it are lost.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use danso_proto::change::{Body, PeriodClosed};
+use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::package::{Package, SealedEntry};
+
+use super::{Parent, join_with, on_runtime};
+use crate::app::recover::{Recover, recover};
+use crate::app::{clock, run};
+use crate::clock::Clock as _;
+use crate::config::{Config, Layout};
+use crate::keys::{LogKey, Rotation};
+use crate::pipeline::{Handle, Outfit, directory_draft};
+use crate::store::Store;
+
+/// A node that nothing connects.
+struct Alone {
+    layout: Layout,
+    store: Store,
+    handle: Handle,
+}
+
+impl Alone {
+    async fn at(dir: &Path) -> Self {
+        let layout = Layout::open(dir).expect("its directory");
+        let store = Store::open(&layout.database()).await.expect("it opens");
+        let (anchor, _) = run::place(&store).await.expect("it knows its place");
+        let signer = Arc::new(LogKey::load(&layout.log_key()).expect("its key"));
+        let handle = Handle::start(Outfit { store: store.clone(), signer, clock: clock(), anchor }).await;
+        Self { layout, store, handle: handle.expect("it starts") }
+    }
+
+    async fn writes(&self, month: u32) {
+        let unit = Config::load(&self.layout.config()).expect("its configuration").unit;
+        let draft = directory_draft(unit, Body::PeriodClosed(PeriodClosed { month }), clock().now_ms());
+        self.handle.write(Stream::Records, vec![draft]).await.expect("written");
+    }
+
+    async fn rotates(&self) {
+        let rotation = Rotation::new(self.layout.log_key(), self.layout.next_log_key());
+        let next = rotation.begin().expect("a key");
+        self.handle.rekey(next).await.expect("announced");
+        rotation.finish().expect("in its place");
+    }
+
+    /// A log from an entry on.
+    async fn package(&self, stream: Stream, first: u64) -> Package {
+        let log = LogId::new(self.me(), stream);
+        let row = self.handle.snapshot().log(&log).cloned().expect("the log");
+        let mut tx = self.store.read("test").await.expect("store");
+        let entries = tx.entry_read(row.pk, first, 100, usize::MAX).await.expect("entries");
+        let entries = entries.into_iter().map(|e| SealedEntry { envelope: e.envelope, parts: e.parts }).collect();
+        Package { log, first, entries, checkpoint: row.checkpoint }
+    }
+
+    async fn takes(&self, package: Package) {
+        let received = self.handle.receive(package).await.expect("asked").await.expect("answered");
+        assert_eq!(received.refused, None);
+    }
+
+    fn me(&self) -> NodeId {
+        self.handle.snapshot().me().clone()
+    }
+
+    fn size(&self, log: &LogId) -> u64 {
+        self.handle.snapshot().log(log).map_or(0, |row| row.head.size())
+    }
+
+    async fn ends(self) {
+        drop(self.handle);
+        self.store.close().await;
+    }
+}
+
+#[test]
+fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        commune.ends().await;
+        let copy = place.path().join("copy.db");
+        std::fs::copy(data.join("danso.db"), &copy).expect("a copy");
+        // Two entries and a change of keys, of which the change alone reaches the parent; then the disk goes back to the copy.
+        let commune = Alone::at(&data).await;
+        commune.writes(202_102).await;
+        commune.writes(202_103).await;
+        commune.rotates().await;
+        let announced = commune.package(Stream::Directory, 0).await;
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.takes(announced).await;
+        above.ends().await;
+        for left in ["danso.db", "danso.db-wal", "danso.db-shm", "danso.db.sha256", "heads"] {
+            drop(std::fs::remove_file(data.join(left)));
+        }
+        std::fs::rename(&copy, data.join("danso.db")).expect("the copy in its place");
+
+        parent.serves();
+        let layout = Layout::open(&data).expect("its directory");
+        let mut config = Config::load(&layout.config()).expect("its configuration");
+        config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
+        config.write(&layout.config()).expect("written");
+        let what = Recover { data: &data, token: None, listen: None, advertise: None, progress: &mut |_| {} };
+        recover(what).await.expect("recovered");
+        parent.stops();
+
+        let commune = Alone::at(&data).await;
+        assert_eq!(commune.size(&log), 1);
+        commune.writes(202_104).await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(commune.package(Stream::Records, 1).await).await;
+        assert_eq!(above.size(&log), 2);
+        above.ends().await;
+        commune.ends().await;
+    });
+}
