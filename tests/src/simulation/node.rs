@@ -94,7 +94,7 @@ impl Node {
 
     /// Whether it may write to its own log.
     pub fn may_write(&self, log: &LogId) -> bool {
-        !self.unsure && self.store.logs.get(log).is_none_or(|row| row.trouble.is_none())
+        !self.unsure && !is_stopped(self.store.logs.values(), log.node())
     }
 
     /// Whether the process or its machine goes down with all that was in memory.
@@ -290,4 +290,9 @@ pub fn check_receipt(directory: &Directory, receipt: &ForwardedReceipt) -> Resul
     }
     witness.keys().verify_cosignature(giver, &signed)?;
     Ok(ReceiptRow { log: log.clone(), giver: giver.clone(), size: checkpoint.size, note: note.clone() })
+}
+
+/// Whether one of a node's logs is stopped: what happened to it happened to the others.
+pub fn is_stopped<'a>(mut rows: impl Iterator<Item = &'a LogRow>, node: &NodeId) -> bool {
+    rows.any(|row| row.log.node() == node && row.trouble.is_some())
 }

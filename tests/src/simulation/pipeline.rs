@@ -18,7 +18,7 @@ use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::cast::VERSION;
-use super::node::{Crash, Node};
+use super::node::{Crash, Node, is_stopped};
 use super::planted::Bug;
 use super::rng::Rng;
 use super::store::{Crashed, Kept, LogRow, ReceiptRow, Store};
@@ -261,11 +261,16 @@ impl Batch<'_, '_> {
         row
     }
 
+    fn may_not_write(&self) -> bool {
+        let rows = self.node.store.logs.values().filter(|row| !self.logs.contains_key(&row.log));
+        self.node.unsure || is_stopped(rows.chain(self.logs.values()), &self.node.id)
+    }
+
     /// Seals drafts one after the other at the end of an own log. What the rules refuse is not written.
     fn write(&mut self, stream: Stream, drafts: Vec<Draft>) {
         let log = self.node.own(stream);
         let row = self.row(&log);
-        if row.trouble.is_some() || self.node.unsure {
+        if self.may_not_write() {
             return;
         }
         let mut trial = Trial::new(self.directory.clone(), row.head.clone());
@@ -307,7 +312,7 @@ impl Batch<'_, '_> {
     fn rotate(&mut self) {
         let log = self.node.own(Stream::Directory);
         let row = self.row(&log);
-        let Some(next) = self.node.next_signer.clone().filter(|_| row.trouble.is_none() && !self.node.unsure) else {
+        let Some(next) = self.node.next_signer.clone().filter(|_| !self.may_not_write()) else {
             return;
         };
         let own = self.node.store.logs.keys().chain(self.logs.keys()).filter(|log| *log.node() == self.node.id);
