@@ -209,7 +209,7 @@ impl Session {
                 self.refused_here(&log, (size, root), sequence, refusal, out);
             }
             Event::RootAt { log, size, root } => self.root_at(&log, size, root, out),
-            Event::Appended(held) => self.appended(held, kin, out),
+            Event::Appended(held) => self.appended(held, kin, out)?,
             Event::ReceiptsChanged(receipts) => self.send_receipts(receipts, kin, out),
             Event::Ask(question) => self.ask(question, out),
             Event::Forget { id } => self.questions.forget(id),

@@ -193,16 +193,20 @@ impl Session {
     }
 
     /// A log grew here by another way than this link.
-    pub(super) fn appended(&mut self, held: Held, kin: &dyn Kin, out: &mut Vec<Action>) {
+    pub(super) fn appended(&mut self, held: Held, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let Held { head, rank } = held;
-        let Some(way) = flows(&head.log, &self.link, kin) else { return };
+        let Some(way) = flows(&head.log, &self.link, kin) else { return Ok(()) };
         let at = self.find_or_add(&head.log, way == self.out_way(), rank);
+        if self.logs[at].out != (way == self.out_way()) {
+            return Err(turned(&head.log));
+        }
         self.set_rank(at, rank);
         let log = &mut self.logs[at];
         if head.size > log.have.0 {
             log.have = (head.size, head.root);
         }
         self.recheck(at, out);
+        Ok(())
     }
 
     /// Takes up a comparison that waited for entries of ours or for time.
@@ -218,4 +222,9 @@ impl Session {
             }
         }
     }
+}
+
+/// After a takeover a directory can come down that went up before. All that is known of the log is about the other way: both ends begin anew.
+pub(super) fn turned(log: &LogId) -> Refusal {
+    Refusal::new(Reason::LinkDown, format!("{log} goes the other way since a takeover; the session begins anew"))
 }

@@ -7,6 +7,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::event::Action;
 use super::frame::{Durable, ForwardedReceipt, Frame, Refused};
+use super::heads::turned;
 use super::way::{Kin, flows};
 use super::{Package, Role, Session};
 
@@ -14,6 +15,9 @@ impl Session {
     pub(super) fn package(&mut self, package: Package, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let way = flows(&package.log, &self.link, kin);
         let known_out = self.find(&package.log).is_some_and(|at| self.logs[at].out);
+        if known_out && way.is_some_and(|way| way != self.out_way()) {
+            return Err(turned(&package.log));
+        }
         if known_out || way.is_none_or(|way| way == self.out_way()) {
             // Nothing is remembered about it: a peer could name logs without end.
             let detail = "this log does not come over this link in this direction";

@@ -16,21 +16,22 @@ use super::*;
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
 
-pub(super) struct Tree(BTreeMap<NodeId, NodeId>);
+/// Parents, and who enrolled nodes that were taken over since.
+pub(super) struct Tree(BTreeMap<NodeId, NodeId>, Vec<(NodeId, NodeId)>);
 
 impl Kin for Tree {
     fn parent_of(&self, node: &NodeId) -> Option<NodeId> {
         self.0.get(node).cloned()
     }
 
-    /// T was below C until P took it over.
     fn was_above(&self, above: &NodeId, below: &NodeId) -> bool {
-        (above, below) == (&node("C"), &node("T")) || above != below && at_or_below(below, above, self)
+        self.1.contains(&(above.clone(), below.clone())) || above != below && at_or_below(below, above, self)
     }
 
     fn enrolled_below(&self, by: &NodeId, top: &NodeId) -> bool {
-        *by == node("C") && at_or_below(&node("T"), top, self)
-            || self.0.iter().any(|(node, parent)| parent == by && at_or_below(node, top, self))
+        let now = self.0.iter().map(|(node, parent)| (parent, node));
+        let once = self.1.iter().map(|(parent, node)| (parent, node));
+        now.chain(once).any(|(parent, node)| parent == by && at_or_below(node, top, self))
     }
 }
 
@@ -49,7 +50,9 @@ pub(super) fn log(text: &str) -> LogId {
 }
 
 pub(super) fn tree() -> Tree {
-    Tree([("P", "R"), ("C", "P"), ("S", "P"), ("D", "C"), ("T", "P")].map(|(a, b)| (node(a), node(b))).into())
+    let parents = [("P", "R"), ("C", "P"), ("S", "P"), ("D", "C"), ("T", "P")].map(|(a, b)| (node(a), node(b)));
+    // T was below C until P took it over.
+    Tree(parents.into(), vec![(node("C"), node("T"))])
 }
 
 pub(super) fn head(text: &str, size: u64, root: u8) -> Head {
@@ -215,8 +218,23 @@ fn what_goes_over_a_link() {
 }
 
 #[test]
+fn a_log_that_goes_the_other_way_after_a_takeover_begins_with_a_new_session() {
+    for by_package in [false, true] {
+        let (mut end, _) = End::ready(Role::Child, vec![held("D/directory", 3, 1)], vec![head("D/directory", 2, 1)]);
+        // D enrolled E; C took that over, and P took over D.
+        end.tree.0.extend([(node("D"), node("P")), (node("E"), node("C"))]);
+        end.tree.1.push((node("D"), node("E")));
+        let out = match by_package {
+            true => end.frame(Frame::Package(package("D/directory", 2, 1))),
+            false => end.step(Event::Appended(held("D/directory", 3, 1))),
+        };
+        assert_eq!(closed(&out), Some(Reason::LinkDown), "{out:?}");
+    }
+}
+
+#[test]
 fn a_circle_of_parents_ends() {
-    let circle = Tree([("C", "D"), ("D", "C")].map(|(a, b)| (node(a), node(b))).into());
+    let circle = Tree([("C", "D"), ("D", "C")].map(|(a, b)| (node(a), node(b))).into(), vec![]);
     assert!(!at_or_below(&node("C"), &node("P"), &circle));
     assert!(rank(&node("C"), &circle) > 1);
 }
