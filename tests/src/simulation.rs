@@ -7,6 +7,7 @@
 
 mod author;
 mod cast;
+mod forks;
 mod link;
 mod model;
 mod node;

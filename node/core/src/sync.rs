@@ -203,7 +203,7 @@ impl Session {
                 self.frame(frame, kin, out)?;
             }
             Event::Loaded { package } => self.loaded(package, out),
-            Event::LoadedNothing { log } => self.loaded_nothing(&log),
+            Event::LoadedNothing { log } => self.loaded_nothing(&log, out),
             Event::Committed { log, size, root, receipt } => self.committed(&log, size, root, receipt, out),
             Event::Refused { log, size, root, sequence, refusal } => {
                 self.refused_here(&log, (size, root), sequence, refusal, out);

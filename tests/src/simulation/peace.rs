@@ -238,7 +238,7 @@ impl World {
         if (differs || own.len() < above.len()) && !self.watch.alarms.contains(&log) {
             return Err(Violation(format!("two histories of {log}, and nobody noticed")));
         }
-        let kept = [node, parent].iter().any(|node| node.store.evidence.iter().any(|(of, _, _)| *of == log));
+        let kept = [node, parent].iter().any(|node| node.store.evidence.iter().any(|(of, _)| *of == log));
         // Where the author holds less than its parent nobody can compare.
         if differs && own.len() >= above.len() && !kept {
             return Err(Violation(format!("two histories of {log}, and nobody kept both statements")));

@@ -147,9 +147,9 @@ struct Answer {
     refused: Option<(u64, Refusal)>,
 }
 
-struct Batch<'a, 'b> {
-    node: &'a mut Node,
-    directory: Arc<Directory>,
+pub(super) struct Batch<'a, 'b> {
+    pub(super) node: &'a mut Node,
+    pub(super) directory: Arc<Directory>,
     logs: BTreeMap<LogId, LogRow>,
     pending: Vec<Entry>,
     /// A package came that was here already.
@@ -163,6 +163,10 @@ impl Batch<'_, '_> {
         match job {
             Job::Receive { package, origin } => {
                 let answer = self.receive(&package)?;
+                // What nobody brought, an author who tries what it may not has made: that it is refused is all that is asked for.
+                if origin.is_some() {
+                    self.stop_other_history(&package, &answer)?;
+                }
                 match (origin, answer.refused) {
                     (Some(origin), refused) => answers.push((origin, Answer { refused, ..answer })),
                     (None, Some((_, refusal))) => self.done.refused.push(refusal),
@@ -180,7 +184,7 @@ impl Batch<'_, '_> {
             Job::Trouble { log, reason, shown } => {
                 let mut row = self.row(&log);
                 if let Some(shown) = shown {
-                    self.node.store.proof_of_two(log.clone(), row.checkpoint.clone(), shown)?;
+                    self.shown(&row, &shown)?;
                 }
                 row.trouble = Some(reason);
                 self.logs.insert(log, row);
@@ -230,6 +234,21 @@ impl Batch<'_, '_> {
         let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
         let row = self.keep(row, trial, checkpoint);
         Ok(answer(&row, refused))
+    }
+
+    /// What is refused may be of another history, and prove it: then the log stops.
+    fn stop_other_history(&mut self, package: &Package, answer: &Answer) -> Result<(), Crashed> {
+        let Some(refused) = &answer.refused else { return Ok(()) };
+        let mut row = self.row(&package.log);
+        let proven = match &package.checkpoint {
+            Some(theirs) if refused.1.reason == Reason::RootDiffers => self.shown(&row, theirs)?,
+            _ => self.other_entry(&row, package, (refused.0, &refused.1))?,
+        };
+        if proven {
+            row.trouble = Some(Reason::RootDiffers);
+            self.logs.insert(row.log.clone(), row);
+        }
+        Ok(())
     }
 
     /// The planted fault: takes the package's word for where it belongs.
@@ -354,7 +373,7 @@ impl Batch<'_, '_> {
     }
 
     /// Writes the pending entries and counts them.
-    fn flush(&mut self) -> Result<(), Crashed> {
+    pub(super) fn flush(&mut self) -> Result<(), Crashed> {
         if self.pending.is_empty() {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use danso_core::cube::{CubeDelta, CubeKey};
 use danso_core::ledger::{Entry, LogHead};
 use danso_core::register::{HouseholdKey, PeriodEnd};
+use danso_proto::evidence::Contradiction;
 use danso_proto::identity::PartSet;
 use danso_proto::ids::{ChangeId, LogId, NodeId, PersonId, UnitCode};
 use danso_proto::merkle::Hash;
@@ -81,7 +82,7 @@ pub struct Store {
     pub unknown: BTreeSet<ChangeId>,
     pub receipts: BTreeMap<(LogId, NodeId), ReceiptRow>,
     /// Two statements about a log that cannot both be true.
-    pub evidence: Vec<(LogId, Option<String>, String)>,
+    pub evidence: Vec<(LogId, Contradiction)>,
     /// The planted fault's second cursor: how far each log was sent to each peer.
     pub sent: BTreeMap<(NodeId, LogId), u64>,
     journal: Vec<Undo>,
@@ -243,8 +244,8 @@ impl Store {
         Ok(())
     }
 
-    pub fn proof_of_two(&mut self, log: LogId, ours: Option<String>, theirs: String) -> Result<(), Crashed> {
-        let row = (log, ours, theirs);
+    pub fn proof_of_two(&mut self, log: LogId, contradiction: Contradiction) -> Result<(), Crashed> {
+        let row = (log, contradiction);
         if !self.evidence.contains(&row) {
             self.write(Undo::Evidence)?;
             self.evidence.push(row);

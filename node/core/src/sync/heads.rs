@@ -187,7 +187,20 @@ impl Session {
             Reason::LogShorter => format!("{} entries were receipted, {} are shown", ours.0, theirs.size),
             _ => format!("another root at size {}", theirs.size),
         };
-        self.refuse(at, theirs.size, Refusal::new(reason, detail), out);
+        let refusal = Refusal::new(reason, detail);
+        // Of entries that came without the author's word for their size nobody can prove that they are of another history, unless an entry of
+        // ours is laid beside: both are signed. A peer whose store was put back has them so, and one to which half a package came.
+        let ours_to_prove = reason == Reason::RootDiffers && log.out && id.node() == &self.me;
+        match theirs.size.checked_sub(1) {
+            Some(from) if ours_to_prove && theirs.checkpoint.is_none() && log.loading.is_none() => {
+                log.proof = Some((theirs.size, refusal));
+                log.loading = Some(from);
+                self.loading += 1;
+                let (max_bytes, max_entries) = (limits::PACKAGE_BYTES_MAX, 1);
+                out.push(Action::Load { log: id.clone(), from, max_bytes, max_entries });
+            }
+            _ => self.refuse(at, theirs.size, refusal, out),
+        }
         out.push(Action::Quarantine { log: id, reason, ours, theirs });
         self.refresh(at);
     }

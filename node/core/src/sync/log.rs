@@ -79,6 +79,8 @@ pub(super) struct Log {
     pub(super) sent: u64,
     /// A package from here on is being read.
     pub(super) loading: Option<u64>,
+    /// What is refused once an entry was shown that proves it.
+    pub(super) proof: Option<(u64, Refusal)>,
     turn: u64,
     key: Option<Key>,
     // --- as sink
@@ -90,6 +92,8 @@ pub(super) struct Log {
     pub(super) refusal: Option<(u64, Refusal)>,
     /// Refused in this session; taken up again where we stand.
     pub(super) refused: bool,
+    /// An entry was taken that was laid beside ours, after the log had stopped.
+    pub(super) weighed: bool,
 }
 
 impl Log {
@@ -130,12 +134,14 @@ impl Session {
             acked: 0,
             sent: 0,
             loading: None,
+            proof: None,
             turn: 0,
             key: None,
             shown: 0,
             waiting: VecDeque::new(),
             refusal: None,
             refused: false,
+            weighed: false,
         });
         at
     }

@@ -38,6 +38,13 @@ impl Session {
         let log = &mut self.logs[at];
         let Some(from) = log.loading.take() else { return };
         self.loading -= 1;
+        if let Some((sequence, refusal)) = log.proof.take() {
+            if package.first == from {
+                self.send(Frame::Package(package), out);
+            }
+            self.refuse(at, sequence, refusal, out);
+            return;
+        }
         let end = package.first.saturating_add(package.entries.len() as u64);
         if package.first != from || end == from || end > log.have.0 {
             // Not what was asked for; do not ask for ever.
@@ -50,11 +57,15 @@ impl Session {
         self.refresh(at);
     }
 
-    pub(super) fn loaded_nothing(&mut self, id: &LogId) {
+    pub(super) fn loaded_nothing(&mut self, id: &LogId, out: &mut Vec<Action>) {
         let Some(at) = self.find(id) else { return };
         let log = &mut self.logs[at];
         if log.loading.take().is_some() {
             self.loading -= 1;
+            if let Some((sequence, refusal)) = log.proof.take() {
+                return self.refuse(at, sequence, refusal, out);
+            }
+            let log = &mut self.logs[at];
             log.stop = log.stop.or(Some(Stop::Later(self.now_ms.saturating_add(RETRY_MS))));
             self.refresh(at);
         }

@@ -112,23 +112,56 @@ fn another_root_at_the_same_size_stops_that_log_only() {
     for role in [Role::Child, Role::Parent] {
         let (text, other) = ("C/records", if role == Role::Child { "D/records" } else { "P/directory" });
         let ours = vec![held(text, 3, 1), held(other, 1, 1)];
-        let (mut end, out) = End::ready(role, ours, vec![head(text, 3, 2)]);
+        let evidence = Head { checkpoint: Some(String::new()), ..head(text, 3, 2) };
+        let (mut end, out) = End::ready(role, ours, vec![evidence.clone()]);
         assert_eq!(refusals(&out), [(log(text), 3, Reason::RootDiffers)]);
-        let evidence = head(text, 3, 2);
         let ours = (3, [1; 32]);
         let reason = Reason::RootDiffers;
         assert!(out.contains(&Action::Quarantine { log: log(text), reason, ours, theirs: evidence }));
         assert_eq!(loads(&out), [(log(other), 0)]);
         assert_eq!(loads(&end.step(Event::Appended(held(text, 4, 3)))), [], "it stays stopped");
         if role == Role::Parent {
-            assert_eq!(end.frame(Frame::Package(package(text, 3, 1))), [], "and nothing of it is taken");
+            assert_eq!(end.frame(Frame::Package(package(text, 4, 1))), [], "and nothing of it is taken");
         }
     }
 }
 
 #[test]
+fn an_author_lays_an_entry_beside_what_nobody_signed() {
+    for there in [2, 5] {
+        let (mut end, mut out) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", there, 9)]);
+        if there < 5 {
+            out = end.step(Event::RootAt { log: log("C/records"), size: there, root: Some([1; 32]) });
+        }
+        assert_eq!((loads(&out), refusals(&out)), (vec![(log("C/records"), there - 1)], vec![]));
+        let out = end.step(Event::Loaded { package: package("C/records", there - 1, 1) });
+        let proof = Action::Send(Frame::Package(package("C/records", there - 1, 1)));
+        assert_eq!(out.first(), Some(&proof), "{there}: the entry goes first: {out:?}");
+        assert_eq!(refusals(&out), [(log("C/records"), there, Reason::RootDiffers)]);
+        assert!(loads(&end.step(Event::Appended(held("C/records", 6, 1)))).is_empty(), "nothing more is sent of it");
+    }
+    // It cannot be read: what was to be said is said.
+    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 5, 9)]);
+    let out = end.step(Event::LoadedNothing { log: log("C/records") });
+    assert_eq!(refusals(&out), [(log("C/records"), 5, Reason::RootDiffers)]);
+}
+
+#[test]
+fn of_a_stopped_log_one_entry_is_weighed_and_no_more() {
+    let (mut end, out) = End::ready(Role::Parent, vec![held("C/records", 5, 1)], vec![head("C/records", 5, 9)]);
+    assert_eq!(refusals(&out), [(log("C/records"), 5, Reason::RootDiffers)]);
+    assert_eq!(end.frame(Frame::Package(package("C/records", 3, 2))), [], "two entries prove no more than one");
+    let out = end.frame(Frame::Package(package("C/records", 4, 1)));
+    assert_eq!(out, [Action::Commit(package("C/records", 4, 1))]);
+    assert_eq!(refusals(&end.refuse("C/records", 5, Reason::ReplayDiffers)), [(log("C/records"), 5, Reason::ReplayDiffers)]);
+    assert_eq!(end.frame(Frame::Package(package("C/records", 4, 1))), [], "once is enough");
+    assert_eq!(loads(&end.step(Event::Appended(held("C/records", 6, 1)))), []);
+}
+
+#[test]
 fn a_beginning_that_differs_is_a_fork() {
-    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 3, 2)]);
+    let theirs = Head { checkpoint: Some(String::new()), ..head("C/records", 3, 2) };
+    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![theirs]);
     assert_eq!(end.step(Event::Appended(held("C/records", 6, 1))), [], "not before the answer, even when it grows");
     let out = end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([7; 32]) });
     assert_eq!(refusals(&out), [(log("C/records"), 3, Reason::RootDiffers)]);
