@@ -57,7 +57,7 @@ impl World {
         if end == 0 { link } else { self.parents[link] }
     }
 
-    fn side(&mut self, link: usize, end: usize) -> Option<&mut Side> {
+    pub fn side(&mut self, link: usize, end: usize) -> Option<&mut Side> {
         self.links[link].live.as_mut()?.sides[end].as_mut()
     }
 

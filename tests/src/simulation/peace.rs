@@ -52,6 +52,7 @@ impl World {
             for seat in &behind {
                 self.recover(*seat)?;
             }
+            self.stalled();
             self.tick(QUARTER_MS)?;
             self.quiet()?;
             let Some(missing) = self.missing() else {
@@ -67,6 +68,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A link on which nothing moves while an answer is due is cut after a quarter of an hour, as the node does: packages that overtook each
+    /// other can make one be dropped for good.
+    fn stalled(&mut self) {
+        for link in 1..self.links.len() {
+            if [0, 1].into_iter().any(|end| self.side(link, end).is_some_and(|side| side.session.awaits_peer())) {
+                self.cut(link);
+            }
+        }
     }
 
     /// Everybody works until there is nothing to do.

@@ -78,8 +78,8 @@ mod planted {
     }
 
     #[test]
-    fn a_skipped_sequence_check_is_found_within_12000_steps() {
-        is_found(Bug::SkippedSequenceCheck, 12_000);
+    fn a_skipped_sequence_check_is_found_within_24000_steps() {
+        is_found(Bug::SkippedSequenceCheck, 24_000);
     }
 
     #[test]
