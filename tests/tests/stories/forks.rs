@@ -204,3 +204,33 @@ fn a_fork_that_only_entries_show_is_proven_too() {
     is_proven_anywhere(stage.parent(), &kept[1]["number"], stage.dir());
     assert_eq!(residents(stage.parent(), BAD), 3);
 }
+
+#[test]
+fn entries_without_their_authors_word_are_proven_by_one_that_is_laid_beside() {
+    let stage = Stage::below_middle();
+    let peer = stage.peer();
+    let mut log = peer.author(Stream::Records);
+    let name = log.log.to_string();
+    let mut twin = log.clone();
+    // Half a backlog came, from a program that says nothing where it was cut.
+    let mut line = peer.session(&[]);
+    let two = (1..3).map(|month| log.entry(vec![person(BAD, 198_000 + month)])).collect();
+    line.send(&log.package(0, two, false));
+    line.durable(&log.log, 2);
+    drop(line);
+    // The other copy holds as much, and shows its head; nothing that is signed contradicts it.
+    let theirs: Vec<_> = (1..3).map(|month| twin.entry(vec![person(BAD, 197_000 + month)])).collect();
+    let mut line = peer.session(&[&twin]);
+    assert_eq!(line.refused(), (name.clone(), 2, "root_differs".into()));
+    assert!(evidence(stage.parent(), &name).is_empty());
+    // Two entries are not weighed, one is.
+    line.send(&twin.package(0, theirs.clone(), false));
+    line.send(&twin.package(1, theirs[1..].to_vec(), false));
+    assert_eq!(line.refused(), (name.clone(), 1, "replay_differs".into()));
+    assert_eq!(log_at(stage.parent(), &log.log), (2, "root_differs".into()));
+    let kept = evidence(stage.parent(), &name);
+    assert_eq!((kept.len(), kept[0]["kind"].as_str()), (1, Some("entries")));
+    is_proven_anywhere(stage.parent(), &kept[0]["number"], stage.dir());
+    assert_eq!(residents(stage.parent(), BAD), 2);
+    stage.others_go_on();
+}
