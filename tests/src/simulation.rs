@@ -31,7 +31,10 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (2120, "who joined below a node that was taken over did not get the keys of the time before"),
     (3392, "who recovered got the directory log of a node that was taken over before the log that tells of its keys"),
     (10232, "who recovered from a second parent was not given the log of the first, which vouched for a key between"),
-    (2063, "a parent that held a piece of a log had no word of the author for it, and could not prove the other history"),
+    (
+        2063,
+        "a parent that held a piece of a log had no word of the author for it, and could not prove the other history",
+    ),
     (20109, "an old copy was not told of its mail to a node that was taken over, and changed its key without it"),
     (20095, "of two that vouched for a lost disk from the same size, the one that was heard last counted"),
     (40450, "what one parent vouched for twice came in another order once the next had said the first of it again"),

@@ -94,7 +94,8 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let beside = layout.recovering();
     layout.make(&beside)?;
     let store = Store::open(&beside.join(DATABASE)).await?;
-    let mut asking = Asking { place: &place, key: &key, link_key: &link_key, store: &store, clock: clock.clone(), handle: None };
+    let mut asking =
+        Asking { place: &place, key: &key, link_key: &link_key, store: &store, clock: clock.clone(), handle: None };
     asking.handle = match store.read("recover").await?.meta_get(pipeline::META_NODE).await? {
         Some(node) if node == place.node.as_str().as_bytes() => Some(Handle::start(asking.outfit()).await?),
         Some(_) => {
@@ -118,7 +119,9 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         store.adopt(&layout.database()).await?;
     }
     if !signs_on(&given.handle, &place, &key) {
-        tracing::warn!("entries from before the last change of keys are lost; the parent is asked to vouch for the key from here on");
+        tracing::warn!(
+            "entries from before the last change of keys are lost; the parent is asked to vouch for the key from here on"
+        );
         asking.handle = Some(given.handle);
         given = asking.ask(channel, true, &mut |_| {}).await?;
         if !signs_on(&given.handle, &place, &key) {

@@ -17,7 +17,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::load::{OwnTrees, load, root_at};
-use super::{Ahead, Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb};
+use super::{
+    Ahead, Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb,
+};
 use crate::pipeline::{Committed, Error, Handle, Received, Trouble};
 use crate::telemetry::{self, ENTRIES_REFUSED};
 

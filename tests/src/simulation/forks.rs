@@ -27,9 +27,8 @@ impl Batch<'_, '_> {
         });
         let Some(ours) = ours.min_by_key(|note| note.unverified().size) else { return Ok(false) };
         let growth = tree(head.size).zip(tree(ours.unverified().size)).filter(|(less, more)| less.len() < more.len());
-        let growth = growth.and_then(|(less, more)| {
-            Some((merkle::root(less), merkle::consistency_proof(more, less.len())?))
-        });
+        let growth =
+            growth.and_then(|(less, more)| Some((merkle::root(less), merkle::consistency_proof(more, less.len())?)));
         let statement = |note: &SignedNote| Statement::Checkpoint(note.text().to_owned());
         self.contradicted(row, Contradiction { ours: statement(&ours), theirs: statement(&theirs), growth })
     }

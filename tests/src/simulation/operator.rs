@@ -317,7 +317,8 @@ impl World {
         if !self.can_enrol(parent) {
             return Ok(false);
         }
-        let held = self.nodes[parent].store.logs.keys().chain(node.store.logs.keys()).filter(|log| *log.node() == node.id);
+        let held =
+            self.nodes[parent].store.logs.keys().chain(node.store.logs.keys()).filter(|log| *log.node() == node.id);
         let end = |log: &LogId| self.nodes[parent].store.size(log).max(node.store.size(log));
         let from: BTreeMap<LogId, u64> = held.map(|log| (log.clone(), end(log))).collect();
         let (id, key) = (node.id.clone(), *node.signer.public_key().as_bytes());

@@ -204,7 +204,10 @@ mod tests {
         assert!(keys.signs_on(ends([0, 0])));
         add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "17065");
         assert!(keys.signs_on(ends([1, 5])) && keys.signs_on(ends([3, 9])));
-        assert!(!keys.signs_on(ends([1, 4])) && !keys.signs_on(ends([1, 0])), "entries that are lost would have come before");
+        assert!(
+            !keys.signs_on(ends([1, 4])) && !keys.signs_on(ends([1, 0])),
+            "entries that are lost would have come before"
+        );
         add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 4)], "420");
         assert!(keys.signs_on(ends([1, 4])));
         assert_eq!([3, 4, 5].map(|sequence| *keys.at(&records, sequence)), [1, 2, 2].map(key));

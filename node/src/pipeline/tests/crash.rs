@@ -356,7 +356,9 @@ fn a_place_given_back() {
         async |dir, node| {
             let run = async |bed: &Bed| {
                 let log_public_key = *bed::signer(9).public_key().as_bytes();
-                bed.handle.recover(Recovery { secret_hash: Some([3; 32]), node: node.clone(), log_public_key, ends: None }).await
+                bed.handle
+                    .recover(Recovery { secret_hash: Some([3; 32]), node: node.clone(), log_public_key, ends: None })
+                    .await
             };
             at_every_point(dir, Work { name: "a recovery", detail: Detail::Meaning, adds: false, run }).await;
         },

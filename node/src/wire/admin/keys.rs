@@ -48,7 +48,8 @@ impl Parts {
         for (log, ahead) in self.ahead() {
             // What is above and not counted in the bound would count no more, and nobody could bring it back.
             if *log.node() == node && !bounds.iter().any(|(bounded, _)| *bounded == log) {
-                let detail = format!("{log}: {}; or say yourself up to where it counts, with --size", ahead.in_words(&node));
+                let detail =
+                    format!("{log}: {}; or say yourself up to where it counts, with --size", ahead.in_words(&node));
                 return Err(Refusal::new(Reason::LogShorter, detail));
             }
         }

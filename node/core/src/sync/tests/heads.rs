@@ -129,7 +129,8 @@ fn another_root_at_the_same_size_stops_that_log_only() {
 #[test]
 fn an_author_lays_an_entry_beside_what_nobody_signed() {
     for there in [2, 5] {
-        let (mut end, mut out) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", there, 9)]);
+        let (mut end, mut out) =
+            End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", there, 9)]);
         if there < 5 {
             out = end.step(Event::RootAt { log: log("C/records"), size: there, root: Some([1; 32]) });
         }
@@ -153,7 +154,10 @@ fn of_a_stopped_log_one_entry_is_weighed_and_no_more() {
     assert_eq!(end.frame(Frame::Package(package("C/records", 3, 2))), [], "two entries prove no more than one");
     let out = end.frame(Frame::Package(package("C/records", 4, 1)));
     assert_eq!(out, [Action::Commit(package("C/records", 4, 1))]);
-    assert_eq!(refusals(&end.refuse("C/records", 5, Reason::ReplayDiffers)), [(log("C/records"), 5, Reason::ReplayDiffers)]);
+    assert_eq!(
+        refusals(&end.refuse("C/records", 5, Reason::ReplayDiffers)),
+        [(log("C/records"), 5, Reason::ReplayDiffers)]
+    );
     assert_eq!(end.frame(Frame::Package(package("C/records", 4, 1))), [], "once is enough");
     assert_eq!(loads(&end.step(Event::Appended(held("C/records", 6, 1)))), []);
 }
