@@ -122,7 +122,7 @@ impl Account {
             let over = until.is_some_and(|until| Instant::now() >= until);
             if over
                 || self.stop.load(Ordering::Relaxed)
-                || self.next.load(Ordering::Relaxed) >= end + threads as u64 - 1
+                || self.next.load(Ordering::Relaxed) >= end.saturating_add(threads as u64 - 1)
             {
                 return;
             }
