@@ -188,11 +188,12 @@ impl Session {
             _ => format!("another root at size {}", theirs.size),
         };
         let refusal = Refusal::new(reason, detail);
-        // Of entries that came without the author's word for their size nobody can prove that they are of another history, unless an entry of
-        // ours is laid beside: both are signed. A peer whose store was put back has them so, and one to which half a package came.
-        let ours_to_prove = reason == Reason::RootDiffers && log.out && id.node() == &self.me;
+        // The peer cannot compare a log that is longer here, and proves nothing by entries that came without the author's word for their size. An
+        // entry of ours laid beside proves it: both are signed. Heads of one size that are both signed need no more.
+        let needs_proof = theirs.checkpoint.is_none() || theirs.size < ours.0;
+        let ours_to_prove = reason == Reason::RootDiffers && log.out && id.node() == &self.me && needs_proof;
         match theirs.size.checked_sub(1) {
-            Some(from) if ours_to_prove && theirs.checkpoint.is_none() && log.loading.is_none() => {
+            Some(from) if ours_to_prove && log.loading.is_none() => {
                 log.proof = Some((theirs.size, refusal));
                 log.loading = Some(from);
                 self.loading += 1;

@@ -164,13 +164,12 @@ fn of_a_stopped_log_one_entry_is_weighed_and_no_more() {
 
 #[test]
 fn a_beginning_that_differs_is_a_fork() {
-    let theirs = Head { checkpoint: Some(String::new()), ..head("C/records", 3, 2) };
-    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![theirs]);
+    let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 3, 2)]);
     assert_eq!(end.step(Event::Appended(held("C/records", 6, 1))), [], "not before the answer, even when it grows");
     let out = end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([7; 32]) });
-    assert_eq!(refusals(&out), [(log("C/records"), 3, Reason::RootDiffers)]);
+    assert_eq!(loads(&out), [(log("C/records"), 2)], "the entry that proves it");
     assert!(matches!(out[1], Action::Quarantine { ours: (6, root), .. } if root == [7; 32]));
-    assert_eq!(loads(&out), []);
+    assert_eq!(refusals(&end.step(Event::LoadedNothing { log: log("C/records") })), [(log("C/records"), 3, Reason::RootDiffers)]);
     assert_eq!(end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([2; 32]) }), [], "decided once");
 }
 
