@@ -151,6 +151,33 @@ fn of_a_commune_that_was_copied_the_history_that_is_held_above_stands() {
 }
 
 #[test]
+fn a_copy_that_wrote_more_than_its_parent_holds_is_proven_there_too() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let (mut twin, log) = two_histories(&mut federation);
+    // It holds more than anybody above, who could not compare.
+    enrol(&federation, &twin, 5);
+    is_found_out(&mut federation, &twin, &log);
+    assert_eq!(twin.stop(), DONE);
+    let (name, district) = (log.to_string(), federation.node(DISTRICT));
+    let kept = evidence(district, &name);
+    assert_eq!(kept.iter().map(|kept| kept["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["entries"]);
+    is_proven_anywhere(district, &kept[0]["number"], federation.dir());
+    decide(district, "accept", &name, &["--yes"]).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    enrol(&federation, federation.node(COMMUNE), 4);
+    federation.settle();
+    everybody_counts(&federation, 3);
+    assert!(federation.nodes().iter().all(stops_nothing));
+    // What the copy is told to do works here, too.
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    twin.recover(None).must(DONE);
+    twin.run();
+    enrol(&federation, &twin, 6);
+    twin.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 4);
+}
+
+#[test]
 fn of_a_commune_that_is_reset_the_beginning_and_its_new_node_count() {
     let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
     let (mut twin, log) = two_histories(&mut federation);
