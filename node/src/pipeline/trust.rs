@@ -143,9 +143,12 @@ impl Batch<'_> {
     }
 
     /// A node announced its key from an entry on that it then lost, and that came to nobody. The key is vouched for from where its logs end
-    /// now, but for nothing that is here already.
+    /// now, but for nothing that is here already, and once: else a child could make this node's directory grow without end.
     fn vouched_on(&self, recovery: &Recovery, node: &Node, ends: &BTreeMap<LogId, u64>) -> Option<NodeRekeyed> {
         let key = &recovery.log_public_key;
+        if node.keys().vouched(&recovery.node).iter().any(|rekeyed| rekeyed.log_public_key == *key) {
+            return None;
+        }
         let mut from = self.sizes_of(&recovery.node);
         for (log, end) in ends.iter().filter(|(log, _)| *log.node() == recovery.node) {
             let held = from.entry(log.clone()).or_default();

@@ -29,7 +29,7 @@ impl Session {
         let log = &mut self.logs[at];
         // One entry beside those that are here may prove that there are two histories; it is never taken in.
         let proves = log.stop == Some(Stop::Final) && package.entries.len() == 1 && package.first < log.have.0;
-        if proves && !std::mem::replace(&mut log.weighed, true) {
+        if proves && self.waiting < limits::WINDOW_MAX as usize && !std::mem::replace(&mut log.weighed, true) {
             self.waiting += 1;
             log.waiting.push_back(log.have.0);
             out.push(Action::Commit(package));

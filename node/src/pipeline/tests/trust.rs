@@ -72,6 +72,16 @@ fn a_lost_key_signs_nothing_more_and_the_one_that_is_vouched_for_goes_on() {
         let two = author.entry(vec![enrolled("17065", 198_003)]);
         let received = bed.receive(author.package(0, vec![one, two], true)).await;
         assert_eq!((received.size, received.refused.is_none(), received.receipt.is_some()), (2, true, true));
+        // A key is vouched for once, whatever ends its node names after that.
+        let directory = LogId::new(bed.handle.me().clone(), Stream::Directory);
+        let entries = async || bed.stored(&directory).await.len();
+        let before = entries().await;
+        for end in [7, 3, 0] {
+            let ends = Some([(author.log.clone(), end)].into());
+            let asked = Recovery { secret_hash: None, ends, ..recovery(&author, 9) };
+            bed.handle.recover(asked).await.expect("given back");
+        }
+        assert_eq!(entries().await, before);
         let bed = bed.restarted().await;
         assert_eq!(bed.residents("17065").await, 2);
     });

@@ -169,7 +169,10 @@ fn a_beginning_that_differs_is_a_fork() {
     let out = end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([7; 32]) });
     assert_eq!(loads(&out), [(log("C/records"), 2)], "the entry that proves it");
     assert!(matches!(out[1], Action::Quarantine { ours: (6, root), .. } if root == [7; 32]));
-    assert_eq!(refusals(&end.step(Event::LoadedNothing { log: log("C/records") })), [(log("C/records"), 3, Reason::RootDiffers)]);
+    assert_eq!(
+        refusals(&end.step(Event::LoadedNothing { log: log("C/records") })),
+        [(log("C/records"), 3, Reason::RootDiffers)]
+    );
     assert_eq!(end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([2; 32]) }), [], "decided once");
 }
 
