@@ -44,6 +44,7 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (61147, "a change of keys arrived, entries from before it were lost, and the node's next entry counted nowhere"),
     (101_434, "after a takeover a directory went the other way, and both ends held on to the old one"),
     (201_822, "half a package came: its receiver could not prove the other history that it was shown"),
+    (27213, "an old copy was not told of its mail to a node whose enrolment it had lost, too"),
 ];
 
 /// One run.

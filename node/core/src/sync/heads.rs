@@ -9,7 +9,7 @@ use super::event::{Action, Held};
 use super::frame::{Frame, Head, Hello};
 use super::log::{Check, Stop};
 use super::way::{Kin, flows};
-use super::{RETRY_MS, SKEW_WARN_MS, Session, cut, unexpected};
+use super::{RETRY_MS, Role, SKEW_WARN_MS, Session, cut, unexpected};
 
 impl Session {
     pub(super) fn start(&mut self, heads: Vec<Held>, kin: &dyn Kin, out: &mut Vec<Action>) -> Result<(), Refusal> {
@@ -77,7 +77,10 @@ impl Session {
         };
         for head in heads {
             // A log whose author is not known here yet: its enrolment comes first, and a head that is missing counts as none.
-            let Some(way) = flows(&head.log, &self.link, kin) else { continue };
+            let way = flows(&head.log, &self.link, kin);
+            // Except of a log of our own: an old copy of a node may have lost whom it wrote to.
+            let is_lost = || (self.role == Role::Child && *head.log.node() == self.me).then_some(self.out_way());
+            let Some(way) = way.or_else(is_lost) else { continue };
             let at = self.find_or_add(&head.log, way == self.out_way(), u32::MAX);
             let log = &mut self.logs[at];
             // Kept until all are here: what is missing among them matters, too. A head that comes twice counts once.

@@ -177,6 +177,14 @@ fn a_beginning_that_differs_is_a_fork() {
 }
 
 #[test]
+fn a_node_is_told_of_its_own_mail_to_whom_it_knows_no_more() {
+    let (_, out) = End::ready(Role::Child, vec![], vec![head("C/mail/X", 2, 1)]);
+    assert!(matches!(&out[..], [Action::Behind { ours: 0, theirs, .. }] if theirs.size == 2), "{out:?}");
+    let (_, out) = End::ready(Role::Parent, vec![], vec![head("P/mail/X", 2, 1), head("S/mail/X", 2, 1)]);
+    assert_eq!(out, [], "a child says nothing about us, and nobody about others");
+}
+
+#[test]
 fn a_root_that_cannot_be_computed_is_asked_for_again_later() {
     let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 3, 2)]);
     assert_eq!(end.step(Event::RootAt { log: log("C/records"), size: 3, root: None }), []);
