@@ -102,8 +102,8 @@ impl Batch<'_> {
             return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
         }
         match &invite.used_by {
-            // The answer was lost on the way, or the transfer was cut: the same key goes on.
-            Some((_, key)) if key == log_public_key => return Ok(None),
+            // The answer was lost on the way, or the transfer was cut: the same key goes on, as long as it is the node's and the node is ours.
+            Some((_, key)) if key == log_public_key && has_key && is_child => return Ok(None),
             Some(_) => {
                 return Err(Refusal::new(Reason::TokenUsed, format!("{id} used it with another log key")).into());
             }

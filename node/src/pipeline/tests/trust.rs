@@ -14,17 +14,19 @@ use crate::pipeline::{InviteRow, Recovery, Revocation};
 /// A child whose place can be given back with the secret hash 3.
 async fn lost(bed: &Bed) -> Author {
     let author = bed.child("17065", 1).await;
-    let node = Some(author.log.node().clone());
-    let invite = InviteRow {
-        secret_hash: [3; 32],
+    bed.handle.invite(invite(&author, 3)).await.expect("kept");
+    author
+}
+
+fn invite(author: &Author, secret: u8) -> InviteRow {
+    InviteRow {
+        secret_hash: [secret; 32],
         unit: bed::code("17065"),
         expires_at_ms: i64::MAX,
         used_by: None,
         again: true,
-        node,
-    };
-    bed.handle.invite(invite).await.expect("kept");
-    author
+        node: Some(author.log.node().clone()),
+    }
 }
 
 fn recovery(author: &Author, key: u8) -> Recovery {
@@ -72,13 +74,19 @@ fn a_lost_key_signs_nothing_more_and_the_one_that_is_vouched_for_goes_on() {
         let two = author.entry(vec![enrolled("17065", 198_003)]);
         let received = bed.receive(author.package(0, vec![one, two], true)).await;
         assert_eq!((received.size, received.refused.is_none(), received.receipt.is_some()), (2, true, true));
+        // Who has the token and a key that was replaced since gets nothing.
+        bed.handle.invite(invite(&author, 4)).await.expect("kept");
+        let fresh = Recovery { secret_hash: Some([4; 32]), ..recovery(&author, 11) };
+        bed.handle.recover(fresh).await.expect("another disk was lost");
+        let old = bed.handle.recover(recovery(&author, 9)).await.expect_err("replaced");
+        assert_eq!(old.refusal().reason, Reason::TokenUsed);
         // A key is vouched for once, whatever ends its node names after that.
         let directory = LogId::new(bed.handle.me().clone(), Stream::Directory);
         let entries = async || bed.stored(&directory).await.len();
         let before = entries().await;
         for end in [7, 3, 0] {
             let ends = Some([(author.log.clone(), end)].into());
-            let asked = Recovery { secret_hash: None, ends, ..recovery(&author, 9) };
+            let asked = Recovery { secret_hash: None, ends, ..recovery(&author, 11) };
             bed.handle.recover(asked).await.expect("given back");
         }
         assert_eq!(entries().await, before);
