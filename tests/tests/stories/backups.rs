@@ -256,6 +256,8 @@ fn a_restored_district_says_what_only_the_province_holds_and_revokes_nobody_over
     let revoke = ["child", "revoke", &gone, "--reason", "its commune was dissolved", "--yes"];
     let refused = back.admin(revoke).refused_with("log_shorter_than_receipt");
     assert!(refused.stderr.contains("--size"), "{}", refused.stderr);
+    // Nor does it give the place back, with less than stands above.
+    back.admin(["child", "invite", "--node", &gone]).refused_with("log_shorter_than_receipt");
     assert_eq!(back.stop(), DONE);
     back.recover(None).must(DONE);
     back.run();

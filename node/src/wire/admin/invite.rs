@@ -80,7 +80,14 @@ impl Parts {
                 let detail = format!("{id} was revoked; its unit gets a new node with --unit {} --again", node.unit());
                 Err(Refusal::new(Reason::KeyRevoked, detail))
             }
-            Some(node) => Ok(Some(node.clone())),
+            Some(node) => {
+                // Given back with less than stands above, it would write another history.
+                if let Some((log, ahead)) = self.ahead().into_iter().find(|(log, _)| *log.node() == id) {
+                    let detail = format!("{log}: {}; only then can its place be given back", ahead.in_words(&id));
+                    return Err(Refusal::new(Reason::LogShorter, detail));
+                }
+                Ok(Some(node.clone()))
+            }
             None => Err(Refusal::new(Reason::NotFound, format!("{id} is not in the directory"))),
         }
     }
