@@ -125,8 +125,8 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         asking.handle = Some(given.handle);
         given = asking.ask(channel, true, &mut |_| {}).await?;
         if !signs_on(&given.handle, &place, &key) {
-            let detail = "the log key begins behind the end of a log, and the parent does not vouch for it from there; recover with a new one: \
-                          move keys/log.pem away, and use a token (danso-admin child invite --node NODE at the parent)";
+            let detail = "entries from before the last change of the log key are lost, and the parent does not accept the key for what comes next; \
+                          recover with a new key: move keys/log.pem away, and use a token that the parent makes: danso-admin child invite --node NODE";
             return Err(Refusal::new(Reason::KeyNotEnrolled, detail).into());
         }
     }

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use danso_core::ledger::Entry;
-use danso_core::verify::Node;
 use danso_proto::change::{Body, ForkDecided};
-use danso_proto::checkpoint::{self, SignedNote};
+use danso_proto::checkpoint::SignedNote;
 use danso_proto::evidence::{self, Contradicted, Contradiction, Statement};
 use danso_proto::ids::{LogId, NodeId};
 use danso_proto::merkle::{self, Hash};
@@ -76,7 +75,8 @@ impl Batch<'_> {
     pub(super) async fn shown(&mut self, shown: &Shown) -> Result<Verdict, Error> {
         let Some(row) = self.log(&shown.log) else { return Ok(Verdict::Unproven) };
         let Some(author) = self.directory().node(shown.log.node()).cloned() else { return Ok(Verdict::Unproven) };
-        let Some(theirs) = bare(&author, &shown.checkpoint) else { return Ok(Verdict::Unproven) };
+        let bare = |note: &str| author.keys().bare(author.id(), note);
+        let Some(theirs) = bare(&shown.checkpoint) else { return Ok(Verdict::Unproven) };
         let head = theirs.unverified().clone();
         if head.log != shown.log || head.size > row.head.size() {
             return Ok(Verdict::Unproven);
@@ -90,7 +90,7 @@ impl Batch<'_> {
         // smallest that says enough makes the shortest proof.
         let mut notes: Vec<String> = row.checkpoint.iter().cloned().collect();
         notes.extend(self.tx.receipt_list(Some(&shown.log)).await?.into_iter().map(|receipt| receipt.note));
-        let ours = notes.iter().filter_map(|note| bare(&author, note)).filter(|note| {
+        let ours = notes.iter().filter_map(|note| bare(note)).filter(|note| {
             let ours = note.unverified();
             ours.size >= head.size && tree(ours.size).is_some_and(|leaves| merkle::root(leaves) == ours.root)
         });
@@ -288,12 +288,4 @@ impl Batch<'_> {
         self.put(row);
         Ok(())
     }
-}
-
-/// A checkpoint with nothing under it but the signature of its author, if the key that counts there made it.
-fn bare(author: &Node, note: &str) -> Option<SignedNote> {
-    let note = checkpoint::parse(note).ok()?;
-    let keys = author.keys();
-    let mut bare = keys.newest_first().filter_map(|key| note.bare(author.id(), key));
-    bare.find(|bare| keys.verify_checkpoint(author.id(), bare).is_ok())
 }

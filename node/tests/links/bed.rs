@@ -97,18 +97,24 @@ impl Node {
 
     /// A copy of this node, which `secret` is of.
     pub async fn twin(&self, secret: u8) -> Self {
-        let snapshot = self.context.pipeline.snapshot();
-        let mut above: Vec<NodeId> = snapshot.directory().lineage(&self.me()).skip(1).cloned().collect();
-        above.reverse();
-        let root = self.package(&LogId::new(above[0].clone(), Stream::Directory)).await;
-        let genesis = Envelope::decode(root.entries[0].envelope.clone()).unwrap();
-        let twin = Self::start(self.me().unit().as_str(), secret, Some((genesis, self.anchor))).await;
+        let twin = self.started(self.me().unit().as_str(), secret).await;
         assert_eq!(twin.me(), self.me());
-        for node in above {
-            twin.receive(self.package(&LogId::new(node, Stream::Directory)).await).await;
-        }
         twin.receive(self.package(&self.log(Stream::Records)).await).await;
         twin
+    }
+
+    /// A node with the directory that is here, from the anchor down.
+    async fn started(&self, code: &str, secret: u8) -> Self {
+        let logs = self.context.pipeline.snapshot().directory().ancestry(&self.me());
+        let logs = logs.into_iter().map(|node| LogId::new(node, Stream::Directory));
+        let logs: Vec<LogId> = logs.filter(|log| self.size(log) > 0).collect();
+        let root = self.package(&logs[0]).await;
+        let genesis = Envelope::decode(root.entries[0].envelope.clone()).unwrap();
+        let node = Self::start(code, secret, Some((genesis, self.anchor))).await;
+        for log in logs {
+            node.receive(self.package(&log).await).await;
+        }
+        node
     }
 
     pub async fn receive(&self, package: Package) {
@@ -128,16 +134,7 @@ impl Node {
         let node = NodeId::new(&unit(code), &public);
         let enrolled = NodeEnrolled { node, unit: unit(code), log_public_key: public, policy: ForwardingPolicy::Full };
         self.publish(vec![(code, Body::NodeEnrolled(enrolled))]).await;
-        let snapshot = self.context.pipeline.snapshot();
-        let mut above: Vec<NodeId> = snapshot.directory().lineage(&self.me()).cloned().collect();
-        above.reverse();
-        let root = self.package(&LogId::new(above[0].clone(), Stream::Directory)).await;
-        let genesis = Envelope::decode(root.entries[0].envelope.clone()).unwrap();
-        let child = Self::start(code, secret, Some((genesis, self.anchor))).await;
-        for node in above {
-            child.receive(self.package(&LogId::new(node, Stream::Directory)).await).await;
-        }
-        child
+        self.started(code, secret).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Two histories of one log: what can be shown of them to anybody.
 
-use danso_core::verify::Node as Author;
-use danso_proto::checkpoint::{self, SignedNote};
+use danso_proto::checkpoint::SignedNote;
 use danso_proto::evidence::{self, Contradiction, Statement};
 use danso_proto::merkle;
 use danso_proto::package::Package;
@@ -15,13 +14,14 @@ impl Batch<'_, '_> {
     pub(super) fn shown(&mut self, row: &LogRow, theirs: &str) -> Result<bool, Crashed> {
         self.flush()?;
         let Some(author) = self.directory.node(row.log.node()) else { return Ok(false) };
-        let Some(theirs) = bare(author, theirs) else { return Ok(false) };
+        let bare = |note: &str| author.keys().bare(author.id(), note);
+        let Some(theirs) = bare(theirs) else { return Ok(false) };
         let leaves: Vec<merkle::Hash> = self.node.store.log(&row.log).iter().map(|kept| kept.leaf).collect();
         let tree = |size: u64| leaves.get(..usize::try_from(size).ok()?);
         let head = theirs.unverified();
         let receipts = self.node.store.receipts.values().filter(|receipt| receipt.log == row.log);
         let notes = row.checkpoint.iter().chain(receipts.map(|receipt| &receipt.note));
-        let ours = notes.filter_map(|note| bare(author, note)).filter(|note| {
+        let ours = notes.filter_map(|note| bare(note)).filter(|note| {
             let ours = note.unverified();
             ours.size >= head.size && tree(ours.size).is_some_and(|leaves| merkle::root(leaves) == ours.root)
         });
@@ -62,12 +62,4 @@ impl Batch<'_, '_> {
         self.node.store.proof_of_two(row.log.clone(), contradiction)?;
         Ok(true)
     }
-}
-
-/// A checkpoint with nothing under it but the signature of its author.
-fn bare(author: &Author, note: &str) -> Option<SignedNote> {
-    let note = checkpoint::parse(note).ok()?;
-    let keys = author.keys();
-    let mut bare = keys.newest_first().filter_map(|key| note.bare(author.id(), key));
-    bare.find(|bare| keys.verify_checkpoint(author.id(), bare).is_ok())
 }

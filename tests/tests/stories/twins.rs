@@ -68,6 +68,17 @@ fn everybody_counts(federation: &Federation, expected: i64) {
     }
 }
 
+/// What the copy is told to do works: it gets back what is held above, three persons, and goes on from there in place of the other.
+#[track_caller]
+fn takes_its_place(federation: &mut Federation, twin: &mut Node) {
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    twin.recover(None).must(DONE);
+    twin.run();
+    enrol(federation, twin, 6);
+    twin.receipt_wait("central").must(DONE);
+    everybody_counts(federation, 4);
+}
+
 #[test]
 fn of_a_commune_that_was_copied_the_history_that_is_held_above_stands() {
     let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
@@ -141,13 +152,7 @@ fn of_a_commune_that_was_copied_the_history_that_is_held_above_stands() {
     assert!(federation.nodes().iter().all(stops_nothing));
     federation.logs_verify();
 
-    // What the copy is told to do works: it gets back what is held above, and goes on from there in place of the other.
-    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
-    twin.recover(None).must(DONE);
-    twin.run();
-    enrol(&federation, &twin, 6);
-    twin.receipt_wait("central").must(DONE);
-    everybody_counts(&federation, 4);
+    takes_its_place(&mut federation, &mut twin);
 }
 
 #[test]
@@ -168,13 +173,7 @@ fn a_copy_that_wrote_more_than_its_parent_holds_is_proven_there_too() {
     federation.settle();
     everybody_counts(&federation, 3);
     assert!(federation.nodes().iter().all(stops_nothing));
-    // What the copy is told to do works here, too.
-    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
-    twin.recover(None).must(DONE);
-    twin.run();
-    enrol(&federation, &twin, 6);
-    twin.receipt_wait("central").must(DONE);
-    everybody_counts(&federation, 4);
+    takes_its_place(&mut federation, &mut twin);
 }
 
 #[test]

@@ -122,6 +122,13 @@ impl KeyHistory {
         self.0.iter().rposition(|era| era.begins(log) <= sequence).unwrap_or(0)
     }
 
+    /// A checkpoint with nothing under it but its author's signature, if the key that counts there made it.
+    pub fn bare(&self, author: &NodeId, note: &str) -> Option<SignedNote> {
+        let note = danso_proto::checkpoint::parse(note).ok()?;
+        let mut bare = self.newest_first().filter_map(|key| note.bare(author, key));
+        bare.find(|bare| self.verify_checkpoint(author, bare).is_ok())
+    }
+
     /// Checks the author's own signature on a checkpoint: by the key of the last entry, or by one that took over behind it, which signs the
     /// head anew. Several can have taken over there, one after the other, without writing anything; the word of each of them stands.
     ///
