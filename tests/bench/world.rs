@@ -125,6 +125,7 @@ impl World {
                 unit: node.unit.clone(),
                 log_public_key: *node.signer.public_key().as_bytes(),
                 policy: ForwardingPolicy::Full,
+                former: Vec::new(),
             });
             draft(&node.unit, body, now_ms)
         }));

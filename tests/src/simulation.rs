@@ -45,7 +45,11 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (101_434, "after a takeover a directory went the other way, and both ends held on to the old one"),
     (201_822, "half a package came: its receiver could not prove the other history that it was shown"),
     (27213, "an old copy was not told of its mail to a node whose enrolment it had lost, too"),
+    (213, "who was taken over with keys that its new parent had not heard of lost the entries of the keys before"),
 ];
+
+/// So many of [`REGRESSIONS`] were found before former parents went on to speak of their children, and are replayed without that.
+const WITHOUT_SPITE: usize = 14;
 
 /// One run.
 #[derive(Debug, Clone, Copy)]

@@ -161,6 +161,7 @@ pub fn world(seed: u8) -> World {
         unit: below.clone(),
         log_public_key: *key(&commune).as_bytes(),
         policy: ForwardingPolicy::Full,
+        former: Vec::new(),
     });
     let enrolled = directory_log.sign(vec![(&top, enrolled)]);
     directory_log.take(enrolled, &mut directory);

@@ -13,6 +13,7 @@ use danso_proto::refusal::{Reason, Refusal};
 mod authors;
 mod directory;
 mod keys;
+mod words;
 
 pub use directory::{Directory, Node};
 pub use keys::{Era, KeyHistory};
@@ -152,6 +153,9 @@ fn check_directory(
                 check_enrolment(change, set, author, directory)?;
                 if child.node != NodeId::new(&child.unit, &child.log_public_key) {
                     return denied("the node id does not fit its unit and key");
+                }
+                if child.former.iter().any(|(log, _)| *log.stream() != Stream::Directory) {
+                    return denied("former parents are named by their directory logs");
                 }
             }
             Body::NodeRevoked(revoked) if !directory.was_above(author.id(), &revoked.node) => {

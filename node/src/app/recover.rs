@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use danso_core::sync::rank;
+use danso_proto::change::NodeRekeyed;
 use danso_proto::envelope::{Envelope, Signer as _};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::limits;
@@ -84,7 +85,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     };
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
     let place = place(&layout, token, config.as_ref(), old.as_ref()).await?;
-    let key = own_key(&layout, &place, old.as_ref()).await?;
+    let (key, keys) = own_key(&layout, &place, old.as_ref()).await?;
     let tls = match place.secret.is_empty() {
         true => run::client_tls(&layout, &link_key, clock.clone())?,
         false => pki::client_config(&place.ca, None, clock.clone())?,
@@ -94,8 +95,15 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let beside = layout.recovering();
     layout.make(&beside)?;
     let store = Store::open(&beside.join(DATABASE)).await?;
-    let mut asking =
-        Asking { place: &place, key: &key, link_key: &link_key, store: &store, clock: clock.clone(), handle: None };
+    let mut asking = Asking {
+        place: &place,
+        key: &key,
+        keys,
+        link_key: &link_key,
+        store: &store,
+        clock: clock.clone(),
+        handle: None,
+    };
     asking.handle = match store.read("recover").await?.meta_get(pipeline::META_NODE).await? {
         Some(node) if node == place.node.as_str().as_bytes() => Some(Handle::start(asking.outfit()).await?),
         Some(_) => {
@@ -159,6 +167,8 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
 struct Asking<'a> {
     place: &'a Place,
     key: &'a Arc<LogKey>,
+    /// The keys that the node had and has, as far as the old database knows.
+    keys: Vec<NodeRekeyed>,
     link_key: &'a LinkKey,
     store: &'a Store,
     clock: Arc<dyn Clock>,
@@ -179,10 +189,30 @@ impl Asking<'_> {
         Outfit { store: (*store).clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
     }
 
+    fn request(&self, vouch: bool) -> Result<pb::RecoverRequest, Error> {
+        let Self { place, key, .. } = self;
+        let csr = pki::csr(self.link_key, &place.node)?;
+        let statement = link::recover_statement(&place.node, &place.secret, &csr);
+        let proof = key.sign(&statement).map_err(pipeline::Error::from)?;
+        let head = |row: &LogRow| pb::RecoverHead { log: row.log.to_string(), size: row.head.size() };
+        let there = self.handle.as_ref().map(Handle::snapshot);
+        let there = there.iter().flat_map(|snapshot| snapshot.logs());
+        Ok(pb::RecoverRequest {
+            node: place.node.to_string(),
+            secret: place.secret.clone().into(),
+            log_public_key: key.public_key().as_bytes().to_vec().into(),
+            link_csr: csr.into(),
+            proof: proof.to_vec().into(),
+            heads: there.map(head).collect(),
+            vouch,
+            keys: self.keys.iter().map(Into::into).collect(),
+        })
+    }
+
     /// All that the parent holds and is not here yet; with `vouch`, after it has vouched for the key from the ends of what is here.
     async fn ask(&mut self, channel: Channel, vouch: bool, progress: &mut dyn FnMut(u64)) -> Result<Given, Error> {
         let place = self.place;
-        let request = request(place, self.key, self.link_key, self.handle.as_ref(), vouch)?;
+        let request = self.request(vouch)?;
         let mut answer = Answer::open(channel, request).await?;
         let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
             return Err(Refusal::new(Reason::Malformed, "the parent's answer does not begin with a place").into());
@@ -293,12 +323,18 @@ async fn place(
     })
 }
 
-/// The node's log key; made anew where it was lost. A change of keys that was cut may have left the right one in the second file.
-async fn own_key(layout: &Layout, place: &Place, old: Option<&Store>) -> Result<Arc<LogKey>, Error> {
+/// The node's log key, made anew where it was lost, and those before it. A change of keys that was cut may have left the right one in the
+/// second file.
+async fn own_key(
+    layout: &Layout,
+    place: &Place,
+    old: Option<&Store>,
+) -> Result<(Arc<LogKey>, Vec<NodeRekeyed>), Error> {
     let key = match place.secret.is_empty() {
         true => LogKey::load(&layout.log_key())?,
         false => LogKey::load_or_create(&layout.log_key())?,
     };
+    let mut key = Arc::new(key);
     if let Some(old) = old
         && let Ok(handle) = Handle::start(Outfit {
             store: old.clone(),
@@ -308,35 +344,15 @@ async fn own_key(layout: &Layout, place: &Place, old: Option<&Store>) -> Result<
         })
         .await
         && let Some(me) = handle.snapshot().directory().node(&place.node)
-        && let Some(settled) = Rotation::new(layout.log_key(), layout.next_log_key()).settle(me.key())?
     {
-        return Ok(settled);
+        if let Some(settled) = Rotation::new(layout.log_key(), layout.next_log_key()).settle(me.key())? {
+            key = settled;
+        }
+        if me.key() == key.public_key() {
+            return Ok((key, me.keys().stated(&place.node)));
+        }
     }
-    Ok(Arc::new(key))
-}
-
-fn request(
-    place: &Place,
-    key: &LogKey,
-    link_key: &LinkKey,
-    there: Option<&Handle>,
-    vouch: bool,
-) -> Result<pb::RecoverRequest, Error> {
-    let csr = pki::csr(link_key, &place.node)?;
-    let proof = key.sign(&link::recover_statement(&place.node, &place.secret, &csr)).map_err(pipeline::Error::from)?;
-    let heads = there.map(|handle| handle.snapshot()).into_iter().flat_map(|snapshot| {
-        let head = |row: &LogRow| pb::RecoverHead { log: row.log.to_string(), size: row.head.size() };
-        snapshot.logs().map(head).collect::<Vec<_>>()
-    });
-    Ok(pb::RecoverRequest {
-        node: place.node.to_string(),
-        secret: place.secret.clone().into(),
-        log_public_key: key.public_key().as_bytes().to_vec().into(),
-        link_csr: csr.into(),
-        proof: proof.to_vec().into(),
-        heads: heads.collect(),
-        vouch,
-    })
+    Ok((key, Vec::new()))
 }
 
 /// The parent's answer.

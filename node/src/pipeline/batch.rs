@@ -203,6 +203,12 @@ impl<'a> Batch<'a> {
         rows.filter(|row| row.head.size() > 0).map(|row| (row.log.clone(), row.head.size())).collect()
     }
 
+    /// Logs, with how far each is here.
+    pub(super) fn read_so_far(&self, logs: Vec<LogId>) -> Vec<(LogId, u64)> {
+        let size = |log: &LogId| self.log(log).map_or(0, |row| row.head.size());
+        logs.into_iter().map(|log| (log.clone(), size(&log))).collect()
+    }
+
     pub(super) fn me(&self) -> &NodeId {
         &self.me
     }
@@ -415,6 +421,7 @@ impl<'a> Batch<'a> {
             unit: enrolment.unit.clone(),
             log_public_key: enrolment.log_public_key,
             policy: enrolment.policy,
+            former: Vec::new(),
         });
         let draft = directory_draft(enrolment.unit.clone(), body, now_ms);
         self.write(&Stream::Directory, vec![draft]).await?;

@@ -21,6 +21,8 @@ pub struct Recovery {
     pub node: NodeId,
     /// Its log key from now on.
     pub log_public_key: [u8; 32],
+    /// Keys that it had and has, as its own directory says.
+    pub keys: Vec<NodeRekeyed>,
     /// Where its logs end, when its key shall be vouched for from there on.
     pub ends: Option<BTreeMap<LogId, u64>>,
 }
@@ -128,16 +130,27 @@ impl Batch<'_> {
                 unit: node.unit().clone(),
                 log_public_key: *node.keys().first().as_bytes(),
                 policy: node.policy(),
+                // What those who had it say of it from here on counts no more.
+                former: self.read_so_far(self.directory.former(id, &self.me)),
             }));
-            // What earlier parents vouched for is said again here: who stands below need not hold their logs to read the node's.
-            bodies.extend(node.keys().vouched(id).into_iter().map(Body::NodeRekeyed));
+            // What earlier parents vouched for is said again here: who stands below need not hold their logs to read the node's. But not what
+            // the node does not know of.
+            let its_own = |said: &NodeRekeyed| {
+                let mut keys = recovery.keys.iter();
+                recovery.keys.is_empty() || keys.any(|known| known.log_public_key == said.log_public_key)
+            };
+            bodies.extend(node.keys().vouched(id).into_iter().filter(its_own).map(Body::NodeRekeyed));
         }
         if node.key().as_bytes() != log_public_key {
-            bodies.push(Body::NodeRekeyed(NodeRekeyed {
-                node: id.clone(),
-                log_public_key: *log_public_key,
-                from: self.sizes_of(id).into_iter().collect(),
-            }));
+            // A key that it has for long signs from where it did: entries from before that are on their way, too.
+            let here = self.sizes_of(id);
+            let mut news = node.keys().unheard(&recovery.keys, &here);
+            news.retain(|said| said.node == *id);
+            if news.last().is_none_or(|last| last.log_public_key != *log_public_key) {
+                let from = here.into_iter().collect();
+                news.push(NodeRekeyed { node: id.clone(), log_public_key: *log_public_key, from });
+            }
+            bodies.extend(news.into_iter().map(Body::NodeRekeyed));
         }
         bodies
     }

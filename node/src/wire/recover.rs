@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use danso_proto::change::NodeRekeyed;
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::limits;
@@ -21,6 +22,8 @@ use crate::token::InviteSecret;
 
 /// Messages that wait for a recovering node.
 const WAITING: usize = 2;
+/// Keys that a node can tell of: each is an entry in this node's directory.
+const KEYS_MAX: usize = 16;
 
 impl JoinDesk {
     /// Gives a node its place back; the answer is its place, then the logs. `shown` is the child that its certificate proved.
@@ -66,8 +69,14 @@ impl JoinDesk {
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
         let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
-        let ends = request.vouch.then(|| there.clone());
-        let recovery = Recovery { secret_hash, node: node.clone(), log_public_key: key, ends };
+        let keys = request.keys.into_iter().take(KEYS_MAX).map(NodeRekeyed::try_from);
+        let recovery = Recovery {
+            secret_hash,
+            node: node.clone(),
+            log_public_key: key,
+            keys: keys.collect::<Result<Vec<_>, Refusal>>()?,
+            ends: request.vouch.then(|| there.clone()),
+        };
         self.context.pipeline.recover(recovery).await.map_err(|error| error.refusal())?;
         tracing::warn!(%node, "a node is given back what it wrote");
         let snapshot = self.context.pipeline.snapshot();

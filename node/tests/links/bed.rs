@@ -132,7 +132,13 @@ impl Node {
     pub async fn child(&self, code: &str, secret: u8) -> Self {
         let public = *SoftwareSigner::from_secret(&[secret; 32]).public_key().as_bytes();
         let node = NodeId::new(&unit(code), &public);
-        let enrolled = NodeEnrolled { node, unit: unit(code), log_public_key: public, policy: ForwardingPolicy::Full };
+        let enrolled = NodeEnrolled {
+            node,
+            unit: unit(code),
+            log_public_key: public,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        };
         self.publish(vec![(code, Body::NodeEnrolled(enrolled))]).await;
         self.started(code, secret).await
     }

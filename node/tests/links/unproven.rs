@@ -172,8 +172,13 @@ async fn a_node_that_is_enrolled_twice_renews_with_its_own_key() {
     let old = Child::below(&parent).await.node;
     let public = *SoftwareSigner::from_secret(&[9; 32]).public_key().as_bytes();
     let new = NodeId::new(&unit(COMMUNE), &public);
-    let enrolled =
-        NodeEnrolled { node: new.clone(), unit: unit(COMMUNE), log_public_key: public, policy: ForwardingPolicy::Full };
+    let enrolled = NodeEnrolled {
+        node: new.clone(),
+        unit: unit(COMMUNE),
+        log_public_key: public,
+        policy: ForwardingPolicy::Full,
+        former: Vec::new(),
+    };
     parent.node.publish(vec![(COMMUNE, Body::NodeEnrolled(enrolled))]).await;
     let connection = connect(&parent, &old, None).await;
     let crossed = request(&new, &old.key, &old.link_key, &connection);

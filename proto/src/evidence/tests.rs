@@ -100,6 +100,7 @@ fn trust() -> (Vec<ProvenEntry>, Fingerprint) {
         unit: commune.unit.clone(),
         log_public_key: public(3),
         policy: ForwardingPolicy::Full,
+        former: Vec::new(),
     };
     central.write(Body::Genesis(genesis)).write(Body::NodeEnrolled(enrolled));
     (vec![central.prove(0), central.prove(1)], central.key().public_key().fingerprint())
@@ -194,6 +195,7 @@ fn statements_that_can_both_be_true_are_no_evidence() {
         unit: other.unit.clone(),
         log_public_key: public(4),
         policy: ForwardingPolicy::Full,
+        former: Vec::new(),
     };
     other.write(Body::NodeEnrolled(next));
     assert_eq!(reason(between(ours.entry(0), other.entry(0))), none, "two logs");

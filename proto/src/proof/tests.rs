@@ -88,6 +88,7 @@ fn enrolled(child: &Author) -> Body {
         unit: child.unit.clone(),
         log_public_key: child.public(),
         policy: ForwardingPolicy::Full,
+        former: Vec::new(),
     })
 }
 

@@ -48,6 +48,7 @@ impl Node {
             unit: self.unit.clone(),
             log_public_key: self.public(),
             policy: ForwardingPolicy::Full,
+            former: Vec::new(),
         })
     }
 }

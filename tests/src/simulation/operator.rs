@@ -85,8 +85,16 @@ impl World {
             unit: id.unit(),
             log_public_key: *key,
             policy: ForwardingPolicy::Full,
+            former: self.former(by, id),
         });
         self.publish(by, author::change(id.unit(), body))
+    }
+
+    /// What a seat has read of those whose child it takes over.
+    fn former(&self, by: usize, id: &NodeId) -> Vec<(LogId, u64)> {
+        let node = &self.nodes[by];
+        let former = node.up.iter().flat_map(|up| up.directory.former(id, &node.id));
+        former.map(|log| (log.clone(), node.store.size(&log))).collect()
     }
 
     /// Writes into a seat's directory log, and tells.
@@ -165,6 +173,9 @@ impl World {
 
     /// An operator does one thing.
     pub fn operate(&mut self) -> Result<()> {
+        if self.spite && self.rng.one_in(4) {
+            self.speak_of_former_child()?;
+        }
         let seat = 1 + self.rng.below(self.nodes.len() - 1);
         match self.rng.below(8) {
             0 => self.replace(seat),
@@ -237,14 +248,65 @@ impl World {
         self.stats.moved += 1;
         self.note(|| format!("{} is taken over", self.nodes[seat].id));
         let (id, key) = (self.nodes[seat].id.clone(), self.nodes[seat].first_key);
+        self.former.push((seat, id.clone(), parent, self.nodes[parent].id.clone()));
         self.enrol(above, &id, &key)?;
         let known = self.nodes[above].up.as_ref().and_then(|up| up.directory.node(&id));
         for rekeyed in known.map(|node| node.keys().vouched(&id)).unwrap_or_default() {
             self.publish(above, author::change(id.unit(), Body::NodeRekeyed(rekeyed)))?;
         }
+        self.vouch_for_what_it_has(seat, above)?;
         self.cut(seat);
         self.parents[seat] = above;
         Ok(())
+    }
+
+    /// The keys that a node had and has, where its new parent has not heard of the last.
+    fn vouch_for_what_it_has(&mut self, seat: usize, above: usize) -> Result<()> {
+        let node = &self.nodes[seat];
+        let known = |seat: usize| self.nodes[seat].up.as_ref().and_then(|up| up.directory.node(&node.id));
+        let key = *node.signer.public_key();
+        let Some(there) = known(above).filter(|known| *known.key() != key) else { return Ok(()) };
+        let held = self.nodes[above].store.logs.values().filter(|row| *row.log.node() == node.id);
+        let held: BTreeMap<LogId, u64> = held.map(|row| (row.log.clone(), row.head.size())).collect();
+        let stated = known(seat).filter(|known| *known.key() == key).map(|known| known.keys().stated(&node.id));
+        let mut news = there.keys().unheard(&stated.unwrap_or_default(), &held);
+        if news.last().is_none_or(|last| last.log_public_key != *key.as_bytes()) {
+            let from = held.into_iter().collect();
+            news.push(NodeRekeyed { node: node.id.clone(), log_public_key: *key.as_bytes(), from });
+        }
+        let unit = node.id.unit();
+        for rekeyed in news {
+            self.note(|| format!("its new parent vouches: {rekeyed:?}"));
+            self.publish(above, author::change(unit.clone(), Body::NodeRekeyed(rekeyed)))?;
+        }
+        Ok(())
+    }
+
+    /// A former parent vouches for a key of its child that somebody else has, or revokes the child, when it is not its child any more.
+    fn speak_of_former_child(&mut self) -> Result<()> {
+        let Some((child, id, parent, by)) = self.rng.pick(&self.former).cloned() else { return Ok(()) };
+        if self.nodes[child].id != id || self.nodes[parent].id != by || !self.can_enrol(parent) {
+            return Ok(());
+        }
+        self.note(|| format!("{by} speaks of {id}, which is not its child any more"));
+        self.stats.spite += 1;
+        self.watch.spoken_of(&id);
+        let body = match self.rng.one_in(3) {
+            true => Body::NodeRevoked(NodeRevoked { node: id.clone(), bounds: Vec::new(), reason: "spite".into() }),
+            false => {
+                let signer = SoftwareSigner::from_secret(&self.rng.bytes());
+                let log_public_key = *signer.public_key().as_bytes();
+                let held = self.nodes[parent].store.logs.keys().filter(|log| *log.node() == id);
+                let from = match self.rng.one_in(2) {
+                    true => held.map(|log| (log.clone(), self.nodes[parent].store.size(log))).collect(),
+                    false => Vec::new(),
+                };
+                self.impostors.push((id.clone(), signer));
+                Body::NodeRekeyed(NodeRekeyed { node: id.clone(), log_public_key, from })
+            }
+        };
+        self.note(|| format!("it says {body:?}"));
+        self.publish(parent, author::change(id.unit(), body))
     }
 
     /// A node changes its key.

@@ -98,12 +98,15 @@ impl World {
         let own = self.nodes[child].signer.clone();
         let stranger = SoftwareSigner::from_secret(&self.rng.bytes());
         let above = self.nodes[parent].signer.clone();
+        // One whose key a former parent vouched for, if there is one.
+        let mut impostors = self.impostors.iter().rev().filter(|(id, _)| *id == self.nodes[child].id);
+        let stranger = impostors.next().map_or(&stranger, |(_, impostor)| impostor);
         let own_unit = self.nodes[child].id.unit();
         let before = Position { size: position.size.saturating_sub(1), last_leaf: None };
         let (unit, position, signer) = match self.rng.below(5) {
             // About a unit that is not below it.
             0 => (code("VN"), position, &*own),
-            1 => (own_unit, position, &stranger),
+            1 => (own_unit, position, stranger),
             // In the name of its child.
             2 => (own_unit, position, &*above),
             // Other bytes where something stands, and an entry that hangs in the air.

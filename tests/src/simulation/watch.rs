@@ -76,6 +76,8 @@ pub struct Watch {
     pub forked: BTreeSet<LogId>,
     /// Nodes whose disks were put back to an earlier state.
     rewound: BTreeSet<NodeId>,
+    /// Nodes of which a former parent spoke.
+    spoken_of: BTreeSet<NodeId>,
     /// Logs of which somebody raised an alarm.
     pub alarms: BTreeSet<LogId>,
     /// Logs that a node stopped.
@@ -97,6 +99,7 @@ impl Watch {
             spread: BTreeMap::new(),
             forked: BTreeSet::new(),
             rewound: BTreeSet::new(),
+            spoken_of: BTreeSet::new(),
             alarms: BTreeSet::new(),
             stopped: BTreeSet::new(),
             verified: HashSet::new(),
@@ -247,7 +250,9 @@ impl Watch {
     pub fn bad_receipt(&self, receipt: &ForwardedReceipt, held: u64, behind: bool, refusal: &Refusal) -> Result<()> {
         // It can come before the directory log that says who gave it and with which key, and to a node that lost what it is about.
         let known = |what| refusal.reason == Reason::ReceiptInvalid && refusal.detail.contains(what);
-        let behind = behind && refusal.reason == Reason::CheckpointInvalid;
+        // And before the takeover from which on a former parent's word counts no more.
+        let spoken_of = self.spoken_of.contains(receipt.log.node());
+        let behind = (behind || spoken_of) && refusal.reason == Reason::CheckpointInvalid;
         let later = checkpoint::parse(&receipt.note).is_ok_and(|note| note.unverified().size > held);
         if known("not enrolled") || known("no key of") || later || behind || self.forked.contains(&receipt.log) {
             return Ok(());
@@ -344,6 +349,11 @@ impl Watch {
             _ => false,
         };
         if allowed { Ok(()) } else { Err(Violation(format!("an honest peer refused {log}: {reason} {detail}"))) }
+    }
+
+    /// A former parent says something of its child.
+    pub fn spoken_of(&mut self, node: &NodeId) {
+        self.spoken_of.insert(node.clone());
     }
 
     /// A peer saw two histories of a log, or a shorter one.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use danso_core::sync::{Event, Package};
+use danso_proto::envelope::SoftwareSigner;
 use danso_proto::ids::{NodeId, Stream};
 
 use super::cast::SEATS;
@@ -12,7 +13,7 @@ use super::pipeline::{Around, Done, Job};
 use super::planted::Bug;
 use super::rng::Rng;
 use super::watch::Watch;
-use super::{Options, trouble};
+use super::{Options, REGRESSIONS, WITHOUT_SPITE, trouble};
 
 /// What must hold and does not.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ stats! {
     jumps,
     /// Years in which somebody was silent.
     years,
+    /// Words of former parents about children that are theirs no more.
+    spite,
     /// Disks put back to an earlier state.
     restores,
     /// Disks that were lost with the key.
@@ -105,6 +108,12 @@ pub struct World {
     pub twin: Option<(usize, Node)>,
     /// Nodes that are gone, with the seat above theirs and the node that sat there.
     pub dead: Vec<(NodeId, usize, NodeId)>,
+    /// Nodes that were taken over: their seat, and the seat and the node that was above them.
+    pub former: Vec<(usize, NodeId, usize, NodeId)>,
+    /// Keys that former parents vouched for, with the node that they would be of.
+    pub impostors: Vec<(NodeId, SoftwareSigner)>,
+    /// Whether former parents go on to speak.
+    pub spite: bool,
     pub chaos: bool,
     pub bug: Option<Bug>,
     pub watch: Watch,
@@ -133,6 +142,9 @@ impl World {
             strays: VecDeque::new(),
             twin: None,
             dead: Vec::new(),
+            former: Vec::new(),
+            impostors: Vec::new(),
+            spite: !REGRESSIONS.iter().take(WITHOUT_SPITE).any(|(seed, _)| *seed == options.seed),
             chaos: true,
             bug: options.bug,
             watch: Watch::new(),

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use danso_tests::federation::Federation;
-use danso_tests::node::Node;
+use danso_tests::node::{Node, free_address};
 use danso_tests::process::{DONE, Random, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
@@ -191,6 +191,37 @@ fn a_commune_goes_on_below_the_province_when_its_district_is_no_more() {
     let province = federation.node(PROVINCE).status_text("node");
     assert_eq!(federation.node(COMMUNE).status_text("parent_node"), province);
     assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.node(COMMUNE).receipt_wait("central").must(DONE);
+    for unit in [COMMUNE, PROVINCE, "VN"] {
+        truth.holds_at(federation.node(unit), unit, "local");
+        federation.node(unit).admin(["log", "verify"]).must(DONE);
+    }
+}
+
+#[test]
+fn a_former_parent_that_speaks_of_its_child_gets_nothing() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    // The district's line is cut; the province takes the commune over, and the district does not hear of it.
+    let (nowhere, above) = (free_address(), federation.node(PROVINCE).listen.clone());
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node_mut(DISTRICT).readdress(&above, &nowhere);
+    federation.node_mut(DISTRICT).run();
+    let child = federation.node(COMMUNE).status_text("node");
+    let token = federation.node(PROVINCE).invite_lost(&child);
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    federation.node(COMMUNE).recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    // It vouches for a key that somebody else has, and then it hears, and is heard.
+    let token = federation.node(DISTRICT).invite_lost(&child);
+    let thief = Node::named(federation.dir(), "thief", COMMUNE);
+    thief.recover(Some(&token)).must(DONE);
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node_mut(DISTRICT).readdress(&nowhere, &above);
+    federation.node_mut(DISTRICT).run();
+    federation.settle();
     federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
     federation.node(COMMUNE).receipt_wait("central").must(DONE);
     for unit in [COMMUNE, PROVINCE, "VN"] {

@@ -1,23 +1,25 @@
 //! The directory: which nodes there are, for which unit, below whom, with which keys; and the unit lists.
 //!
 //! It comes to the same whatever the order in which the directory logs arrive, as far as that order can differ: a key counts from log
-//! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds.
+//! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds. What those above
+//! say of a node ends with a takeover (`words`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, NodeRekeyed, UnitsPublished};
+use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, UnitsPublished};
 use danso_proto::envelope::{self, Envelope, Keys, Opened, PublicKey};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::Verified;
-use super::keys::{Era, KeyHistory};
+use super::keys::KeyHistory;
+use super::words::{Said, Word};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
 /// Enrolments between a node and one that is, or was, above it at most.
-const ENROLMENTS_MAX: usize = 16;
+pub(super) const ENROLMENTS_MAX: usize = 16;
 
 /// An enrolled node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct Node {
     unit: UnitCode,
     parent: Option<NodeId>,
     /// All who ever enrolled it.
-    enrollers: BTreeSet<NodeId>,
+    enrolments: BTreeMap<NodeId, Enrolment>,
     keys: KeyHistory,
     policy: ForwardingPolicy,
     /// What still counts once the node was revoked: a log that is not named counts not at all.
@@ -74,17 +76,23 @@ impl Node {
         self.bounds.as_ref().map(|bounds| bounds.get(log).copied().unwrap_or(0))
     }
 
-    /// Several revocations bound a log by the narrowest of them, in whatever order they come.
-    fn revoke(&mut self, bounds: &[(LogId, u64)]) {
-        let mut new: BTreeMap<LogId, u64> = bounds.iter().cloned().collect();
-        if let Some(old) = &self.bounds {
-            new.retain(|log, size| {
-                *size = (*size).min(old.get(log).copied().unwrap_or(0));
-                *size > 0
-            });
-        }
-        self.bounds = Some(new);
+    /// All who ever enrolled it, and what they said when they first did.
+    pub(super) fn enrolments(&self) -> impl Iterator<Item = (&NodeId, &Enrolment)> {
+        self.enrolments.iter()
     }
+
+    pub(super) fn judged(&mut self, keys: KeyHistory, end: Option<BTreeMap<LogId, u64>>) {
+        (self.keys, self.bounds) = (keys, end);
+    }
+}
+
+/// What a node said when it enrolled another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Enrolment {
+    /// Sequence in the directory log of the one who enrolled.
+    pub(super) at: u64,
+    /// Where it took the node over: up to which size of their directories those speak of it who were above it before.
+    pub(super) former: BTreeMap<NodeId, u64>,
 }
 
 /// All that the verified directory logs say. Cloning is cheap enough for one clone a batch that has directory entries.
@@ -93,14 +101,16 @@ pub struct Directory {
     anchor: Fingerprint,
     root: NodeId,
     trust_domain: String,
-    nodes: Arc<BTreeMap<NodeId, Node>>,
+    pub(super) nodes: Arc<BTreeMap<NodeId, Node>>,
     /// Whom each node ever enrolled.
     enrolled: Arc<BTreeMap<NodeId, BTreeSet<NodeId>>>,
     keys: Arc<HashMap<Fingerprint, (NodeId, PublicKey)>>,
     assembler: UnitListAssembler,
     units: Arc<UnitLists>,
-    /// What operators decided about logs with two histories, with who wrote it.
-    forks: Arc<Vec<(NodeId, ForkDecided)>>,
+    /// What was said about keys and ends of nodes, whether it counts or not.
+    pub(super) said: Arc<BTreeMap<NodeId, Vec<Said>>>,
+    /// What operators decided about logs with two histories, with who wrote it, and where in its directory.
+    forks: Arc<Vec<(NodeId, u64, ForkDecided)>>,
 }
 
 impl Directory {
@@ -129,6 +139,7 @@ impl Directory {
             keys: Arc::default(),
             assembler: UnitListAssembler::default(),
             units: Arc::default(),
+            said: Arc::default(),
             forks: Arc::default(),
         };
         let key = PublicKey::new(genesis.log_public_key)?;
@@ -136,7 +147,7 @@ impl Directory {
             id: genesis.node.clone(),
             unit: genesis.unit.clone(),
             parent: None,
-            enrollers: BTreeSet::new(),
+            enrolments: BTreeMap::new(),
             keys: KeyHistory::new(key, &genesis.node),
             policy: ForwardingPolicy::Full,
             bounds: None,
@@ -197,7 +208,7 @@ impl Directory {
 
     fn add_ancestry(&self, id: &NodeId, seen: &mut BTreeSet<NodeId>, order: &mut Vec<NodeId>) {
         let Some(node) = self.nodes.get(id).filter(|_| seen.insert(id.clone())) else { return };
-        node.enrollers.iter().for_each(|above| self.add_ancestry(above, seen, order));
+        node.enrolments.keys().for_each(|above| self.add_ancestry(above, seen, order));
         order.push(id.clone());
     }
 
@@ -217,9 +228,11 @@ impl Directory {
         self.enrolled.get(id).into_iter().flatten()
     }
 
-    /// What operators decided about `log` when two histories of it were shown, with the node that wrote it; the latest of a node last.
+    /// What operators decided about `log` when two histories of it were shown, as far as it counts, with the node that wrote it; the latest of a
+    /// node last.
     pub fn fork_decisions<'a>(&'a self, log: &'a LogId) -> impl Iterator<Item = (&'a NodeId, &'a ForkDecided)> {
-        self.forks.iter().filter(move |(_, decided)| decided.log == *log).map(|(by, decided)| (by, decided))
+        let decisions = self.forks.iter().filter(move |(_, _, decided)| decided.log == *log);
+        decisions.filter(|(by, at, _)| self.counts(by, *at, log.node())).map(|(by, _, decided)| (by, decided))
     }
 
     /// Whether `above` is above `node`: its parent, or above that.
@@ -228,7 +241,8 @@ impl Directory {
     }
 
     /// Whether `above` is above `node`, or was before that was taken over. What a node above said then still stands, and it is read again
-    /// by nodes that hear of the takeover first: the answer must not depend on the order. What ends an old parent's say is its revocation.
+    /// by nodes that hear of the takeover first: the answer must not depend on the order. What it says afterwards is taken in and does not
+    /// count (`words`).
     pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
         self.was_above_within(above, node, ENROLMENTS_MAX)
     }
@@ -236,8 +250,8 @@ impl Directory {
     fn was_above_within(&self, above: &NodeId, node: &NodeId, steps: usize) -> bool {
         // Units that contain each other in two lists could make a circle.
         let Some(steps) = steps.checked_sub(1) else { return false };
-        let enrollers = self.nodes.get(node).into_iter().flat_map(|node| &node.enrollers);
-        enrollers.into_iter().any(|up| up == above || self.was_above_within(above, up, steps))
+        let mut enrollers = self.nodes.get(node).into_iter().flat_map(|node| node.enrolments.keys());
+        enrollers.any(|up| up == above || self.was_above_within(above, up, steps))
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -266,17 +280,19 @@ impl Directory {
         if *set.log.stream() != Stream::Directory {
             return Ok(());
         }
+        let said = |word| Said { by: set.log.node().clone(), at: set.sequence, word };
         for change in &set.changes {
             match &change.body {
-                Body::NodeEnrolled(child) => self.enrolled(child, set.log.node())?,
-                Body::NodeRekeyed(rekeyed) => self.rekeyed(rekeyed, set.log.node())?,
-                Body::NodeRevoked(revoked) => {
-                    if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&revoked.node) {
-                        node.revoke(&revoked.bounds);
-                    }
+                Body::NodeEnrolled(child) => self.enrolled(child, set.log.node(), set.sequence)?,
+                Body::NodeRekeyed(rekeyed) => {
+                    let key = PublicKey::new(rekeyed.log_public_key)?;
+                    Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
+                    self.hear(&rekeyed.node, said(Word::Key(key, rekeyed.from.clone())));
                 }
+                Body::NodeRevoked(revoked) => self.hear(&revoked.node, said(Word::End(revoked.bounds.clone()))),
                 Body::ForkDecided(decided) => {
-                    Arc::make_mut(&mut self.forks).push((set.log.node().clone(), decided.clone()));
+                    let decision = (set.log.node().clone(), set.sequence, decided.clone());
+                    Arc::make_mut(&mut self.forks).push(decision);
                 }
                 Body::UnitsPublished(part) => self.publish(part)?,
                 _ => {}
@@ -285,15 +301,17 @@ impl Directory {
         Ok(())
     }
 
-    fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId) -> Result<(), Refusal> {
+    fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId, at: u64) -> Result<(), Refusal> {
         let key = PublicKey::new(child.log_public_key)?;
+        let former = child.former.iter().map(|(log, size)| (log.node().clone(), *size)).collect();
+        let enrolment = Enrolment { at, former };
         Arc::make_mut(&mut self.enrolled).entry(by.clone()).or_default().insert(child.node.clone());
         match self.nodes.get(&child.node) {
             None => self.enrol(Node {
                 id: child.node.clone(),
                 unit: child.unit.clone(),
                 parent: Some(by.clone()),
-                enrollers: BTreeSet::from([by.clone()]),
+                enrolments: BTreeMap::from([(by.clone(), enrolment)]),
                 keys: KeyHistory::new(key, &child.node),
                 policy: child.policy,
                 bounds: None,
@@ -302,26 +320,15 @@ impl Directory {
                 // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
                 let taken_over = known.parent().is_some_and(|parent| self.was_above(by, parent));
                 if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) {
-                    node.enrollers.insert(by.clone());
+                    node.enrolments.entry(by.clone()).or_insert(enrolment);
                     if taken_over {
                         node.parent = Some(by.clone());
                         node.policy = child.policy;
                     }
                 }
+                self.judge_below(&child.node);
             }
         }
-        Ok(())
-    }
-
-    fn rekeyed(&mut self, rekeyed: &NodeRekeyed, by: &NodeId) -> Result<(), Refusal> {
-        let key = PublicKey::new(rekeyed.log_public_key)?;
-        let Some(known) = self.nodes.get(&rekeyed.node) else { return Ok(()) };
-        let mut keys = known.keys.clone();
-        keys.add(Era::new(key, &rekeyed.from, by), &rekeyed.node, |above, node| self.was_above(above, node));
-        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&rekeyed.node) {
-            node.keys = keys;
-        }
-        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
         Ok(())
     }
 

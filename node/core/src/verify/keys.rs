@@ -1,7 +1,7 @@
 //! The log keys of one node over time: which of them counts where. By position in a log, never by a clock.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use danso_proto::change::NodeRekeyed;
 use danso_proto::checkpoint::{Checkpoint, SignedNote, verify_cosignature};
@@ -42,14 +42,19 @@ impl Era {
     }
 }
 
-/// The keys of a node, oldest first: one at least.
+/// The keys of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyHistory(Vec<Era>);
+pub struct KeyHistory {
+    /// Oldest first: one at least.
+    eras: Vec<Era>,
+    /// Keys that somebody vouched for whose word counts no more. Entries that were taken in with them stay readable; nothing else is theirs.
+    set_aside: BTreeSet<Fingerprint>,
+}
 
 impl KeyHistory {
     /// The history of a node that has its first key.
     pub fn new(key: PublicKey, node: &NodeId) -> Self {
-        Self(vec![Era::new(key, &[], node)])
+        Self { eras: vec![Era::new(key, &[], node)], set_aside: BTreeSet::new() }
     }
 
     /// A further key of `node`. Keys that the node itself announced stand in its own directory log, those that a node above vouched for in
@@ -58,46 +63,51 @@ impl KeyHistory {
     pub(super) fn add(&mut self, mut era: Era, node: &NodeId, was_above: impl Fn(&NodeId, &NodeId) -> bool) {
         era.order = (era.begins(&LogId::new(node.clone(), Stream::Directory)), era.by != *node);
         // What one said is said again by the upper one that takes the node over. It counts from when it was said first.
-        if let Some(known) = self.0.iter().position(|known| known.says_as(&era)) {
-            if !was_above(&self.0[known].by, &era.by) {
+        if let Some(known) = self.eras.iter().position(|known| known.says_as(&era)) {
+            if !was_above(&self.eras[known].by, &era.by) {
                 return;
             }
-            self.0.remove(known);
+            self.eras.remove(known);
         }
         let goes_before = |later: &Era| match later.order.cmp(&era.order) {
             Ordering::Less => false,
             Ordering::Equal => was_above(&later.by, &era.by),
             Ordering::Greater => true,
         };
-        let at = self.0.iter().skip(1).position(goes_before).map_or(self.0.len(), |at| at + 1);
-        self.0.insert(at, era);
+        let at = self.eras.iter().skip(1).position(goes_before).map_or(self.eras.len(), |at| at + 1);
+        self.eras.insert(at, era);
+    }
+
+    /// A key of `node` that does not count.
+    pub(super) fn set_aside(&mut self, key: PublicKey) {
+        self.set_aside.insert(key.fingerprint());
     }
 
     /// The key that signs now.
     pub fn current(&self) -> &PublicKey {
         // Made with one key, and none is ever removed.
-        &self.0[self.0.len() - 1].key
+        &self.eras[self.eras.len() - 1].key
     }
 
     /// The key that the node's id comes from.
     pub fn first(&self) -> &PublicKey {
-        &self.0[0].key
+        &self.eras[0].key
     }
 
     /// All keys, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &PublicKey> {
-        self.0.iter().rev().map(Era::key)
+        self.eras.iter().rev().map(Era::key)
     }
 
-    /// Whether the node has or had this key.
+    /// Whether the node has or had this key, or somebody said so whose word counts no more.
     pub fn has(&self, print: &Fingerprint) -> bool {
-        self.0.iter().any(|era| era.key.fingerprint() == *print)
+        self.set_aside.contains(print) || self.eras.iter().any(|era| era.key.fingerprint() == *print)
     }
 
     /// What nodes above vouched for, to be said again by one that takes the node over: who stands below it need not hold the old parent's log
     /// to read this node's.
     pub fn vouched(&self, node: &NodeId) -> Vec<NodeRekeyed> {
-        let vouched = self.0.iter().filter(|era| era.order.1);
+        let vouched = self.eras.iter().filter(|era| era.order.1);
         vouched
             .map(|era| NodeRekeyed {
                 node: node.clone(),
@@ -109,17 +119,55 @@ impl KeyHistory {
 
     /// The key that signs the entry at `sequence` of `log`.
     pub fn at(&self, log: &LogId, sequence: u64) -> &PublicKey {
-        &self.0[self.era_of(log, sequence)].key
+        &self.eras[self.era_of(log, sequence)].key
+    }
+
+    /// What another must hear to read the logs of `node`: the keys that were vouched for, and the current one, oldest first.
+    pub fn stated(&self, node: &NodeId) -> Vec<NodeRekeyed> {
+        let mut stated = self.vouched(node);
+        let current = *self.current().as_bytes();
+        if stated.last().is_none_or(|last| last.log_public_key != current) && self.eras.len() > 1 {
+            let from = self.current_from().into_iter().collect();
+            stated.push(NodeRekeyed { node: node.clone(), log_public_key: current, from });
+        }
+        stated
+    }
+
+    /// What of that is news, to be vouched for by one that has `held` so much of the node's logs, and nowhere before that.
+    pub fn unheard(&self, stated: &[NodeRekeyed], held: &BTreeMap<LogId, u64>) -> Vec<NodeRekeyed> {
+        let news = stated.iter().filter(|said| self.newest_first().all(|key| *key.as_bytes() != said.log_public_key));
+        let clamped = news.map(|said| {
+            let mut from = held.clone();
+            for (log, size) in said.from.iter().filter(|(log, _)| *log.node() == said.node) {
+                let held = from.entry(log.clone()).or_default();
+                *held = (*held).max(*size);
+            }
+            NodeRekeyed { from: from.into_iter().collect(), ..said.clone() }
+        });
+        clamped.collect()
+    }
+
+    /// From which size on each log that was named with a key is signed by the current key alone.
+    fn current_from(&self) -> BTreeMap<LogId, u64> {
+        let mut from = BTreeMap::new();
+        for log in self.eras.iter().flat_map(|era| era.from.keys()) {
+            // Where an era begins is where a key can end.
+            let begins = self.eras.iter().map(|era| era.begins(log));
+            let others = begins.filter(|begin| self.at(log, *begin) != self.current()).max();
+            let first = self.eras.iter().map(|era| era.begins(log)).filter(|begin| others.is_none_or(|at| *begin > at));
+            from.insert(log.clone(), first.min().unwrap_or(0));
+        }
+        from
     }
 
     /// Whether the current key signs what comes next in every log of the node, where these are their ends.
     pub fn signs_on(&self, ends: impl Fn(&LogId) -> u64) -> bool {
-        let mut named = self.0.iter().flat_map(|era| era.from.keys());
+        let mut named = self.eras.iter().flat_map(|era| era.from.keys());
         named.all(|log| self.at(log, ends(log)) == self.current())
     }
 
     fn era_of(&self, log: &LogId, sequence: u64) -> usize {
-        self.0.iter().rposition(|era| era.begins(log) <= sequence).unwrap_or(0)
+        self.eras.iter().rposition(|era| era.begins(log) <= sequence).unwrap_or(0)
     }
 
     /// A checkpoint with nothing under it but its author's signature, if the key that counts there made it.
@@ -137,7 +185,7 @@ impl KeyHistory {
     pub fn verify_checkpoint(&self, author: &NodeId, note: &SignedNote) -> Result<Checkpoint, Refusal> {
         let Checkpoint { log, size, .. } = note.unverified();
         let last = self.era_of(log, size.saturating_sub(1));
-        let eras = self.0[last..].iter().filter(|era| era.begins(log) <= *size);
+        let eras = self.eras[last..].iter().filter(|era| era.begins(log) <= *size);
         let mut refused = None;
         for era in eras.rev() {
             match note.verify(author, &era.key) {
@@ -146,7 +194,7 @@ impl KeyHistory {
             }
         }
         // A first key that begins behind the size is still the only one there is.
-        refused.map_or_else(|| note.verify(author, &self.0[last].key), Err)
+        refused.map_or_else(|| note.verify(author, &self.eras[last].key), Err)
     }
 
     /// Checks the cosignature of the node whose history this is; its time in seconds since the Unix epoch. A receipt has no position in
@@ -198,6 +246,7 @@ mod tests {
         assert_eq!([0, 4, 5, 7, 8, 99].map(signer), [1, 1, 2, 2, 3, 3].map(key));
         assert_eq!((*keys.at(&directory, 0), *keys.at(&directory, 1)), (key(1), key(3)));
         assert_eq!(*keys.current(), key(3));
+        assert_eq!(keys.current_from(), [(directory, 1), (records, 8)].into());
     }
 
     #[test]

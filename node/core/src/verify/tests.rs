@@ -1,8 +1,12 @@
 //! Directories made of real entries: the same entries make the same directory, in whatever order their logs are read.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use danso_proto::change::{Body, Change, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed};
+use danso_proto::change::{
+    Body, Change, ForkDecided, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed, NodeRevoked,
+};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
 
@@ -11,6 +15,7 @@ use crate::ledger::{Draft, LogHead, Sealing, Trial, seal};
 use crate::units::UnitList;
 
 const VERSION: &str = "vn-2024";
+const ALL: Range<usize> = 0..usize::MAX;
 
 struct Author {
     id: NodeId,
@@ -69,51 +74,90 @@ impl Author {
             unit: self.id.unit(),
             log_public_key: *self.signer.public_key().as_bytes(),
             policy: ForwardingPolicy::Full,
+            former: Vec::new(),
         })
+    }
+
+    /// The child's enrolment by one that takes it over, and has read this much of others.
+    fn taken_over(&self, former: &[(&Author, u64)]) -> Body {
+        let Body::NodeEnrolled(mut enrolled) = self.enrolled() else { unreachable!("an enrolment") };
+        enrolled.former = former.iter().map(|(author, size)| (author.log(), *size)).collect();
+        Body::NodeEnrolled(enrolled)
+    }
+
+    /// A vouch for a key of this node that signs from the beginning.
+    fn vouched(&self, key: &SoftwareSigner) -> Body {
+        let log_public_key = *key.public_key().as_bytes();
+        Body::NodeRekeyed(NodeRekeyed { node: self.id.clone(), log_public_key, from: Vec::new() })
+    }
+}
+
+/// The root with its unit list, and a directory that nothing else is in.
+struct Top {
+    root: Author,
+    directory: Arc<Directory>,
+    genesis: Envelope,
+}
+
+impl Top {
+    fn new() -> Self {
+        let mut root = Author::new("VN", 1);
+        let genesis = root.seal(Body::Genesis(Genesis {
+            node: root.id.clone(),
+            unit: root.id.unit(),
+            log_public_key: *root.signer.public_key().as_bytes(),
+            trust_domain: "test".into(),
+        }));
+        let directory =
+            Arc::new(Directory::found(genesis.clone(), root.signer.public_key().fingerprint()).expect("a genesis"));
+        let mut trial = Trial::new(directory, root.head.clone());
+        trial.take(&root.log(), genesis.bytes(), None).expect("the genesis");
+        root.head = trial.head;
+        root.entries.push(genesis.clone());
+        let mut directory = trial.directory;
+        let rows = [
+            ["VN", "VN", "central", ""],
+            ["40", "40", "province", "VN"],
+            ["420", "420", "district", "40"],
+            ["17065", "17065", "commune", "420"],
+        ];
+        let list = UnitList::from_rows(VERSION, None, rows).expect("a list");
+        for part in list.split(10) {
+            root.write(&mut directory, Body::UnitsPublished(part));
+        }
+        Self { root, directory, genesis }
+    }
+
+    /// The directory of a node that starts, or joins, and reads these pieces of logs one after the other.
+    fn read(&self, pieces: &[(&Author, Range<usize>)]) -> Arc<Directory> {
+        let anchor = self.directory.anchor();
+        let mut fresh = Arc::new(Directory::found(self.genesis.clone(), anchor).expect("a genesis"));
+        let mut heads: BTreeMap<LogId, LogHead> = BTreeMap::new();
+        for (author, range) in pieces {
+            let mut trial = Trial::new(fresh, heads.remove(&author.log()).unwrap_or_default());
+            for entry in author.entries.iter().take(range.end).skip(range.start) {
+                trial.take(&author.log(), entry.bytes(), None).expect("what was taken once is taken again");
+            }
+            fresh = trial.directory;
+            heads.insert(author.log(), trial.head);
+        }
+        fresh
     }
 }
 
 #[test]
 fn what_a_parent_said_before_its_child_was_taken_over_is_read_in_any_order() {
-    let (mut root, mut above, child) = (Author::new("VN", 1), Author::new("40", 2), Author::new("17065", 3));
-    let genesis = root.seal(Body::Genesis(Genesis {
-        node: root.id.clone(),
-        unit: root.id.unit(),
-        log_public_key: *root.signer.public_key().as_bytes(),
-        trust_domain: "test".into(),
-    }));
-    let anchor = root.signer.public_key().fingerprint();
-    let founded = || Arc::new(Directory::found(genesis.clone(), anchor).expect("a genesis"));
-    let mut directory = founded();
-    let mut trial = Trial::new(directory.clone(), root.head.clone());
-    trial.take(&root.log(), genesis.bytes(), None).expect("the genesis");
-    root.head = trial.head;
-    root.entries.push(genesis.clone());
-    let rows = [["VN", "VN", "central", ""], ["40", "40", "province", "VN"], ["17065", "17065", "commune", "40"]];
-    let list = UnitList::from_rows(VERSION, None, rows).expect("a list");
-    for part in list.split(10) {
-        root.write(&mut directory, Body::UnitsPublished(part));
-    }
-    root.write(&mut directory, above.enrolled());
-    above.write(&mut directory, child.enrolled());
+    let (mut top, mut above, child) = (Top::new(), Author::new("40", 2), Author::new("17065", 3));
+    top.root.write(&mut top.directory, above.enrolled());
+    above.write(&mut top.directory, child.enrolled());
     // The child's disk is lost, its parent vouches for a new key; then the parent's tier vanishes.
     let next = SoftwareSigner::from_secret(&[4; 32]);
-    let vouched =
-        NodeRekeyed { node: child.id.clone(), log_public_key: *next.public_key().as_bytes(), from: Vec::new() };
-    above.write(&mut directory, Body::NodeRekeyed(vouched));
-    root.write(&mut directory, child.enrolled());
+    above.write(&mut top.directory, child.vouched(&next));
+    top.root.write(&mut top.directory, child.taken_over(&[(&above, 2)]));
     let mail = LogId::new(above.id.clone(), Stream::Mail(child.id.clone()));
 
-    // A node that starts, or joins, reads the root's log first, to its end.
-    let mut fresh = founded();
-    for author in [&root, &above] {
-        let mut trial = Trial::new(fresh, LogHead::default());
-        for entry in &author.entries {
-            trial.take(&author.log(), entry.bytes(), None).expect("what was taken once is taken again");
-        }
-        fresh = trial.directory;
-    }
-    for directory in [&directory, &fresh] {
+    let Top { root, directory, .. } = &top;
+    for directory in [directory, &top.read(&[(root, ALL), (&above, ALL)])] {
         let node = directory.node(&child.id).expect("enrolled");
         assert_eq!((node.parent(), node.key()), (Some(&root.id), next.public_key()));
         check_mail(&mail, &above.id, &child.id, directory).expect("mail of the old parent is still its");
@@ -121,4 +165,100 @@ fn what_a_parent_said_before_its_child_was_taken_over_is_read_in_any_order() {
         let ancestry = [&root.id, &above.id, &child.id].map(NodeId::clone);
         assert_eq!(directory.ancestry(&child.id), ancestry, "who joins below the child reads of its new key there");
     }
+}
+
+/// A commune that moved from its district to the province, and the district that goes on to speak of it.
+struct Moved {
+    top: Top,
+    province: Author,
+    district: Author,
+    commune: Author,
+}
+
+impl Moved {
+    fn new() -> Self {
+        let mut top = Top::new();
+        let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
+        let commune = Author::new("17065", 4);
+        top.root.write(&mut top.directory, province.enrolled());
+        province.write(&mut top.directory, district.enrolled());
+        district.write(&mut top.directory, commune.enrolled());
+        province.write(&mut top.directory, commune.taken_over(&[(&district, 1)]));
+        Self { top, province, district, commune }
+    }
+
+    /// What is known of the commune by one that lives through it and by those who read the logs afterwards, in either order: all the same.
+    fn known(&self) -> Node {
+        let Self { top, province, district, commune } = self;
+        let known = |directory: &Directory| directory.node(&commune.id).expect("enrolled").clone();
+        let node = known(&top.directory);
+        let takeover_first = [(&top.root, ALL), (province, ALL), (district, ALL)];
+        let takeover_last = [(&top.root, ALL), (province, 0..1), (district, ALL), (province, 1..usize::MAX)];
+        for order in [&takeover_first[..], &takeover_last[..]] {
+            assert_eq!(known(&top.read(order)), node);
+        }
+        node
+    }
+}
+
+#[test]
+fn what_a_former_parent_says_after_its_child_was_taken_over_counts_nowhere() {
+    let mut moved = Moved::new();
+    let forged = SoftwareSigner::from_secret(&[66; 32]);
+    let Moved { top, district, commune, .. } = &mut moved;
+    district.write(&mut top.directory, commune.vouched(&forged));
+    let revoked = NodeRevoked { node: commune.id.clone(), bounds: Vec::new(), reason: "spite".into() };
+    district.write(&mut top.directory, Body::NodeRevoked(revoked));
+    let decided = ForkDecided { log: commune.log(), size: 0, root: [0; 32], evidence: None, reason: "spite".into() };
+    district.write(&mut top.directory, Body::ForkDecided(decided));
+    let node = moved.known();
+    assert_eq!((node.key(), node.is_revoked()), (moved.commune.signer.public_key(), false));
+    assert!(node.keys().has(&forged.public_key().fingerprint()), "who took in an entry with it can still read that");
+    assert_eq!(moved.top.directory.fork_decisions(&moved.commune.log()).count(), 0);
+}
+
+#[test]
+fn a_former_parent_gains_nothing_by_a_node_between_or_by_a_takeover_of_its_own() {
+    let mut moved = Moved::new();
+    let forged = SoftwareSigner::from_secret(&[66; 32]);
+    let Moved { top, district, commune, .. } = &mut moved;
+    // As if it took the commune over from itself, having read nothing of anybody.
+    let other = Author::new("40", 77);
+    district.write(&mut top.directory, commune.taken_over(&[(&other, 0)]));
+    district.write(&mut top.directory, commune.vouched(&forged));
+    assert_eq!(moved.known().key(), moved.commune.signer.public_key());
+}
+
+#[test]
+fn the_word_of_a_revoked_parent_ends_where_its_directory_does() {
+    let mut top = Top::new();
+    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
+    let commune = Author::new("17065", 4);
+    let (lost, stolen) = (SoftwareSigner::from_secret(&[5; 32]), SoftwareSigner::from_secret(&[66; 32]));
+    top.root.write(&mut top.directory, province.enrolled());
+    province.write(&mut top.directory, district.enrolled());
+    district.write(&mut top.directory, commune.enrolled());
+    district.write(&mut top.directory, commune.vouched(&lost));
+    district.write(&mut top.directory, commune.vouched(&stolen));
+    assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(stolen.public_key()));
+    let bounds = vec![(district.log(), 2)];
+    let revoked = NodeRevoked { node: district.id.clone(), bounds, reason: "stolen".into() };
+    province.write(&mut top.directory, Body::NodeRevoked(revoked));
+    assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(lost.public_key()));
+}
+
+#[test]
+fn what_was_said_below_a_node_that_is_taken_over_ends_too() {
+    let mut top = Top::new();
+    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
+    let commune = Author::new("17065", 4);
+    let forged = SoftwareSigner::from_secret(&[66; 32]);
+    top.root.write(&mut top.directory, province.enrolled());
+    province.write(&mut top.directory, district.enrolled());
+    district.write(&mut top.directory, commune.enrolled());
+    // The centre takes the district from the province, which then vouches for a key of the district's commune.
+    top.root.write(&mut top.directory, district.taken_over(&[(&province, 1)]));
+    province.write(&mut top.directory, commune.vouched(&forged));
+    let key = top.directory.node(&commune.id).map(Node::key).copied();
+    assert_eq!(key, Some(*commune.signer.public_key()));
 }

@@ -224,6 +224,7 @@ impl Federation {
                 unit: node.unit(),
                 log_public_key: *signers[n].public_key().as_bytes(),
                 policy: ForwardingPolicy::Full,
+                former: Vec::new(),
             };
             change(node.unit().as_str(), None, Body::NodeEnrolled(body))
         };

@@ -191,6 +191,7 @@ impl Bed {
             unit: code(unit),
             log_public_key: public,
             policy: ForwardingPolicy::Full,
+            former: Vec::new(),
         });
         self.handle.write(Stream::Directory, vec![about(unit, body, secret)]).await.expect("enrolled");
         Author::new(node, secret)

@@ -68,8 +68,13 @@ fn who_can_wait_waits_first_and_small_things_always_pass() {
         // Small, and what others' rights depend on.
         let public = [9; 32];
         let node = NodeId::new(&code("16738"), &public);
-        let enrolled =
-            NodeEnrolled { node, unit: code("16738"), log_public_key: public, policy: ForwardingPolicy::Full };
+        let enrolled = NodeEnrolled {
+            node,
+            unit: code("16738"),
+            log_public_key: public,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        };
         let draft = bed::about("16738", Body::NodeEnrolled(enrolled), 77);
         bed.handle.write(Stream::Directory, vec![draft]).await.expect("a directory entry is written");
         bed.handle.receipts(Vec::new()).await.expect("receipts are kept");

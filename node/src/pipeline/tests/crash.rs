@@ -357,7 +357,13 @@ fn a_place_given_back() {
             let run = async |bed: &Bed| {
                 let log_public_key = *bed::signer(9).public_key().as_bytes();
                 bed.handle
-                    .recover(Recovery { secret_hash: Some([3; 32]), node: node.clone(), log_public_key, ends: None })
+                    .recover(Recovery {
+                        secret_hash: Some([3; 32]),
+                        node: node.clone(),
+                        log_public_key,
+                        keys: Vec::new(),
+                        ends: None,
+                    })
                     .await
             };
             at_every_point(dir, Work { name: "a recovery", detail: Detail::Meaning, adds: false, run }).await;

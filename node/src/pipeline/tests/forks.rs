@@ -275,6 +275,7 @@ async fn between(bed: &Bed) -> (Author, Author) {
         unit: super::bed::code("17065"),
         log_public_key: public,
         policy: danso_proto::change::ForwardingPolicy::Full,
+        former: Vec::new(),
     });
     let entry = directory.entry(vec![(enrolment, None)]);
     assert_eq!(bed.receive(directory.package(0, vec![entry], true)).await.refused, None);

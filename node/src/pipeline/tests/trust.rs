@@ -31,7 +31,13 @@ fn invite(author: &Author, secret: u8) -> InviteRow {
 
 fn recovery(author: &Author, key: u8) -> Recovery {
     let log_public_key = *bed::signer(key).public_key().as_bytes();
-    Recovery { secret_hash: Some([3; 32]), node: author.log.node().clone(), log_public_key, ends: None }
+    Recovery {
+        secret_hash: Some([3; 32]),
+        node: author.log.node().clone(),
+        log_public_key,
+        keys: Vec::new(),
+        ends: None,
+    }
 }
 
 #[test]

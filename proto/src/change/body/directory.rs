@@ -23,19 +23,23 @@ kind! {
 }
 
 kind! {
-    /// A parent enrols a child.
-    NodeEnrolled { node: NodeId, unit: UnitCode, log_public_key: [u8; 32], policy: ForwardingPolicy, }
+    /// A parent enrols a child, or takes it over from another.
+    NodeEnrolled {
+        node: NodeId, unit: UnitCode, log_public_key: [u8; 32], policy: ForwardingPolicy, former: Vec<(LogId, u64)>,
+    }
     from(m) Ok(Self {
         node: m.node.parse()?,
         unit: m.unit.parse()?,
         log_public_key: key(&m.log_public_key)?,
         policy: ForwardingPolicy::from_code(m.policy)?.ok_or_else(|| malformed("no forwarding policy"))?,
+        former: read_bounds(&m.former)?,
     });
     to(s) pb::NodeEnrolled {
         node: s.node.to_string(),
         unit: s.unit.to_string(),
         log_public_key: Bytes::copy_from_slice(&s.log_public_key),
         policy: s.policy.code(),
+        former: write_bounds(&s.former),
     }
 }
 
@@ -47,6 +51,20 @@ kind! {
         node: s.node.to_string(),
         log_public_key: Bytes::copy_from_slice(&s.log_public_key),
         from: write_bounds(&s.from),
+    }
+}
+
+impl TryFrom<pb::NodeRekeyed> for NodeRekeyed {
+    type Error = Refusal;
+
+    fn try_from(m: pb::NodeRekeyed) -> Result<Self, Refusal> {
+        Self::from_pb(m)
+    }
+}
+
+impl From<&NodeRekeyed> for pb::NodeRekeyed {
+    fn from(rekeyed: &NodeRekeyed) -> Self {
+        rekeyed.to_pb()
     }
 }
 

@@ -105,6 +105,7 @@ impl Bed {
             unit: code(unit),
             log_public_key: public,
             policy: ForwardingPolicy::Full,
+            former: Vec::new(),
         });
         self.pipeline.write(Stream::Directory, vec![draft(unit, enrolled, secret)]).await.expect("enrolled");
         let directory = LogId::new(self.pipeline.me().clone(), Stream::Directory);
