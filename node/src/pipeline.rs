@@ -30,6 +30,7 @@ pub mod heads;
 mod import;
 mod job;
 mod rebuild;
+mod receipts;
 mod state;
 mod tell;
 mod trust;

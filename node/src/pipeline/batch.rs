@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, Judged, SealError, Sealing, Trial, repeated, seal, seal_by_both};
+use danso_core::ledger::{Draft, Entry, Judged, LogHead, SealError, Sealing, Trial, repeated, seal, seal_by_both};
 use danso_core::register::Rules;
 use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
@@ -18,6 +18,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::decide::Decided;
 use super::fork::{Told, Verdict};
 use super::import::ImportedRows;
+use super::receipts::Compared;
 use super::state::{META_RESTORED, Shared};
 use super::tell::{Found, Telling};
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
@@ -83,6 +84,7 @@ pub(super) struct Batch<'a> {
     pub(super) rekeyed: bool,
     pub(super) rules: Rules,
     base: Snapshot,
+    pub(super) compared: &'a Compared,
     pub(super) directory: Arc<Directory>,
     directory_changed: bool,
     /// Logs that this batch touched.
@@ -101,7 +103,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(outfit: &'a Outfit, signer: Arc<dyn Signer>, shared: &Shared, tx: &'a mut Tx) -> Self {
+    pub(super) fn new(outfit: &'a Outfit, signer: Arc<dyn Signer>, shared: &'a Shared, tx: &'a mut Tx) -> Self {
         let base = shared.snapshot();
         Self {
             outfit,
@@ -111,6 +113,7 @@ impl<'a> Batch<'a> {
             signer,
             rekeyed: false,
             directory: base.directory_arc(),
+            compared: shared.compared(),
             base,
             directory_changed: false,
             logs: BTreeMap::new(),
@@ -151,10 +154,7 @@ impl<'a> Batch<'a> {
             Job::Revoke { revocation, .. } => Answer::Received(refused_or(self.revoke(revocation).await)?),
             Job::Invite { invite, .. } => Answer::Invited(refused_or(self.invite(invite).await)?),
             Job::Receipts { receipts, .. } => {
-                self.tx.receipt_put(receipts).await?;
-                let own: Vec<&ReceiptRow> = receipts.iter().filter(|row| *row.log.node() == self.me).collect();
-                self.tx.receipt_step_add(&own).await?;
-                self.receipts.extend_from_slice(receipts);
+                self.receipts(receipts).await?;
                 Answer::Done
             }
             Job::Confirm { .. } => {
@@ -211,6 +211,16 @@ impl<'a> Batch<'a> {
 
     pub(super) fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    /// What was committed of a log before this batch: its row in the store, and its head.
+    pub(super) fn committed(&self, log: &LogId) -> Option<(i64, LogHead)> {
+        self.base.log(log).map(|row| (row.pk, row.head.clone()))
+    }
+
+    /// Receipts that were kept, for those who wait for them.
+    pub(super) fn received(&mut self, receipts: Vec<ReceiptRow>) {
+        self.receipts.extend(receipts);
     }
 
     pub(super) fn is_own(&self, log: &LogId) -> bool {

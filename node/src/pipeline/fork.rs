@@ -65,6 +65,13 @@ impl Told {
     }
 }
 
+fn alarm(verdict: Verdict, log: &LogId, by: &NodeId, sequence: u64) {
+    let Verdict::Stopped(evidence) = verdict else { return };
+    tracing::error!(%log, %by, sequence, evidence,
+        "ALARM: two histories of one log, both signed by its author; it is stopped; see danso-admin quarantine list");
+    metrics::counter!(telemetry::FORKS, "reason" => Reason::RootDiffers.code()).increment(1);
+}
+
 /// What stops a log that has two histories.
 pub(super) fn is_fork(row: &LogRow) -> bool {
     row.trouble.as_ref().is_some_and(|(code, _)| code == Reason::RootDiffers.code())
@@ -121,11 +128,14 @@ impl Batch<'_> {
             }
             _ => self.other_entry(row, package, (sequence, refusal), &by).await?,
         };
-        if let Verdict::Stopped(evidence) = verdict {
-            tracing::error!(log = %row.log, %by, sequence, evidence,
-                "ALARM: two histories of one log, both signed by its author; it is stopped; see danso-admin quarantine list");
-            metrics::counter!(telemetry::FORKS, "reason" => Reason::RootDiffers.code()).increment(1);
-        }
+        alarm(verdict, &row.log, &by, sequence);
+        Ok(())
+    }
+
+    /// As [`Self::shown`], for what nobody else raises an alarm about.
+    pub(super) async fn shown_aloud(&mut self, shown: &Shown, size: u64) -> Result<(), Error> {
+        let verdict = self.shown(shown).await?;
+        alarm(verdict, &shown.log, &shown.by, size);
         Ok(())
     }
 

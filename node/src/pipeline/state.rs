@@ -13,6 +13,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Done;
 use super::rebuild::{self, LogReader, Recount};
+use super::receipts::Compared;
 use super::tell::Telling;
 use super::{Committed, Error, Grown, Outfit, heads};
 use crate::store::{self, LogRow, ReceiptRow, Store, Tx};
@@ -109,6 +110,7 @@ pub(super) struct Shared {
     rules: Rules,
     current: RwLock<Snapshot>,
     telling: Mutex<Telling>,
+    compared: Compared,
 }
 
 impl Shared {
@@ -130,11 +132,21 @@ impl Shared {
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
         let logs = rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))).collect();
         let current = Snapshot { me: me.clone(), restored, directory: Arc::new(directory), logs: Arc::new(logs) };
-        Ok(Self { me, rules, current: RwLock::new(current), telling: Mutex::new(Telling::Fresh) })
+        Ok(Self {
+            me,
+            rules,
+            current: RwLock::new(current),
+            telling: Mutex::new(Telling::Fresh),
+            compared: Compared::default(),
+        })
     }
 
     pub(super) fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    pub(super) fn compared(&self) -> &Compared {
+        &self.compared
     }
 
     pub(super) fn rules(&self) -> Rules {

@@ -7,7 +7,7 @@ use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::pipeline::Batch;
-use super::store::{Crashed, LogRow};
+use super::store::{Crashed, LogRow, ReceiptRow};
 
 impl Batch<'_, '_> {
     /// Weighs a checkpoint that a peer showed against what is here.
@@ -31,6 +31,25 @@ impl Batch<'_, '_> {
             growth.and_then(|(less, more)| Some((merkle::root(less), merkle::consistency_proof(more, less.len())?)));
         let statement = |note: &SignedNote| Statement::Checkpoint(note.text().to_owned());
         self.contradicted(row, Contradiction { ours: statement(&ours), theirs: statement(&theirs), growth })
+    }
+
+    /// A receipt for an own log counts if it is about the history that is here; if it is about another, it is evidence.
+    pub(super) fn is_of_our_history(&mut self, receipt: &ReceiptRow) -> Result<bool, Crashed> {
+        if *receipt.log.node() != self.node.id {
+            return Ok(true);
+        }
+        self.flush()?;
+        let theirs = danso_proto::checkpoint::parse(&receipt.note).map(|note| note.unverified().root);
+        let Some(ours) = self.node.root_at(&receipt.log, receipt.size) else { return Ok(false) };
+        if theirs.is_ok_and(|theirs| theirs == ours) {
+            return Ok(true);
+        }
+        let mut row = self.row(&receipt.log);
+        if self.shown(&row, &receipt.note)? {
+            row.trouble = Some(Reason::RootDiffers);
+            self.logs.insert(row.log.clone(), row);
+        }
+        Ok(false)
     }
 
     /// Weighs an entry that was refused beside the one that is here.

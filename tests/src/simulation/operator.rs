@@ -240,9 +240,11 @@ impl World {
         if parent == 0 || !self.can_enrol(above) || self.nodes[seat].unsure || self.is_forked(seat) {
             return Ok(());
         }
-        let known = self.nodes[above].up.as_ref().and_then(|up| up.directory.node(&self.nodes[seat].id)).is_some();
+        let key = self.nodes[above].up.as_ref().and_then(|up| Some(*up.directory.node(&self.nodes[seat].id)?.key()));
+        // Its new parent may not have heard of its key: the node says where that signs.
+        let can_say = self.nodes[seat].up.is_some() || key == Some(*self.nodes[seat].signer.public_key());
         // A node that is behind gets back what it lost from the parent that knows it.
-        if !known || self.nodes[seat].store.logs.values().any(|row| row.trouble.is_some()) {
+        if key.is_none() || !can_say || self.nodes[seat].store.logs.values().any(|row| row.trouble.is_some()) {
             return Ok(());
         }
         self.stats.moved += 1;

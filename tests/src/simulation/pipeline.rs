@@ -150,7 +150,7 @@ struct Answer {
 pub(super) struct Batch<'a, 'b> {
     pub(super) node: &'a mut Node,
     pub(super) directory: Arc<Directory>,
-    logs: BTreeMap<LogId, LogRow>,
+    pub(super) logs: BTreeMap<LogId, LogRow>,
     pending: Vec<Entry>,
     /// A package came that was here already.
     again: bool,
@@ -177,8 +177,10 @@ impl Batch<'_, '_> {
             Job::Rotate => self.rotate(),
             Job::Receipts(rows) => {
                 for row in rows {
-                    self.node.store.receipt(&row)?;
-                    self.done.receipts.push(row);
+                    if self.is_of_our_history(&row)? {
+                        self.node.store.receipt(&row)?;
+                        self.done.receipts.push(row);
+                    }
                 }
             }
             Job::Trouble { log, reason, shown } => {
@@ -205,7 +207,7 @@ impl Batch<'_, '_> {
         Ok(())
     }
 
-    fn row(&self, log: &LogId) -> LogRow {
+    pub(super) fn row(&self, log: &LogId) -> LogRow {
         let row = self.logs.get(log).or_else(|| self.node.store.logs.get(log)).cloned();
         row.unwrap_or_else(|| LogRow { log: log.clone(), head: LogHead::default(), checkpoint: None, trouble: None })
     }

@@ -399,6 +399,13 @@ impl Watch {
                 entries.extend(held.iter().map(|kept| &*kept.seen));
             }
         }
+        for ((log, giver), receipt) in &node.store.receipts {
+            let theirs = checkpoint::parse(&receipt.note).map(|note| note.unverified().root);
+            let ours = node.root_at(log, receipt.size);
+            if *log.node() == node.id && !theirs.is_ok_and(|theirs| ours == Some(theirs)) {
+                return Err(wrong(format!("it counts a receipt of {giver} for another history of {log}")));
+            }
+        }
         figures.take(entries.into_iter());
         figures.compare(&node.store).map_err(wrong)?;
         let mut hasher = DefaultHasher::new();

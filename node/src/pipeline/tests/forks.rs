@@ -1,6 +1,7 @@
 //! Two histories of a log: what proves them, what stops, and what a decision changes.
 
 use danso_proto::change::{Body, ForkDecided};
+use danso_proto::checkpoint::{self, Checkpoint};
 use danso_proto::evidence::{self, Kind};
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::merkle::Hash;
@@ -10,6 +11,7 @@ use danso_proto::refusal::Reason;
 use super::bed::{Author, Bed, enrolled};
 use super::run;
 use crate::pipeline::{Decided, Decision, Error, Keep, Shown, Verdict};
+use crate::store::ReceiptRow;
 
 /// Why a log is stopped, if it is.
 fn stopped(bed: &Bed, log: &LogId) -> Option<String> {
@@ -339,5 +341,41 @@ fn another_history_of_the_own_log_stops_everything_that_is_written_here() {
         let written = bed.handle.write(Stream::Records, vec![draft]).await;
         let reason = written.map_err(|error| error.refusal().reason).map(|_| ());
         assert_eq!(reason, Err(Reason::ReadOnly), "the other logs of a node that was copied were copied, too");
+    });
+}
+
+#[test]
+fn a_receipt_for_another_history_of_an_own_log_is_evidence_and_no_receipt() {
+    run(async |bed| {
+        let me = bed.handle.me().clone();
+        let log = LogId::new(me.clone(), Stream::Records);
+        let mut roots = Vec::new();
+        for year in [198_001, 198_002, 198_003] {
+            bed.handle
+                .write(Stream::Records, vec![super::bed::draft(enrolled("17065", year), 7)])
+                .await
+                .expect("written");
+            roots.push(bed.handle.snapshot().log(&log).expect("the log").head.root());
+        }
+        let receipt = |size: u64, root: Hash| {
+            let head = Checkpoint { log: log.clone(), size, root };
+            let note = checkpoint::sign(&head, &*bed.root).expect("signed");
+            let note = bed.handle.cosign(&checkpoint::parse(&note).expect("a note")).expect("cosigned");
+            ReceiptRow { log: log.clone(), giver: me.clone(), size, time_s: 5, note }
+        };
+        let kept = async || bed.store.read("test").await.expect("read").receipt_list(Some(&log)).await.expect("list");
+        // What is here counts, in whatever order it comes, and what a copy wrote behind our end does not.
+        for size in [2, 1, 3] {
+            bed.handle.receipts(vec![receipt(size, roots[size as usize - 1])]).await.expect("kept");
+        }
+        bed.handle.receipts(vec![receipt(4, [9; 32])]).await.expect("dropped");
+        let sizes = async || kept().await.iter().map(|row| row.size).collect::<Vec<_>>();
+        assert_eq!(sizes().await, [3]);
+        assert_eq!(stopped(&bed, &log), None);
+        bed.handle.receipts(vec![receipt(2, [9; 32])]).await.expect("weighed");
+        assert_eq!(sizes().await, [3]);
+        assert_eq!(stopped(&bed, &log).as_deref(), Some("root_differs"), "{}", words(&bed, &log));
+        let [kept] = &bed.evidence().await[..] else { panic!("one piece of evidence") };
+        assert_eq!((&kept.log, kept.shown_by.as_ref()), (&log, Some(&me)));
     });
 }
