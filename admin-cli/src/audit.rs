@@ -26,6 +26,8 @@ pub struct Verdict {
     pub root: Hash,
     /// Position of the first entry that is not, and why; the log's size when the entries are right and its head is not.
     pub bad: Option<(u64, Refusal)>,
+    /// How many of the entries count, where the author was revoked and not all of them do.
+    pub counted: Option<u64>,
 }
 
 /// One log under audit.
@@ -66,6 +68,11 @@ impl Audit {
         LogAudit { log: log.clone(), head: LogHead::default(), note: None }
     }
 
+    /// The size up to which a log counts, where its author was revoked, as far as was read.
+    pub fn valid_size(&self, log: &LogId) -> Option<u64> {
+        self.directory.as_ref()?.node(log.node())?.valid_size(log)
+    }
+
     /// Checks the next entry of a log: signature, author, scope, sequence, previous hash; and takes in what it says about nodes and units.
     ///
     /// # Errors
@@ -80,7 +87,12 @@ impl Audit {
             let detail = format!("an entry of {} stands in {}", opened.change_set().log, audit.log);
             return Err(Refusal::new(Reason::Malformed, detail));
         }
-        let verified = verify::verify(opened, directory, &audit.head.position())?;
+        // What stands beyond the bound of a revocation is there and counts nowhere: by whom it is and where it hangs is checked all the same.
+        let bound = directory.node(audit.log.node()).and_then(|author| author.valid_size(&audit.log));
+        let verified = match bound.is_some_and(|bound| audit.head.size() >= bound) {
+            true => verify::verify_again(opened, directory, &audit.head.position())?,
+            false => verify::verify(opened, directory, &audit.head.position())?,
+        };
         directory.apply(&verified)?;
         ledger::append(&mut audit.head, verified);
         match &audit.note {
@@ -128,6 +140,6 @@ impl LogAudit {
             }
             (here[..] != *root).then(|| Refusal::new(Reason::RootDiffers, "the stated root is not that of the entries"))
         });
-        Verdict { entries, root: here, bad: bad.map(|refusal| (entries, refusal)) }
+        Verdict { entries, root: here, bad: bad.map(|refusal| (entries, refusal)), counted: None }
     }
 }

@@ -45,6 +45,7 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (101_434, "after a takeover a directory went the other way, and both ends held on to the old one"),
     (201_822, "half a package came: its receiver could not prove the other history that it was shown"),
     (27213, "an old copy was not told of its mail to a node whose enrolment it had lost, too"),
+    (8558, "what a former parent had vouched for anew, unheard by the next one, did not count any more"),
     (213, "who was taken over with keys that its new parent had not heard of lost the entries of the keys before"),
 ];
 

@@ -95,6 +95,10 @@ async fn audit_all(
         let verdict = audit.log(&log).finish(Some(refusal), 0, &[]);
         verdicts.push((log, verdict));
     }
+    // Only now is every revocation known.
+    for (log, verdict) in &mut verdicts {
+        verdict.counted = audit.valid_size(log).filter(|size| *size < verdict.entries);
+    }
     // Directory logs that are right go without saying when one log was asked for.
     verdicts.retain(|(log, verdict)| only.is_none_or(|only| only == log) || verdict.bad.is_some());
     Ok(verdicts)
@@ -140,9 +144,13 @@ fn print(verdicts: &[(LogId, Verdict)], ctx: &mut Context) -> Result<Exit, Failu
     ]);
     for (log, verdict) in verdicts {
         let root = hex(&verdict.root);
+        let beyond = verdict.counted.map(|size| match ctx.lang {
+            Lang::Vi => format!("từ mục {size} trở đi không được tính: nút đã bị thu hồi"),
+            Lang::En => format!("entries from {size} on do not count: the node was revoked"),
+        });
         let (first_bad, reason, detail) = match &verdict.bad {
-            None => (Field::from(""), "", ""),
-            Some((at, refusal)) => (Field::Number(*at), refusal.reason.code(), &*refusal.detail),
+            None => (Field::from(""), "", beyond.unwrap_or_default()),
+            Some((at, refusal)) => (Field::Number(*at), refusal.reason.code(), refusal.detail.clone()),
         };
         sheet.push([
             Field::Text(log.to_string()),
@@ -151,7 +159,7 @@ fn print(verdicts: &[(LogId, Verdict)], ctx: &mut Context) -> Result<Exit, Failu
             Field::Flag(verdict.bad.is_none()),
             first_bad,
             Field::from(reason),
-            Field::from(detail),
+            Field::Text(detail),
         ]);
     }
     ctx.sheet(&sheet)?;

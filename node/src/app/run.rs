@@ -74,13 +74,6 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
     let socket = bind_socket(&layout.admin_socket())?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let desk = wire::JoinDesk {
-        context: context.clone(),
-        ca: ca.clone(),
-        clock: clock.clone(),
-        certificate_life: config.certificate_life,
-    };
-    let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
     let mut work = tokio::task::JoinSet::new();
     let (condition, watched, reporter, over) =
         (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
@@ -116,6 +109,14 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
         }
         (None, _) => None,
     };
+    let desk = wire::JoinDesk {
+        context: context.clone(),
+        ca: ca.clone(),
+        link: link_status.as_ref().map(|(_, seen)| seen.clone()),
+        clock: clock.clone(),
+        certificate_life: config.certificate_life,
+    };
+    let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
     let admin = wire::admin::Admin::new(wire::admin::Parts {
         pipeline: pipeline.clone(),
         view: View::new(store.clone()),

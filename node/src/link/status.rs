@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use danso_core::sync::SKEW_WARN_MS;
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, NodeId};
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::Notify;
 
 use super::{Ahead, Refused, Shorter};
 use crate::clock::Clock;
+use crate::pipeline::Snapshot;
 use crate::telemetry;
 
 /// How the link is.
@@ -79,6 +80,29 @@ impl Default for LinkStatus {
 }
 
 impl LinkStatus {
+    /// Logs of which the parent holds more than is here, as it said when it was connected last.
+    pub fn ahead_of(&self, snapshot: &Snapshot) -> BTreeMap<LogId, Ahead> {
+        let mut ahead = self.ahead.clone();
+        // What counts nowhere is not missed.
+        let due = |log: &LogId, size: u64| size.min(snapshot.valid_size(log).unwrap_or(u64::MAX));
+        ahead.retain(|log, ahead| snapshot.log(log).map_or(0, |row| row.head.size()) < due(log, ahead.theirs));
+        ahead
+    }
+
+    /// Whether all is here that the parent holds of a node below: else its place cannot be given back here.
+    ///
+    /// # Errors
+    /// `log_shorter_than_receipt`.
+    pub fn all_here_of(&self, node: &NodeId, snapshot: &Snapshot) -> Result<(), Refusal> {
+        match self.ahead_of(snapshot).into_iter().find(|(log, _)| log.node() == node) {
+            None => Ok(()),
+            Some((log, ahead)) => {
+                let detail = format!("{log}: {}; only then can its place be given back", ahead.in_words(node));
+                Err(Refusal::new(Reason::LogShorter, detail))
+            }
+        }
+    }
+
     /// The parent's clock less ours, milliseconds: as compared last, and as ours has been set since. 0 when it was never compared.
     pub fn skew_ms(&self, clock: &dyn Clock) -> i64 {
         self.parent_clock.map_or(0, |parent| parent.skew_ms(clock))

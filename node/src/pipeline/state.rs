@@ -84,6 +84,17 @@ impl Snapshot {
         self.logs.values().map(|row| &**row)
     }
 
+    /// The size up to which a log counts at most, where its author was revoked.
+    pub fn valid_size(&self, log: &LogId) -> Option<u64> {
+        self.directory.node(log.node())?.valid_size(log)
+    }
+
+    /// How many entries of a log are here and count.
+    pub fn counted(&self, log: &LogId) -> u64 {
+        let size = self.log(log).map_or(0, |row| row.head.size());
+        size.min(self.valid_size(log).unwrap_or(u64::MAX))
+    }
+
     /// Checks a receipt that a peer handed on: a note about one of our logs, signed by the log's author and cosigned by the giver, both nodes
     /// of the directory. The root in it is the author's word; that it is the root of what is here was checked where the log was taken in.
     ///

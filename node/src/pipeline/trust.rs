@@ -141,17 +141,15 @@ impl Batch<'_> {
             };
             bodies.extend(node.keys().vouched(id).into_iter().filter(its_own).map(Body::NodeRekeyed));
         }
-        if node.key().as_bytes() != log_public_key {
-            // A key that it has for long signs from where it did: entries from before that are on their way, too.
-            let here = self.sizes_of(id);
-            let mut news = node.keys().unheard(&recovery.keys, &here);
-            news.retain(|said| said.node == *id);
-            if news.last().is_none_or(|last| last.log_public_key != *log_public_key) {
-                let from = here.into_iter().collect();
-                news.push(NodeRekeyed { node: id.clone(), log_public_key: *log_public_key, from });
-            }
-            bodies.extend(news.into_iter().map(Body::NodeRekeyed));
+        // A key that it has for long signs from where it did: entries from before that are on their way, too.
+        let here = self.sizes_of(id);
+        let mut news = node.keys().unheard(&recovery.keys, &here);
+        news.retain(|said| said.node == *id);
+        if news.last().map_or(node.key().as_bytes(), |last| &last.log_public_key) != log_public_key {
+            let from = here.into_iter().collect();
+            news.push(NodeRekeyed { node: id.clone(), log_public_key: *log_public_key, from });
         }
+        bodies.extend(news.into_iter().map(Body::NodeRekeyed));
         bodies
     }
 

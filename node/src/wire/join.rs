@@ -12,11 +12,11 @@ use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL};
 use danso_proto::pb::exchange::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use futures_util::Stream as AsyncStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
-use crate::link::{self, Context, OwnTrees};
+use crate::link::{self, Context, LinkStatus, OwnTrees};
 use crate::pipeline::{Enrolment, Snapshot};
 use crate::pki::Ca;
 use crate::token::InviteSecret;
@@ -28,6 +28,8 @@ pub struct JoinDesk {
     pub context: Context,
     /// Issues link certificates.
     pub ca: Arc<Ca>,
+    /// How the link to the parent is; `None`: there is no parent.
+    pub link: Option<watch::Receiver<LinkStatus>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Life of a certificate.
@@ -101,8 +103,11 @@ pub(super) async fn send_logs<T>(
 ) -> bool {
     let trees = OwnTrees::default();
     for (log, mut from) in logs {
-        loop {
-            let (bytes, entries) = (limits::PACKAGE_BYTES_MAX, limits::PACKAGE_ENTRIES_MAX);
+        // What counts nowhere would be refused, and all that comes after it would be missing there.
+        let to = context.pipeline.snapshot().counted(&log);
+        while from < to {
+            let left = usize::try_from(to - from).unwrap_or(usize::MAX);
+            let (bytes, entries) = (limits::PACKAGE_BYTES_MAX, limits::PACKAGE_ENTRIES_MAX.min(left));
             let package = link::load(context, &trees, &log, from, bytes, entries).await;
             let message = match package {
                 Ok(None) => break,

@@ -66,6 +66,10 @@ impl JoinDesk {
                 format!("{log} is stopped here ({code}); the operator must decide first: danso-admin quarantine list");
             return Err(Refusal::new(Reason::LogQuarantined, detail));
         }
+        // Given back with less than stands above, it would write another history.
+        if let Some(link) = &self.link {
+            link.borrow().all_here_of(&node, &self.context.pipeline.snapshot())?;
+        }
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
         let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
@@ -99,10 +103,7 @@ impl JoinDesk {
                 && send_logs(&context, rest, &messages, |frame| message(Body::Package(frame))).await;
             if sent {
                 // What the logs had when they were listed: who recovers has at least that.
-                let head = |log: &LogId| pb::RecoverHead {
-                    log: log.to_string(),
-                    size: snapshot.log(log).map_or(0, |row| row.head.size()),
-                };
+                let head = |log: &LogId| pb::RecoverHead { log: log.to_string(), size: snapshot.counted(log) };
                 let end = pb::RecoverEnd { heads: logs.iter().map(head).collect() };
                 // It may have gone.
                 let _ = messages.send(Ok(message(Body::End(end)))).await;

@@ -205,7 +205,13 @@ impl Parent {
         let exchange = wire::Exchange {
             pipeline: context.pipeline.clone(),
             children: Children::new(context.clone(), stop.child_token()),
-            join: wire::JoinDesk { context: context.clone(), ca: self.ca.clone(), clock, certificate_life: self.life },
+            join: wire::JoinDesk {
+                context: context.clone(),
+                ca: self.ca.clone(),
+                link: None,
+                clock,
+                certificate_life: self.life,
+            },
         };
         let (_, health) = tonic_health::server::health_reporter();
         let token = stop.clone();

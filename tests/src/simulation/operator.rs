@@ -118,7 +118,11 @@ impl World {
         ancestry.retain(|above| *above != node.id);
         for above in ancestry {
             let log = LogId::new(above, Stream::Directory);
-            let Some(package) = self.nodes[from].load(&log, 0, usize::MAX) else { continue };
+            // What counts nowhere would be refused.
+            let running = self.nodes[from].up.as_ref();
+            let valid = running.and_then(|up| up.directory.node(log.node())?.valid_size(&log));
+            let max = valid.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
+            let Some(package) = self.nodes[from].load(&log, 0, max) else { continue };
             if node.up.is_none() {
                 let first = Envelope::decode(package.entries[0].envelope.clone()).map_err(broken("genesis"))?;
                 found(node, first)?;
@@ -198,7 +202,10 @@ impl World {
 
     /// Whether a seat's node can write enrolments now.
     pub fn can_enrol(&self, seat: usize) -> bool {
-        self.nodes[seat].up.is_some() && self.nodes[seat].may_write(&self.nodes[seat].own(Stream::Directory))
+        let node = &self.nodes[seat];
+        // One that believes that it was revoked does nothing for others, until it hears that the word of who said so counts no more.
+        let known = node.up.as_ref().and_then(|up| up.directory.node(&node.id));
+        known.is_some_and(|known| !known.is_revoked()) && node.may_write(&node.own(Stream::Directory))
     }
 
     /// Whether packages of a link wait for their commit at a seat.
@@ -242,7 +249,7 @@ impl World {
         }
         let key = self.nodes[above].up.as_ref().and_then(|up| Some(*up.directory.node(&self.nodes[seat].id)?.key()));
         // Its new parent may not have heard of its key: the node says where that signs.
-        let can_say = self.nodes[seat].up.is_some() || key == Some(*self.nodes[seat].signer.public_key());
+        let can_say = self.nodes[seat].up.is_some();
         // A node that is behind gets back what it lost from the parent that knows it.
         if key.is_none() || !can_say || self.nodes[seat].store.logs.values().any(|row| row.trouble.is_some()) {
             return Ok(());
@@ -262,17 +269,17 @@ impl World {
         Ok(())
     }
 
-    /// The keys that a node had and has, where its new parent has not heard of the last.
+    /// The keys that a node had and has, as far as its new parent has not heard of them.
     fn vouch_for_what_it_has(&mut self, seat: usize, above: usize) -> Result<()> {
         let node = &self.nodes[seat];
         let known = |seat: usize| self.nodes[seat].up.as_ref().and_then(|up| up.directory.node(&node.id));
         let key = *node.signer.public_key();
-        let Some(there) = known(above).filter(|known| *known.key() != key) else { return Ok(()) };
+        let Some(there) = known(above) else { return Ok(()) };
         let held = self.nodes[above].store.logs.values().filter(|row| *row.log.node() == node.id);
         let held: BTreeMap<LogId, u64> = held.map(|row| (row.log.clone(), row.head.size())).collect();
         let stated = known(seat).filter(|known| *known.key() == key).map(|known| known.keys().stated(&node.id));
         let mut news = there.keys().unheard(&stated.unwrap_or_default(), &held);
-        if news.last().is_none_or(|last| last.log_public_key != *key.as_bytes()) {
+        if news.last().map_or(there.key().as_bytes(), |last| &last.log_public_key) != key.as_bytes() {
             let from = held.into_iter().collect();
             news.push(NodeRekeyed { node: node.id.clone(), log_public_key: *key.as_bytes(), from });
         }
@@ -402,7 +409,13 @@ impl World {
         });
         let mut wanted: Vec<LogId> = told.collect();
         wanted.extend(written.cloned());
-        let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), usize::MAX)).collect();
+        let counted = |log: &LogId| {
+            let valid = parent.up.as_ref().and_then(|up| up.directory.node(log.node())?.valid_size(log));
+            valid.map_or(usize::MAX, |size| {
+                usize::try_from(size.saturating_sub(node.store.size(log))).unwrap_or(usize::MAX)
+            })
+        };
+        let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), counted(log))).collect();
         let Some(done) = self.transact(seat, vec![Job::Recover(packages)])? else { return Ok(false) };
         match done.refused.into_iter().next() {
             Some(refusal) => Err(broken("recover")(refusal)),

@@ -342,7 +342,8 @@ impl Watch {
             | Reason::UnitsVersionUnknown
             | Reason::LogNotForLink
             | Reason::KeyRevoked => true,
-            // The new key's announcement was still on its way.
+            // The new key's announcement was still on its way, or the takeover from which on the word of a former parent counts no more.
+            Reason::CheckpointInvalid if self.spoken_of.contains(log.node()) => true,
             Reason::CheckpointInvalid => self.keys.get(log.node()).is_some_and(|keys| keys.len() > 1),
             Reason::LogShorter => self.forked.contains(log) || self.rewound.contains(log.node()),
             Reason::RootDiffers | Reason::ReplayDiffers | Reason::PreviousHashWrong => self.forked.contains(log),

@@ -234,10 +234,11 @@ fn a_restored_district_says_what_only_the_province_holds_and_revokes_nobody_over
     commune.import_all("households", &book(&dir, "one.csv", &[("001.1", "1980-05-04")]));
     commune.receipt_wait("central").must(DONE);
     let out = dir.join("old.danso");
+    let gone = commune.status_text("node");
+    let token = federation.node(PARENT).invite_lost(&gone);
     backup(federation.node(PARENT), &out, &["--with-keys"]).must(DONE);
     commune.import_all("households", &book(&dir, "two.csv", &[("002.1", "1990-01-02"), ("002.2", "1991-01-02")]));
     commune.receipt_wait("central").must(DONE);
-    let gone = commune.status_text("node");
     federation.node_mut(COMMUNE).kill9();
     federation.node_mut(PARENT).kill9();
 
@@ -258,6 +259,9 @@ fn a_restored_district_says_what_only_the_province_holds_and_revokes_nobody_over
     assert!(refused.stderr.contains("--size"), "{}", refused.stderr);
     // Nor does it give the place back, with less than stands above.
     back.admin(["child", "invite", "--node", &gone]).refused_with("log_shorter_than_receipt");
+    // Also not for a token that was made when all was there, and that the backup knows.
+    let lost = Node::named(&dir, "lost", COMMUNE);
+    lost.recover(Some(&token)).refused_with("log_shorter_than_receipt");
     assert_eq!(back.stop(), DONE);
     back.recover(None).must(DONE);
     back.run();

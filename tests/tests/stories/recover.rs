@@ -190,13 +190,25 @@ fn a_commune_goes_on_below_the_province_when_its_district_is_no_more() {
     federation.node_mut(COMMUNE).run();
     let province = federation.node(PROVINCE).status_text("node");
     assert_eq!(federation.node(COMMUNE).status_text("parent_node"), province);
+    let gone = federation.node(DISTRICT).status_text("node");
     assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
     federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
     federation.node(COMMUNE).receipt_wait("central").must(DONE);
+    // The district is revoked, and not even its enrolments count. Who gets its place back reads its log no further than it counts.
+    let size = format!("{gone}/directory=0");
+    let revoke = ["child", "revoke", &gone, "--reason", "it is no more", "--yes", "--size", &size];
+    federation.node(PROVINCE).admin(revoke).must(DONE);
+    federation.node_mut(COMMUNE).kill9();
+    fs::remove_dir_all(&federation.node(COMMUNE).data).unwrap();
+    let token = federation.node(PROVINCE).invite_lost(&child);
+    federation.node(COMMUNE).recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
     for unit in [COMMUNE, PROVINCE, "VN"] {
         truth.holds_at(federation.node(unit), unit, "local");
         federation.node(unit).admin(["log", "verify"]).must(DONE);
     }
+    let said = federation.node(PROVINCE).admin(["log", "verify", &format!("{gone}/directory")]).must(DONE);
+    assert!(said.stdout.contains("entries from 0 on do not count"), "{}", said.stdout);
 }
 
 #[test]

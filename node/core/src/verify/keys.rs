@@ -135,7 +135,10 @@ impl KeyHistory {
 
     /// What of that is news, to be vouched for by one that has `held` so much of the node's logs, and nowhere before that.
     pub fn unheard(&self, stated: &[NodeRekeyed], held: &BTreeMap<LogId, u64>) -> Vec<NodeRekeyed> {
-        let news = stated.iter().filter(|said| self.newest_first().all(|key| *key.as_bytes() != said.log_public_key));
+        let says = |era: &Era, said: &NodeRekeyed| {
+            *era.key.as_bytes() == said.log_public_key && era.from == said.from.iter().cloned().collect()
+        };
+        let news = stated.iter().filter(|said| !self.eras.iter().any(|era| says(era, said)));
         let clamped = news.map(|said| {
             let mut from = held.clone();
             for (log, size) in said.from.iter().filter(|(log, _)| *log.node() == said.node) {

@@ -106,10 +106,8 @@ impl Parts {
 
     /// Logs of which the parent holds more than is here, as it said when it was connected last.
     pub(super) fn ahead(&self) -> BTreeMap<LogId, Ahead> {
-        let mut ahead = self.link.as_ref().map(|link| link.borrow().ahead.clone()).unwrap_or_default();
         let snapshot = self.pipeline.snapshot();
-        ahead.retain(|log, ahead| snapshot.log(log).map_or(0, |row| row.head.size()) < ahead.theirs);
-        ahead
+        self.link.as_ref().map(|link| link.borrow().ahead_of(&snapshot)).unwrap_or_default()
     }
 
     pub(super) async fn decide_fork(&self, request: pb::DecideForkRequest) -> Result<pb::DecideForkResponse, Refusal> {

@@ -81,10 +81,9 @@ impl Parts {
                 Err(Refusal::new(Reason::KeyRevoked, detail))
             }
             Some(node) => {
-                // Given back with less than stands above, it would write another history.
-                if let Some((log, ahead)) = self.ahead().into_iter().find(|(log, _)| *log.node() == id) {
-                    let detail = format!("{log}: {}; only then can its place be given back", ahead.in_words(&id));
-                    return Err(Refusal::new(Reason::LogShorter, detail));
+                // It would be refused then, too; the operator shall know before.
+                if let Some(link) = &self.link {
+                    link.borrow().all_here_of(&id, &self.pipeline.snapshot())?;
                 }
                 Ok(Some(node.clone()))
             }
