@@ -110,7 +110,8 @@ impl Patient {
         }
         send(vec![derived::derived(self).await], lines).await;
         let mut told = vec![self.heads().await];
-        told.extend(files::keys(&self.layout));
+        let named = self.snapshot.directory().node(self.snapshot.me()).map(|me| *me.key());
+        told.extend(files::keys(&self.layout, named.as_ref()));
         told.push(files::certificate(&self.layout, self.clock.now_ms()));
         told.push(self.time());
         told.push(room(&self.store));
@@ -271,7 +272,7 @@ pub async fn offline(
         Ok(opened) => opened,
         Err(error) => {
             let mut told = vec![Line::fail("database", pipeline::Error::from(error).refusal())];
-            told.extend(files::keys(layout));
+            told.extend(files::keys(layout, None));
             told.push(files::certificate(layout, clock.now_ms()));
             return send(told, lines).await;
         }
@@ -288,7 +289,7 @@ pub async fn offline(
         }
         Err(refusal) => {
             let mut told = vec![Line::fail("logs", refusal)];
-            told.extend(files::keys(layout));
+            told.extend(files::keys(layout, None));
             send(told, lines).await;
         }
     }

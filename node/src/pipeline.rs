@@ -42,7 +42,9 @@ pub use decide::{Decided, Decision, Keep};
 pub use fork::{Shown, Verdict};
 pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
-pub use rebuild::{LogReader, Progress, Rebuilt, Report, made_by, node_of, rebuild, remember_rows, tell, verify};
+pub use rebuild::{
+    LogReader, Progress, Rebuilt, Report, made_by, named_key, node_of, rebuild, remember_rows, tell, verify,
+};
 pub use state::{META_NODE, Snapshot, confirm_restored, found, mark_restored};
 pub use trust::{Recovery, Revocation};
 

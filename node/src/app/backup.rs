@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use danso_core::cube::Measure;
+use danso_proto::envelope::{PublicKey, Signer as _, SoftwareSigner};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::rebuild::hex;
@@ -33,6 +34,9 @@ pub(super) struct Made {
     pub(super) root: bool,
 }
 
+/// Key files, by name.
+pub(super) type Keys = Vec<(String, Source)>;
+
 /// Where the copy of the database is made: in the node's directory, whose disk holds the same data already, and not beside the backup.
 const SCRATCH: &str = ".backup-";
 /// A certificate among the keys: nothing in it is secret.
@@ -53,14 +57,19 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     }
     // The heads before the database: they may then say less than it, never more.
     let mut sources = small_files(&layout)?;
-    let keys = keys(&layout, what.passphrase.is_some() || what.with_keys)?;
-    let with_keys = keys.iter().any(|(name, _)| !name.ends_with(CERTIFICATE));
-    sources.extend(keys);
+    let private = what.passphrase.is_some() || what.with_keys;
+    let before = keys(&layout, private)?;
     let scratch = scratch(&layout)?;
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
     store::copy(&layout.database(), &copy).await?;
-    let (manifest, root) = describe(&copy).await?;
+    let (manifest, root, named) = describe(&copy).await?;
+    let keys = match private {
+        true => fitting([before, keys(&layout, private)?], named.as_ref())?,
+        false => before,
+    };
+    let with_keys = keys.iter().any(|(name, _)| !name.ends_with(CERTIFICATE));
+    sources.extend(keys);
     let manifest = Manifest { keys: with_keys, taken_at_ms, ..manifest };
     sources.push(("danso.db".into(), Source::File(copy)));
     let (out, passphrase) = (what.out.to_path_buf(), what.passphrase.cloned());
@@ -89,7 +98,7 @@ fn small_files(layout: &Layout) -> Result<Vec<(String, Source)>, Error> {
 }
 
 /// The certificates, and the private keys if wanted.
-fn keys(layout: &Layout, private: bool) -> Result<Vec<(String, Source)>, Error> {
+fn keys(layout: &Layout, private: bool) -> Result<Keys, Error> {
     let what = || format!("cannot read {}", layout.keys().display());
     let mut files = Vec::new();
     for entry in fs::read_dir(layout.keys()).map_err(io(what()))? {
@@ -100,11 +109,38 @@ fn keys(layout: &Layout, private: bool) -> Result<Vec<(String, Source)>, Error> 
             && !name.starts_with('.')
             && (private || name.ends_with(CERTIFICATE))
         {
-            files.push((format!("keys/{name}"), Source::Bytes(read(&entry.path())?)));
+            match fs::read(entry.path()) {
+                Ok(bytes) => files.push((format!("keys/{name}"), Source::Bytes(bytes))),
+                // A change of keys renames one between the listing and now.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(io(format!("cannot read {}", entry.path().display()))(source)),
+            }
         }
     }
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(files)
+}
+
+/// Of the keys before and after the database was copied those with the log key that its directory names: the node may have changed its key
+/// meanwhile, and restored with another one nothing that it writes would count.
+pub(super) fn fitting<const N: usize>(read: [Keys; N], named: Option<&PublicKey>) -> Result<Keys, Error> {
+    let Some(named) = named else { return Ok(read.into_iter().next().unwrap_or_default()) };
+    let holds = |keys: &Keys| {
+        keys.iter().any(|(_, source)| match source {
+            Source::Bytes(pem) => std::str::from_utf8(pem)
+                .ok()
+                .and_then(|pem| SoftwareSigner::from_pkcs8_pem(pem).ok())
+                .is_some_and(|key| key.public_key() == named),
+            Source::File(_) => false,
+        })
+    };
+    read.into_iter().find(holds).ok_or_else(|| {
+        let detail = format!(
+            "none of the keys is the log key that the directory names ({}): a backup with them could not write again. If the key is changing,              run backup again; else see danso-node doctor",
+            named.fingerprint()
+        );
+        Refusal::new(Reason::KeyNotEnrolled, detail).into()
+    })
 }
 
 /// A directory for the copy, for the node's user only; what a killed backup left is removed.
@@ -122,10 +158,11 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
     tempfile::Builder::new().prefix(SCRATCH).tempdir_in(layout.dir()).map_err(io(what()))
 }
 
-/// What there is to say about a copy of a database, and whether it is the root's.
-async fn describe(copy: &Path) -> Result<(Manifest, bool), Error> {
+/// What there is to say about a copy of a database, whether it is the root's, and the log key that its directory names.
+async fn describe(copy: &Path) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
     let store = Store::open(copy).await?;
     let (anchor, parent) = place(&store).await?;
+    let named = pipeline::named_key(&store, anchor).await?;
     let mut tx = store.read("describe").await?;
     let logs = tx.log_list().await?;
     let node = pipeline::node_of(&mut tx).await?;
@@ -149,7 +186,7 @@ async fn describe(copy: &Path) -> Result<(Manifest, bool), Error> {
     drop(tx);
     // Folds its write-ahead log: the file alone is the database then.
     store.close().await;
-    Ok((manifest, parent.is_none()))
+    Ok((manifest, parent.is_none(), named))
 }
 
 /// The derived tables as a manifest has them.

@@ -38,7 +38,7 @@ pub(super) async fn drill(input: &Path, scratch: &Path, passphrase: Option<&Secr
     let (manifest, _) = unpack(reader, &layout)?;
     let damaged = |error: &dyn std::error::Error| Refusal::new(Reason::BackupDamaged, chain(error));
     let store = Store::open(&layout.database()).await.map_err(|error| damaged(&error))?;
-    let mut checks = examine(&store, &manifest).await?;
+    let mut checks = examine(&store, &manifest, &layout).await?;
     let (anchor, _) = place(&store).await?;
     let report = pipeline::rebuild(&store, anchor, &|_, _| {}).await.map_err(|error| damaged(&error))?;
     let mut tx = store.read("drill").await?;

@@ -7,30 +7,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use danso_core::sync::rank;
 use danso_proto::change::NodeRekeyed;
-use danso_proto::envelope::{Envelope, Signer as _};
+use danso_proto::envelope::Signer as _;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::limits;
-use danso_proto::package::{self, Package, SealedEntry};
-use danso_proto::pb::exchange::v1 as pb;
-use danso_proto::pb::exchange::v1::exchange_service_client::ExchangeServiceClient;
+use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::{Reason, Refusal};
-use pb::recover_response::Body;
 use rustls::pki_types::CertificateDer;
-use tonic::transport::Channel;
 
 use super::{Error, META_ANCHOR, META_PARENT, clock, run};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
+use crate::files;
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::pipeline::{self, Handle, Outfit};
 use crate::pki::{self, Ca, TrustDomain};
-use crate::store::{LogRow, Store};
+use crate::store::Store;
 use crate::token::Token;
-use crate::{files, link};
+
+mod ask;
+
+use ask::{Asking, Given};
 
 /// What `recover` is told.
 pub(super) struct Recover<'a> {
@@ -59,9 +58,6 @@ pub(super) struct Recovered {
 /// Name of a database, and of the file with the heads of its node's own logs.
 const DATABASE: &str = "danso.db";
 const HEADS: &str = "heads";
-/// Time for the parent's next message.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// Whom to ask, and as whom.
 struct Place {
     node: NodeId,
@@ -122,9 +118,9 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         aside: None,
     };
     if let Some(old) = old {
-        keep(&old, &store, &given.handle, &mut recovered).await?;
+        let shared = keep(&old, &store, &given.handle, &mut recovered).await?;
         old.close().await;
-        store.adopt(&layout.database()).await?;
+        store.adopt(&layout.database(), &shared).await?;
     }
     if !signs_on(&given.handle, &place, &key) {
         tracing::warn!(
@@ -161,96 +157,6 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     config.write(&layout.config())?;
     recovered.aside = swap(&layout, clock.now_ms())?;
     Ok(recovered)
-}
-
-/// Asks the parent, and takes what it gives.
-struct Asking<'a> {
-    place: &'a Place,
-    key: &'a Arc<LogKey>,
-    /// The keys that the node had and has, as far as the old database knows.
-    keys: Vec<NodeRekeyed>,
-    link_key: &'a LinkKey,
-    store: &'a Store,
-    clock: Arc<dyn Clock>,
-    /// The new node, from when it has its anchor.
-    handle: Option<Handle>,
-}
-
-/// What the parent gave.
-struct Given {
-    handle: Handle,
-    certificates: Vec<CertificateDer<'static>>,
-    entries: u64,
-}
-
-impl Asking<'_> {
-    fn outfit(&self) -> Outfit {
-        let Self { place, key, store, clock, .. } = self;
-        Outfit { store: (*store).clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
-    }
-
-    fn request(&self, vouch: bool) -> Result<pb::RecoverRequest, Error> {
-        let Self { place, key, .. } = self;
-        let csr = pki::csr(self.link_key, &place.node)?;
-        let statement = link::recover_statement(&place.node, &place.secret, &csr);
-        let proof = key.sign(&statement).map_err(pipeline::Error::from)?;
-        let head = |row: &LogRow| pb::RecoverHead { log: row.log.to_string(), size: row.head.size() };
-        let there = self.handle.as_ref().map(Handle::snapshot);
-        let there = there.iter().flat_map(|snapshot| snapshot.logs());
-        Ok(pb::RecoverRequest {
-            node: place.node.to_string(),
-            secret: place.secret.clone().into(),
-            log_public_key: key.public_key().as_bytes().to_vec().into(),
-            link_csr: csr.into(),
-            proof: proof.to_vec().into(),
-            heads: there.map(head).collect(),
-            vouch,
-            keys: self.keys.iter().map(Into::into).collect(),
-        })
-    }
-
-    /// All that the parent holds and is not here yet; with `vouch`, after it has vouched for the key from the ends of what is here.
-    async fn ask(&mut self, channel: Channel, vouch: bool, progress: &mut dyn FnMut(u64)) -> Result<Given, Error> {
-        let place = self.place;
-        let request = self.request(vouch)?;
-        let mut answer = Answer::open(channel, request).await?;
-        let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
-            return Err(Refusal::new(Reason::Malformed, "the parent's answer does not begin with a place").into());
-        };
-        if enrolled.node != place.node.as_str() || enrolled.parent_node != place.parent.as_str() {
-            let detail = format!("the parent answers for {} below {}", enrolled.node, enrolled.parent_node);
-            return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
-        }
-        let mut entries = 0;
-        let end = loop {
-            match answer.next().await? {
-                Some(Body::Package(frame)) => {
-                    let package = package::decode(&frame.zstd)?;
-                    entries += package.entries.len() as u64;
-                    let running = match self.handle.take() {
-                        Some(running) => running,
-                        None => {
-                            found(self.store, place, &package, self.clock.now_ms()).await?;
-                            Handle::start(self.outfit()).await?
-                        }
-                    };
-                    take(&running, package).await?;
-                    self.handle = Some(running);
-                    progress(entries);
-                }
-                Some(Body::End(end)) => break end,
-                Some(Body::Enrolment(_)) => {
-                    return Err(Refusal::new(Reason::Malformed, "the parent named a place twice").into());
-                }
-                None => return Err(cut()),
-            }
-        };
-        let handle =
-            self.handle.take().ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent sent no directory"))?;
-        complete(&handle, place, self.key, &end)?;
-        let certificates = enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        Ok(Given { handle, certificates, entries })
-    }
 }
 
 /// Whether the log key signs what comes next in each own log. It does not where the change of keys reached the parent, which takes
@@ -355,73 +261,15 @@ async fn own_key(
     Ok((key, Vec::new()))
 }
 
-/// The parent's answer.
-struct Answer(tonic::Streaming<pb::RecoverResponse>);
-
-impl Answer {
-    async fn open(channel: Channel, request: pb::RecoverRequest) -> Result<Self, Error> {
-        let mut client = ExchangeServiceClient::new(channel)
-            .max_decoding_message_size(limits::GRPC_MESSAGE_MAX)
-            .max_encoding_message_size(limits::GRPC_MESSAGE_MAX);
-        let call = tokio::time::timeout(MESSAGE_TIMEOUT, client.recover(request));
-        Ok(Self(call.await.map_err(|_| cut())?.map_err(|error| link::refusal_of(&error))?.into_inner()))
-    }
-
-    async fn next(&mut self) -> Result<Option<Body>, Error> {
-        let message = tokio::time::timeout(MESSAGE_TIMEOUT, self.0.message()).await.map_err(|_| cut())?;
-        match message.map_err(|error| link::refusal_of(&error))? {
-            None => Ok(None),
-            Some(pb::RecoverResponse { body: Some(body) }) => Ok(Some(body)),
-            Some(_) => {
-                Err(Refusal::new(Reason::Malformed, "the parent sent something that this version does not know").into())
-            }
-        }
-    }
-}
-
-fn cut() -> Error {
-    Refusal::new(Reason::LinkDown, "the parent did not send everything; run recover again, it goes on where it was cut")
-        .into()
-}
-
-/// The first package must begin with the anchor's genesis.
-async fn found(store: &Store, place: &Place, package: &Package, now_ms: i64) -> Result<(), Error> {
-    let first = package.entries.first().filter(|_| package.first == 0);
-    let first = first.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent's directory has no beginning"))?;
-    let genesis = Envelope::decode(first.envelope.clone())?;
-    Ok(pipeline::found(store, &place.node, genesis, place.anchor, now_ms).await?)
-}
-
-async fn take(handle: &Handle, package: Package) -> Result<(), Error> {
-    match handle.receive(package).await?.await?.refused {
-        Some((_, refusal)) => Err(refusal.into()),
-        None => Ok(()),
-    }
-}
-
-/// All that the parent named is here, and the directory gives this node its place and its key.
-fn complete(handle: &Handle, place: &Place, key: &LogKey, end: &pb::RecoverEnd) -> Result<(), Error> {
-    let snapshot = handle.snapshot();
-    for head in &end.heads {
-        let log: LogId = head.log.parse().map_err(Refusal::from)?;
-        if snapshot.log(&log).map_or(0, |row| row.head.size()) < head.size {
-            return Err(cut());
-        }
-    }
-    match snapshot.directory().node(&place.node) {
-        Some(me) if me.parent() != Some(&place.parent) => {
-            Err(Refusal::new(Reason::AnchorMismatch, "the directory does not place this node below its parent").into())
-        }
-        Some(me) if me.key() != key.public_key() => {
-            Err(Refusal::new(Reason::KeyNotEnrolled, "the directory does not name the log key that is here").into())
-        }
-        Some(_) => Ok(()),
-        None => Err(Refusal::new(Reason::AnchorMismatch, "the directory does not enrol this node").into()),
-    }
-}
-
 /// Takes over from the old database what goes on where the parent's logs end. Where it holds another history that stays behind, and is said.
-async fn keep(old: &Store, new: &Store, handle: &Handle, recovered: &mut Recovered) -> Result<(), Error> {
+/// Gives how many entries of each log both have then.
+async fn keep(
+    old: &Store,
+    new: &Store,
+    handle: &Handle,
+    recovered: &mut Recovered,
+) -> Result<Vec<(LogId, u64)>, Error> {
+    let mut both = Vec::new();
     let (mut tx, mut now) = (old.read("recover").await?, new.read("recover").await?);
     let mut rows = tx.log_list().await?;
     let directory = handle.snapshot().directory_arc();
@@ -440,6 +288,7 @@ async fn keep(old: &Store, new: &Store, handle: &Handle, recovered: &mut Recover
             if own {
                 recovered.apart.push((row.log.clone(), at as u64));
             }
+            both.push((row.log.clone(), at as u64));
             continue;
         }
         let mut from = size;
@@ -463,8 +312,10 @@ async fn keep(old: &Store, new: &Store, handle: &Handle, recovered: &mut Recover
             }
             from += count;
         }
+        let size = handle.snapshot().log(&row.log).map_or(0, |row| row.head.size());
+        both.push((row.log.clone(), size.min(row.head.size())));
     }
-    Ok(())
+    Ok(both)
 }
 
 /// Writes down where the node belongs, and closes the new database.

@@ -16,6 +16,7 @@ use super::{Error, META_PARENT};
 use crate::archive::{self, Manifest, Part, Reader, SecretString};
 use crate::config::Layout;
 use crate::files;
+use crate::keys::Rotation;
 use crate::pipeline;
 use crate::store::Store;
 
@@ -68,7 +69,7 @@ pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&Secre
 async fn fill(reader: Reader, layout: &Layout) -> Result<Restored, Error> {
     let (manifest, config) = unpack(reader, layout)?;
     let store = Store::open(&layout.database()).await?;
-    let checks = examine(&store, &manifest).await?;
+    let checks = examine(&store, &manifest, layout).await?;
     if let Some(wrong) = checks.iter().find(|check| !check.holds()) {
         return Err(differs(wrong).into());
     }
@@ -179,16 +180,16 @@ impl Write for Synced {
 }
 
 /// Verifies every log from the anchor and compares all that the backup says of itself with what is in its database.
-pub(super) async fn examine(store: &Store, manifest: &Manifest) -> Result<Vec<Check>, Error> {
+pub(super) async fn examine(store: &Store, manifest: &Manifest, layout: &Layout) -> Result<Vec<Check>, Error> {
     let damaged = |error: Error| match error {
         Error::Pipeline(error) => Error::Refused(Refusal::new(Reason::BackupDamaged, chain(&error))),
         Error::Store(error) => Error::Refused(Refusal::new(Reason::BackupDamaged, chain(&error))),
         error => error,
     };
-    checks(store, manifest).await.map_err(damaged)
+    checks(store, manifest, layout).await.map_err(damaged)
 }
 
-async fn checks(store: &Store, manifest: &Manifest) -> Result<Vec<Check>, Error> {
+async fn checks(store: &Store, manifest: &Manifest, layout: &Layout) -> Result<Vec<Check>, Error> {
     let (anchor, _): (Fingerprint, _) = place(store).await?;
     let verified = pipeline::verify(store, anchor).await?;
     let mut tx = store.read("examine").await?;
@@ -198,6 +199,14 @@ async fn checks(store: &Store, manifest: &Manifest) -> Result<Vec<Check>, Error>
         Check::new("anchor", &manifest.anchor, anchor),
         Check::new("number of logs", manifest.logs.len(), verified.len()),
     ];
+    if manifest.keys
+        && let Some(named) = pipeline::named_key(store, anchor).await?
+    {
+        // With another key nothing that the restored node writes would count.
+        let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
+        let found = if rotation.holds(&named) { named.fingerprint().to_string() } else { "another key".to_owned() };
+        checks.push(Check::new("log key", named.fingerprint(), found));
+    }
     for (log, head) in &verified {
         let said = manifest.logs.iter().find(|said| said.log == log.to_string());
         let said = said.map(|said| format!("{} {}", said.size, said.root)).unwrap_or_default();

@@ -15,6 +15,7 @@ use crate::config::{Config, Layout};
 use crate::faults::harness::{Detail, content, die_everywhere};
 use crate::token::Token;
 
+mod backup;
 mod recover;
 
 fn on_runtime(test: impl Future<Output = ()>) {

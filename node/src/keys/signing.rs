@@ -76,6 +76,12 @@ impl Rotation {
         })
     }
 
+    /// Whether one of the two files has the key whose public part the directory names. Changes nothing.
+    pub fn holds(&self, named: &PublicKey) -> bool {
+        let mut held = [&self.current, &self.next].into_iter().filter_map(|path| LogKey::load(path).ok());
+        held.any(|key| key.public_key() == named)
+    }
+
     /// The key whose public part the directory names, from whichever file has it: a node that was stopped in the middle of a change
     /// goes on with it. `None`: neither file has it.
     ///
@@ -107,6 +113,7 @@ mod tests {
         let files = Rotation::new(dir.path().join("log.pem"), dir.path().join("log-next.pem"));
         let old = LogKey::create(&files.current).expect("made");
         let next = files.begin().expect("made");
+        assert!(files.holds(old.public_key()) && files.holds(next.public_key()));
         assert_eq!(files.begin().expect("again").public_key(), next.public_key(), "the same one, not a third");
         // Not announced: the directory names the old key.
         let settled = files.settle(old.public_key()).expect("read").expect("there");
@@ -117,6 +124,7 @@ mod tests {
         assert!(!files.next.exists());
         assert_eq!(LogKey::load(&files.current).expect("read").public_key(), next.public_key());
         // The old one is gone.
+        assert!(!files.holds(old.public_key()) && files.holds(next.public_key()));
         assert!(files.settle(old.public_key()).expect("read").is_none());
     }
 }

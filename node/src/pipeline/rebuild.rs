@@ -9,6 +9,7 @@ use danso_core::forms::remembered;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Rules;
 use danso_core::verify::{Directory, Verified, verify_again};
+use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
@@ -255,6 +256,18 @@ pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>)
             Ok(Report { rebuilt, before, after: tx.derived().await? })
         })
         .await
+}
+
+/// The log key that the directory in a store names for the store's node; `None` when it does not name the node.
+///
+/// # Errors
+/// When the store fails, does not hold the anchor's log, or an entry of it does not verify.
+pub async fn named_key(store: &Store, anchor: Fingerprint) -> Result<Option<PublicKey>, Error> {
+    let mut tx = store.read("named key").await?;
+    let Some(me) = node_of(&mut tx).await? else { return Ok(None) };
+    let rows = tx.log_list().await?;
+    let directory = replay(&mut tx, &rows, anchor).await?;
+    Ok(directory.node(&me).map(|me| *me.key()))
 }
 
 /// Remembers which rows of forms came before, for a node that got its logs back.

@@ -1,5 +1,7 @@
 //! The store's own promises: what is undone leaves nothing, what does not read is named, a newer database is not touched.
 
+use danso_proto::ids::{ChangeId, LogId, NodeId, PersonId, Stream};
+
 use super::*;
 
 async fn opened() -> (tempfile::TempDir, Store) {
@@ -268,4 +270,50 @@ async fn a_transaction_for_which_there_was_no_room_does_not_keep_the_next_one_fr
     }
     let kept = store.read("test").await.expect("view").meta_get("small").await.expect("read");
     assert_eq!(kept, Some(vec![2]));
+}
+
+#[tokio::test]
+async fn of_an_old_database_only_what_still_holds_is_taken_over() {
+    let (dir, old) = opened().await;
+    let node = NodeId::new(&"17065".parse().unwrap(), &[1; 32]);
+    let log = LogId::new(node.clone(), Stream::Records);
+    let other = LogId::new(node.clone(), Stream::Directory);
+    let receipt = |log: &LogId, giver: u8, size| ReceiptRow {
+        log: log.clone(),
+        giver: NodeId::new(&"420".parse().unwrap(), &[giver; 32]),
+        size,
+        time_s: 5,
+        note: format!("{size}"),
+    };
+    let receipts = [receipt(&log, 1, 2), receipt(&log, 2, 3), receipt(&other, 1, 1)];
+    let source = SourceRow {
+        unit: "17065".parse().unwrap(),
+        form: 1,
+        key: "001.1".into(),
+        digest: None,
+        change: ChangeId::first(1, [9; 6]),
+        person: PersonId::from(ChangeId::first(1, [9; 6])),
+        birth: false,
+    };
+    old.run_tx("test", async |tx| {
+        tx.receipt_put(&receipts).await?;
+        tx.receipt_step_add(&receipts.iter().collect::<Vec<_>>()).await?;
+        tx.source_put(std::slice::from_ref(&source)).await
+    })
+    .await
+    .unwrap();
+    old.close().await;
+    let (_keep, new) = opened().await;
+    // Both have the first two records, and nothing of the directory.
+    new.adopt(&dir.path().join("danso.db"), &[(log.clone(), 2)]).await.unwrap();
+    let mut tx = new.read("test").await.unwrap();
+    let kept = tx.receipt_list(None).await.unwrap();
+    assert_eq!(kept, receipts[..1], "the others are about what is not here");
+    assert_eq!(tx.receipt_steps(&log, &receipts[1].giver, 0, 9).await.unwrap(), []);
+    let keys = [(source.unit.clone(), source.key.clone())];
+    assert_eq!(
+        tx.source_read(1, &keys).await.unwrap(),
+        [],
+        "its change was not taken over: the row can be imported again"
+    );
 }

@@ -89,8 +89,11 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
         || format!("{}", commune.status()),
         || (commune.status_text("link_reason") == "key_revoked").then_some(()),
     );
-    // What it writes from now on goes nowhere; everybody else goes on.
-    commune.import_all("changes", &truth.changes(COMMUNE));
+    // What it wrote now would go nowhere: it is refused, also in a dry run. Everybody else goes on.
+    for more in [&[][..], &["--dry-run"]] {
+        commune.import("changes", &truth.changes(COMMUNE), more).refused_with("key_revoked");
+    }
+    commune.admin(["period", "close", "--unit", COMMUNE, "--month", "2024-01"]).refused_with("key_revoked");
     federation.node(NEIGHBOUR).import_all("households", &truth.households(NEIGHBOUR));
     federation.node(NEIGHBOUR).import_all("changes", &truth.changes(NEIGHBOUR));
     federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);

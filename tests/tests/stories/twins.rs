@@ -77,6 +77,10 @@ fn takes_its_place(federation: &mut Federation, twin: &mut Node) {
     enrol(federation, twin, 6);
     twin.receipt_wait("central").must(DONE);
     everybody_counts(federation, 4);
+    // What it wrote as a copy was not taken over: the same row again is no repetition.
+    enrol(federation, twin, 3);
+    twin.receipt_wait("central").must(DONE);
+    everybody_counts(federation, 5);
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub(super) async fn begin(
         pb::Form::Changes => Form::Changes,
         pb::Form::Unspecified => return Err(Refusal::new(Reason::QueryInvalid, "no form is named")),
     };
+    parts.not_revoked()?;
     let snapshot = parts.pipeline.snapshot();
     let (given, feed) = feed::channel(CHUNKS);
     let (out, answers) = mpsc::channel(AHEAD);

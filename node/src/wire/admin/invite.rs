@@ -14,6 +14,7 @@ use crate::token::{InviteSecret, Token};
 
 impl Parts {
     pub(super) async fn invite(&self, request: pb::CreateInviteRequest) -> Result<pb::CreateInviteResponse, Refusal> {
+        self.not_revoked()?;
         let snapshot = self.pipeline.snapshot();
         let directory = snapshot.directory();
         let (own, units) = (own_unit(&snapshot)?, self.units(directory)?);

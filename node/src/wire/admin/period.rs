@@ -15,6 +15,7 @@ impl Parts {
         &self,
         request: pb::ClosePeriodRequest,
     ) -> Result<pb::ClosePeriodResponse, Refusal> {
+        self.not_revoked()?;
         let snapshot = self.pipeline.snapshot();
         let (own, units) = (own_unit(&snapshot)?, self.units(snapshot.directory())?);
         let unit = unit_code(&request.unit)?;

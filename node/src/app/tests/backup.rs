@@ -1,0 +1,109 @@
+//! A backup holds the log key that its directory names, or there is none.
+
+use std::path::{Path, PathBuf};
+
+use danso_proto::envelope::Signer as _;
+use danso_proto::refusal::{Reason, Refusal};
+
+use super::super::Error;
+use super::super::backup::{Backup, Made, backup, fitting};
+use super::super::drill::drill;
+use super::super::restore::{self, unpack};
+use super::{list, on_runtime, set_up};
+use crate::archive::{self, Reader, Source};
+use crate::config::Layout;
+use crate::keys::{LogKey, Rotation};
+
+async fn taken(data: &Path, out: &Path) -> Result<Made, Refusal> {
+    let what = Backup { data, out, passphrase: None, with_keys: true };
+    backup(what).await.map_err(|error| match error {
+        Error::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    })
+}
+
+/// The same backup with another log key, as builds made it that read the keys before they copied the database.
+fn with_another_key(good: &Path, dir: &Path) -> PathBuf {
+    let layout = Layout::create(dir.join("unpacked")).expect("a directory");
+    let (manifest, config) = unpack(Reader::open(good, None).expect("a backup"), &layout).expect("unpacked");
+    std::fs::remove_file(layout.log_key()).expect("it was there");
+    LogKey::create(&layout.log_key()).expect("made");
+    let mut parts = vec![("danso.toml".to_owned(), Source::Bytes(config))];
+    for part in &manifest.parts {
+        if part.name != "danso.toml" {
+            parts.push((part.name.clone(), Source::File(layout.dir().join(&part.name))));
+        }
+    }
+    let out = dir.join("bad.danso");
+    archive::write(&out, manifest, &parts, None).expect("written");
+    out
+}
+
+#[test]
+fn a_backup_whose_log_key_is_not_the_one_that_its_directory_names_is_found_out() {
+    let dir = tempfile::tempdir().expect("dir");
+    on_runtime(async {
+        let data = dir.path().join("vn");
+        set_up(&data, &list(dir.path())).await.expect("set up");
+        let good = dir.path().join("good.danso");
+        taken(&data, &good).await.expect("taken");
+        assert_eq!(drill(&good, dir.path(), None).await.expect("drilled").refusal(), None);
+        let bad = with_another_key(&good, dir.path());
+        let refusal = drill(&bad, dir.path(), None).await.expect("drilled").refusal().expect("it is not good");
+        assert_eq!(refusal.reason, Reason::BackupDamaged);
+        assert!(refusal.detail.contains("log key"), "{}", refusal.detail);
+        let back = dir.path().join("back");
+        let restored = restore::restore(&bad, &back, None).await;
+        assert!(matches!(restored, Err(Error::Refused(refusal)) if refusal.reason == Reason::BackupDamaged));
+    });
+}
+
+#[test]
+fn a_backup_in_the_middle_of_a_change_of_keys_holds_both_and_one_with_neither_is_not_made() {
+    let dir = tempfile::tempdir().expect("dir");
+    on_runtime(async {
+        let data = dir.path().join("vn");
+        set_up(&data, &list(dir.path())).await.expect("set up");
+        let layout = Layout::open(&data).expect("a node");
+        let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
+        let named = *LogKey::load(&layout.log_key()).expect("a key").public_key();
+        rotation.begin().expect("begun");
+        let out = dir.path().join("between.danso");
+        taken(&data, &out).await.expect("taken");
+        let unpacked = Layout::create(dir.path().join("unpacked")).expect("a directory");
+        unpack(Reader::open(&out, None).expect("a backup"), &unpacked).expect("unpacked");
+        assert!(Rotation::new(unpacked.log_key(), unpacked.next_log_key()).holds(&named));
+        assert!(unpacked.next_log_key().exists());
+        // The key is another one than the directory names, before the copy and after.
+        let data = dir.path().join("other");
+        set_up(&data, &list(dir.path())).await.expect("set up");
+        let layout = Layout::open(&data).expect("a node");
+        std::fs::remove_file(layout.log_key()).expect("it was there");
+        LogKey::create(&layout.log_key()).expect("made");
+        let out = dir.path().join("wrong.danso");
+        let refusal = taken(&data, &out).await.err().expect("refused");
+        assert_eq!(refusal.reason, Reason::KeyNotEnrolled);
+        assert!(!out.exists(), "nothing half made");
+    });
+}
+
+#[test]
+fn of_the_keys_before_and_after_the_copy_those_go_into_a_backup_that_its_directory_names() {
+    let dir = tempfile::tempdir().expect("dir");
+    let key = |name: &str| {
+        let path = dir.path().join(name);
+        let named = *LogKey::create(&path).expect("made").public_key();
+        let pem = std::fs::read(&path).expect("read");
+        (named, move || vec![("keys/log.pem".to_owned(), Source::Bytes(pem.clone()))])
+    };
+    let ((old, before), (new, after), (other, _)) = (key("old.pem"), key("new.pem"), key("other.pem"));
+    let chosen = |named| {
+        let keys = fitting([before(), after()], Some(&named)).ok()?;
+        Some(match &keys[..] {
+            [(_, Source::Bytes(pem))] => pem.clone(),
+            _ => panic!("one key"),
+        })
+    };
+    let pem = |name: &str| std::fs::read(dir.path().join(name)).ok();
+    assert_eq!((chosen(old), chosen(new), chosen(other)), (pem("old.pem"), pem("new.pem"), None));
+}
