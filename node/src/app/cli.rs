@@ -291,6 +291,9 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                     "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over."
                 );
             }
+            for what in &done.unread {
+                eprintln!("ATTENTION: not taken over, it could not be read or does not pass: {what}");
+            }
             if let Some(aside) = &done.aside {
                 eprintln!("The old database is {}; remove it when nothing of it is needed.", aside.display());
             }

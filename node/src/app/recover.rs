@@ -24,7 +24,7 @@ use crate::files;
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::pipeline::{self, Handle, Outfit};
 use crate::pki::{self, Ca, TrustDomain};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::token::Token;
 
 mod ask;
@@ -51,6 +51,8 @@ pub(super) struct Recovered {
     pub(super) kept: u64,
     /// Logs of which the old database holds another history, and from which entry on.
     pub(super) apart: Vec<(LogId, u64)>,
+    /// What of the old database could not be read any more.
+    pub(super) unread: Vec<String>,
     /// Where the old database is now.
     pub(super) aside: Option<PathBuf>,
 }
@@ -80,8 +82,9 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         false => None,
     };
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
-    let place = place(&layout, token, config.as_ref(), old.as_ref()).await?;
-    let (key, keys) = own_key(&layout, &place, old.as_ref()).await?;
+    let there = old.as_ref().map(|old| &old.store);
+    let place = place(&layout, token, config.as_ref(), there).await?;
+    let (key, keys) = own_key(&layout, &place, there).await?;
     let tls = match place.secret.is_empty() {
         true => run::client_tls(&layout, &link_key, clock.clone())?,
         false => pki::client_config(&place.ca, None, clock.clone())?,
@@ -115,12 +118,25 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         entries: given.entries,
         kept: 0,
         apart: Vec::new(),
+        unread: Vec::new(),
         aside: None,
     };
     if let Some(old) = old {
-        let shared = keep(&old, &store, &given.handle, &mut recovered).await?;
-        old.close().await;
-        store.adopt(&layout.database(), &shared).await?;
+        let shared = keep(&old.store, &store, &given.handle, &mut recovered).await?;
+        match &old.damage {
+            None => {
+                old.store.close().await;
+                store.adopt(&layout.database(), &shared).await?;
+            }
+            Some(damage) => {
+                old.store.close_unsealed().await;
+                recovered.unread.insert(0, damage.to_string());
+                // All or nothing of these tables. What was written is remembered from the logs.
+                if let Err(error) = store.adopt(&layout.database(), &shared).await {
+                    recovered.unread.push(format!("receipts, waiting slips and tokens: {error}"));
+                }
+            }
+        }
     }
     if !signs_on(&given.handle, &place, &key) {
         tracing::warn!(
@@ -168,13 +184,25 @@ fn signs_on(handle: &Handle, place: &Place, key: &LogKey) -> bool {
     me.is_some_and(|me| me.key() == key.public_key() && me.keys().signs_on(ends))
 }
 
-/// The old database, if there is one that opens. One that does not is set aside all the same.
-async fn open_old(layout: &Layout) -> Option<Store> {
+/// The old database.
+struct Old {
+    store: Store,
+    /// What is wrong with it, if it opens to look only.
+    damage: Option<store::Error>,
+}
+
+/// The old database, if there is one. One that does not open is set aside all the same; of one that is damaged is taken what can be read: its
+/// entries pass the same door as everybody's.
+async fn open_old(layout: &Layout) -> Option<Old> {
     if !layout.database().exists() {
         return None;
     }
-    match Store::open(&layout.database()).await {
-        Ok(store) => Some(store),
+    let damage = match Store::open(&layout.database()).await {
+        Ok(store) => return Some(Old { store, damage: None }),
+        Err(error) => error,
+    };
+    match Store::open_to_look(&layout.database()).await {
+        Ok((store, _)) => Some(Old { store, damage: Some(damage) }),
         Err(error) => {
             tracing::warn!(%error, "the old database cannot be read; what only it had is not taken over");
             None
@@ -271,7 +299,14 @@ async fn keep(
 ) -> Result<Vec<(LogId, u64)>, Error> {
     let mut both = Vec::new();
     let (mut tx, mut now) = (old.read("recover").await?, new.read("recover").await?);
-    let mut rows = tx.log_list().await?;
+    let mut rows = match tx.log_list().await {
+        Ok(rows) => rows,
+        Err(error) if error.is_damage() => {
+            recovered.unread.push(error.to_string());
+            return Ok(both);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let directory = handle.snapshot().directory_arc();
     rows.sort_by_key(|row| match row.log.stream() {
         Stream::Directory => (0, rank(row.log.node(), &*directory)),
@@ -282,8 +317,22 @@ async fn keep(
         let (pk, size) = here.unwrap_or((0, 0));
         let own = *row.log.node() == recovered.node;
         let shared = size.min(row.head.size());
-        let (theirs, ours) = (tx.leaf_read(row.pk, 0..shared).await?, now.leaf_read(pk, 0..shared).await?);
+        let ours = now.leaf_read(pk, 0..shared).await?;
+        let theirs = match tx.leaf_read(row.pk, 0..shared).await {
+            Ok(theirs) => theirs,
+            Err(error) if error.is_damage() => {
+                recovered.unread.push(format!("{}: {error}", row.log));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if let Some(at) = theirs.iter().zip(&ours).position(|(old, new)| old != new) {
+            // An entry whose bytes changed is no other history.
+            if let Err(error) = tx.entry_read(row.pk, at as u64, 1, limits::PACKAGE_BYTES_MAX).await {
+                recovered.unread.push(format!("{} from entry {at} on: {error}", row.log));
+                both.push((row.log.clone(), at as u64));
+                continue;
+            }
             tracing::warn!(log = %row.log, at, "the old database holds another history of a log");
             if own {
                 recovered.apart.push((row.log.clone(), at as u64));
@@ -293,7 +342,21 @@ async fn keep(
         }
         let mut from = size;
         while from < row.head.size() {
-            let entries = tx.entry_read(row.pk, from, limits::PACKAGE_ENTRIES_MAX, limits::PACKAGE_BYTES_MAX).await?;
+            let entries = tx.entry_read(row.pk, from, limits::PACKAGE_ENTRIES_MAX, limits::PACKAGE_BYTES_MAX).await;
+            let entries = match entries {
+                Ok(entries) => entries,
+                // One by one, so that those before the one that cannot be read are taken.
+                Err(error) if error.is_damage() => {
+                    match tx.entry_read(row.pk, from, 1, limits::PACKAGE_BYTES_MAX).await {
+                        Ok(entries) => entries,
+                        Err(_) => {
+                            recovered.unread.push(format!("{} from entry {from} on: {error}", row.log));
+                            break;
+                        }
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            };
             let count = entries.len() as u64;
             if count == 0 {
                 break;
@@ -305,8 +368,12 @@ async fn keep(
             recovered.kept += received.size.saturating_sub(from);
             if let Some((sequence, refusal)) = received.refused {
                 tracing::warn!(log = %row.log, sequence, %refusal, "entries of the old database were not taken over");
-                if own {
-                    recovered.apart.push((row.log.clone(), sequence));
+                let other =
+                    [Reason::ReplayDiffers, Reason::PreviousHashWrong, Reason::RootDiffers, Reason::SequenceGap];
+                match (own, other.contains(&refusal.reason)) {
+                    (true, true) => recovered.apart.push((row.log.clone(), sequence)),
+                    (_, false) => recovered.unread.push(format!("{} from entry {sequence} on: {refusal}", row.log)),
+                    (false, true) => {}
                 }
                 break;
             }

@@ -209,3 +209,46 @@ fn an_old_copy_of_the_database_is_noticed_and_nothing_is_written() {
     federation.settle();
     federation.truth_holds(&truth);
 }
+
+#[test]
+fn of_a_damaged_database_is_taken_over_what_can_be_read() {
+    let mut federation = Federation::over(&["17065"]);
+    let plan = Plan { communes: &["17065"], households: 40, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    federation.node("17065").import_all("households", &truth.households("17065"));
+    federation.settle();
+    // What it writes now nobody else has.
+    assert_eq!(federation.node_mut("420").stop(), DONE);
+    federation.node("17065").import_all("changes", &truth.changes("17065"));
+    let lost = federation.node("17065").status_text("node");
+    assert_eq!(federation.node_mut("17065").stop(), DONE);
+    federation.node_mut("420").run();
+    let back = |name: &str, hurt: &mut dyn FnMut(&Path) -> String| {
+        let copy = federation.node("17065").copy(federation.dir(), name);
+        let how = hurt(&copy.data.join("danso.db"));
+        assert_eq!(run_to_its_end(&copy).code, REFUSED, "{how}");
+        let ended = copy.recover(Some(&federation.node("420").invite_lost(&lost)));
+        assert_eq!(ended.code, DONE, "seed {SEED}, {how}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("another history"), "{how}: {}", ended.stderr);
+        let aside = fs::read_dir(&copy.data).unwrap().flatten();
+        let aside = aside.filter(|file| file.file_name().to_string_lossy().starts_with("danso.db.before-recover-"));
+        assert!(aside.count() > 0, "{how}: the damaged file is kept");
+        (copy, how, ended.stderr)
+    };
+    let mut random = Random(SEED + 2);
+    for n in 0..6 {
+        let (copy, _, _) = back(&format!("c{n}"), &mut |path| damage(path, &mut random));
+        fs::remove_dir_all(&copy.data).unwrap();
+    }
+    // A byte of the header that SQLite does not use: every page is whole, and nothing is lost.
+    let (mut copy, _, said) = back("whole", &mut |path| {
+        let mut file = File::options().write(true).open(path).unwrap();
+        file.seek(SeekFrom::Start(72)).unwrap();
+        file.write_all(&[1]).unwrap();
+        "byte 72".into()
+    });
+    assert!(said.contains("ATTENTION"), "{said}");
+    copy.run();
+    copy.receipt_wait("district").must(DONE);
+    truth.holds_at(federation.node("420"), "17065", "local");
+}
