@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -55,6 +56,8 @@ pub struct Condition {
     path: PathBuf,
     probe: Mutex<Probe>,
     health: watch::Sender<Health>,
+    /// Nothing says that the file is what the process before this one wrote.
+    unsealed: AtomicBool,
 }
 
 impl std::fmt::Debug for Condition {
@@ -68,7 +71,16 @@ impl Condition {
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
         let (health, _) = watch::channel(Health { disk, damage: None });
-        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health }
+        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health, unsealed: AtomicBool::new(false) }
+    }
+
+    /// Whether the disk may have changed what is not protected by hashes, because there is no seal of a clean stop.
+    pub fn is_unsealed(&self) -> bool {
+        self.unsealed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unsealed(&self) {
+        self.unsealed.store(true, Ordering::Relaxed);
     }
 
     /// The store's file.

@@ -110,6 +110,9 @@ pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
         (false, false) => before.bytes <= CHECKED_AT_START,
         (false, true) => before.bytes <= CHECKED_AFTER_CRASH,
     };
+    if !sealed && before.bytes > 0 {
+        store.condition.set_unsealed();
+    }
     if check {
         store.read("quick_check").await?.quick_check().await?;
     } else if !sealed {

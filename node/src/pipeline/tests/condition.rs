@@ -149,3 +149,28 @@ fn a_leaf_or_an_entry_that_is_gone_is_found_at_start() {
         });
     }
 }
+
+#[test]
+fn figures_that_the_disk_changed_are_made_again_after_an_unclean_end() {
+    for sql in ["UPDATE cube SET count = count + 1", "DELETE FROM cube", "UPDATE person SET unit = '16738'"] {
+        run(async |mut bed| {
+            let mut child = bed.child("17065", 1).await;
+            let entries = (0..3).map(|n| child.entry(vec![enrolled("17065", 198_001 + n)])).collect();
+            bed.receive(child.package(0, entries, true)).await;
+            let right = bed.store.read("test").await.expect("read").derived().await.expect("digests");
+            let keep = bed.keep();
+            let dir = bed.dir.clone();
+            bed.ended().await;
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.join("danso.db"));
+            let mut behind_its_back = options.connect().await.expect("a connection");
+            sqlx::query(sql).execute(&mut behind_its_back).await.expect("changed");
+            sqlx::Connection::close(behind_its_back).await.expect("closed");
+            // As after a power cut: every page hangs together, and nothing says what it held.
+            std::fs::remove_file(dir.join("danso.db.sha256")).expect("the seal");
+            let bed = Bed::at(&dir).await.expect("it starts");
+            assert_eq!(bed.residents("17065").await, 3, "{sql}");
+            assert_eq!(bed.store.read("test").await.expect("read").derived().await.expect("digests"), right, "{sql}");
+            drop(keep);
+        });
+    }
+}
