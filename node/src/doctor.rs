@@ -278,8 +278,11 @@ pub async fn offline(
         }
     };
     let file = match files_say {
-        None => Line::ok("file", "as long as it says, and as it was when the node ended"),
-        Some(error) => Line::fail("file", pipeline::Error::from(error).refusal()),
+        Ok(true) => Line::ok("file", "as long as it says, and as it was when the node ended"),
+        Ok(false) => {
+            Line::ok("file", "as long as it says; nothing says how it was when the node ended (danso.db.sha256)")
+        }
+        Err(error) => Line::fail("file", pipeline::Error::from(error).refusal()),
     };
     send(vec![file], lines).await;
     match read(store.clone()).await {

@@ -75,18 +75,19 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database to look at it, whatever the files say; that is given beside it. Nothing is brought to another version, and the seal of
+    /// Opens the database to look at it, whatever the files say; that is given beside it: whether the seal of the last clean stop is there and
+    /// holds. Nothing is brought to another version, and the seal of
     /// the last clean stop stays.
     ///
     /// # Errors
     /// When there is no database, or it cannot be opened at all.
-    pub async fn open_to_look(path: &Path) -> Result<(Self, Option<Error>)> {
+    pub async fn open_to_look(path: &Path) -> Result<(Self, Result<bool>)> {
         let options = Self::options(path).create_if_missing(false);
         let says = examine::before_opening(path);
         let store = Self::connect(path, options).await?;
         let says = match says {
-            Ok(before) => examine::seal_holds(&store, &before).await.err(),
-            Err(error) => Some(error),
+            Ok(before) => examine::seal_holds(&store, &before).await,
+            Err(error) => Err(error),
         };
         Ok((store, says))
     }

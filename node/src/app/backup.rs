@@ -213,12 +213,17 @@ pub(super) async fn figures(tx: &mut Tx) -> Result<std::collections::BTreeMap<St
 }
 
 /// A passphrase from the first line of a file.
-pub(super) fn passphrase(file: Option<&PathBuf>) -> anyhow::Result<Option<SecretString>> {
-    use anyhow::Context as _;
+pub(super) fn passphrase(file: Option<&PathBuf>) -> Result<Option<SecretString>, Refusal> {
     let Some(file) = file else { return Ok(None) };
-    let text =
-        fs::read_to_string(file).with_context(|| format!("cannot read the passphrase file {}", file.display()))?;
+    let unfit = |why: String| {
+        let detail =
+            format!("the passphrase file {}: {why}; give a file whose first line is the passphrase", file.display());
+        Refusal::new(Reason::NotFound, detail)
+    };
+    let text = fs::read_to_string(file).map_err(|error| unfit(error.to_string()))?;
     let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
-    anyhow::ensure!(!line.is_empty(), "the passphrase file {} begins with an empty line", file.display());
+    if line.is_empty() {
+        return Err(unfit("it begins with an empty line".into()));
+    }
     Ok(Some(SecretString::from(line.to_owned())))
 }

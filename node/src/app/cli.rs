@@ -432,6 +432,10 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
+            super::Error::Io { what, source } if source.kind() == std::io::ErrorKind::StorageFull => {
+                let detail = format!("{what}: {source}; make room on that disk, or name a place on another one");
+                Some(Refusal::new(Reason::DiskFull, detail))
+            }
             _ => None,
         }
     })

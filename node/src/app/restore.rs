@@ -47,7 +47,7 @@ impl Check {
 }
 
 /// In a directory while it is filled: what else is in there then is ours, and may be removed.
-const MARK: &str = ".restoring";
+pub(super) const MARK: &str = ".restoring";
 
 /// Makes a node from a backup in `data`, which must be empty or absent.
 pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&SecretString>) -> Result<Restored, Error> {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, watch as watching};
+use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, restore, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
@@ -30,6 +30,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Runs the node in `data` until SIGTERM or SIGINT.
 pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error> {
     let layout = Layout::open(data)?;
+    is_whole(&layout)?;
     let config = Config::load(config.unwrap_or(&layout.config()))?;
     telemetry::init_logs(config.log_format, &config.log_filter)?;
     let _lock = layout.lock()?;
@@ -39,6 +40,22 @@ pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error>
     stop.cancel();
     signals.abort();
     result
+}
+
+/// What was cut while it made a node of this directory is gone on with by its own verb.
+fn is_whole(layout: &Layout) -> Result<(), Error> {
+    let missing = !layout.config().exists() || !layout.database().exists();
+    let dir = layout.dir().display();
+    let detail = if missing && layout.recovering().exists() {
+        format!(
+            "recover was cut here: run it again, with the same token file: danso-node recover --data {dir} --token-file FILE"
+        )
+    } else if !layout.config().exists() && layout.dir().join(restore::MARK).exists() {
+        format!("restore was cut here: run it again: danso-node restore --in FILE --data {dir}")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(Reason::NotFound, detail).into())
 }
 
 pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Result<(), Error> {

@@ -36,6 +36,10 @@ impl Parts {
                 digest: kept.digest.to_vec().into(),
                 decided_by: directory
                     .fork_decisions(&kept.log)
+                    // One that was made before this was seen, about less than where they part here, does not settle it.
+                    .filter(|(_, decided)| {
+                        decided.evidence == Some(kept.digest) || found.is_some_and(|found| found.differ <= decided.size)
+                    })
                     .last()
                     .map(|(by, _)| by.to_string())
                     .unwrap_or_default(),
