@@ -149,6 +149,8 @@ reasons! {
     // --- queries and administration
     /// A question that cannot be understood.
     QueryInvalid = "query_invalid", Invalid;
+    /// An operator asks for something that is not possible as it was given.
+    RequestInvalid = "request_invalid", Invalid;
     /// A child that is needed for the answer is not connected or did not answer.
     ChildUnavailable = "child_unavailable", Unavailable;
     /// A child does not hold all records about its units: some are by authors that are not below it.

@@ -72,13 +72,13 @@ impl Batch<'_> {
                 });
                 agree.ok_or_else(|| {
                     let why = "the evidence does not show up to where both histories agree; say how many entries stand with --size";
-                    Refusal::new(Reason::QueryInvalid, why)
+                    Refusal::new(Reason::RequestInvalid, why)
                 })?
             }
         };
         let root = self.root_at(&row, size).await?.ok_or_else(|| {
             let held = row.head.size();
-            Refusal::new(Reason::QueryInvalid, format!("{log} has {held} entries here: --size is {held} at most"))
+            Refusal::new(Reason::RequestInvalid, format!("{log} has {held} entries here: --size is {held} at most"))
         })?;
         let decided = Decided {
             author: log.node().clone(),

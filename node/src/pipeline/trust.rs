@@ -180,7 +180,7 @@ impl Batch<'_> {
                 Some(held) if size <= held => drop(bounds.insert(log.clone(), *size)),
                 Some(held) => {
                     let detail = format!("{log} has {held} entries here; it cannot count up to {size}");
-                    return Err(Refusal::new(Reason::QueryInvalid, detail).into());
+                    return Err(Refusal::new(Reason::RequestInvalid, detail).into());
                 }
                 None => {
                     let detail = format!("{log} is no log of {} that is here", revocation.node);

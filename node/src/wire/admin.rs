@@ -127,13 +127,13 @@ fn unit_code(code: &str) -> Result<UnitCode, Refusal> {
 /// The language of messages; Vietnamese when none is named.
 ///
 /// # Errors
-/// `query_invalid`.
+/// `request_invalid`.
 fn lang(word: &str) -> Result<Lang, Refusal> {
     if word.is_empty() {
         return Ok(Lang::default());
     }
     word.parse().map_err(|error| {
-        Refusal::new(Reason::QueryInvalid, format!("{error}, not {:?}", word.chars().take(20).collect::<String>()))
+        Refusal::new(Reason::RequestInvalid, format!("{error}, not {:?}", word.chars().take(20).collect::<String>()))
     })
 }
 

@@ -77,7 +77,7 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
         let all = ["child", "revoke", &stolen, "--reason", "mất máy", "--yes"].into_iter().chain(words.iter().copied());
         district.admin(all)
     };
-    revoke(&["--size", &format!("{stolen}/records=99999")]).refused_with("query_invalid");
+    revoke(&["--size", &format!("{stolen}/records=99999")]).refused_with("request_invalid");
     district.admin(["child", "revoke", "17059-0123456789abcdef", "--reason", "x", "--yes"]).refused_with("not_found");
     federation
         .node(NEIGHBOUR)

@@ -121,7 +121,7 @@ fn a_receipt_file_holds_by_the_anchor_alone_and_not_with_one_byte_changed() {
     }
     // Of another's log the node has no such receipts.
     let other = format!("{}/records", federation.node(COMMUNE).status_text("node"));
-    federation.node(DISTRICT).admin(["receipt", "show", "--log", &other]).refused_with("query_invalid");
+    federation.node(DISTRICT).admin(["receipt", "show", "--log", &other]).refused_with("request_invalid");
     commune.admin(["receipt", "show", "--sequence", "100000"]).refused_with("not_found");
     commune.admin(["receipt", "show", "--change", "00000000-0000-7000-8000-000000000000"]).refused_with("not_found");
 }

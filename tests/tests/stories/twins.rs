@@ -189,7 +189,7 @@ fn of_a_commune_that_is_reset_the_beginning_and_its_new_node_count() {
     let name = log.to_string();
     everybody_counts(&federation, 2);
     let district = federation.node(DISTRICT);
-    decide(district, "reset", &name, &["--yes"]).refused_with("query_invalid");
+    decide(district, "reset", &name, &["--yes"]).refused_with("request_invalid");
     let said = decide(district, "reset", &name, &["--size", "1", "--yes"]).must(DONE);
     assert!(said.stderr.contains("child invite --unit 17065 --again"), "{}", said.stderr);
     decide(district, "reset", &name, &["--size", "1", "--yes"]).must(DONE);

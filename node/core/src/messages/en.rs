@@ -166,6 +166,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::QueryInvalid => {
             ("The question cannot be understood.", "Correct the unit, the months, the measures or the dimensions.")
         }
+        Reason::RequestInvalid => (
+            "This is not possible as it was given.",
+            "Correct what the detail names, and try again; `--help` shows the forms.",
+        ),
         Reason::ChildUnavailable => (
             "A child that is needed for the answer is not connected.",
             "Ask again later, or ask for the figures of this node with `--source local`.",

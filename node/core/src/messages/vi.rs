@@ -143,6 +143,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             ("Đơn vị này không trực thuộc đơn vị của nút này.", "Hãy mời từ nút của đơn vị cấp trên của nó.")
         }
         Reason::LinkDown => ("Không liên lạc được với đầu bên kia.", "Kiểm tra mạng và địa chỉ; nút sẽ tự thử lại."),
+        Reason::RequestInvalid => (
+            "Không thực hiện được như đã nêu.",
+            "Sửa điều mà phần chi tiết nêu rồi làm lại; `--help` cho biết cách viết.",
+        ),
         Reason::QueryInvalid => ("Không hiểu được câu hỏi.", "Sửa lại đơn vị, tháng, chỉ tiêu hoặc phân tổ."),
         Reason::ChildUnavailable => (
             "Một nút cấp dưới cần cho câu trả lời đang không kết nối.",

@@ -213,10 +213,14 @@ fn a_decision_needs_something_to_decide_and_somebody_above() {
         let own = LogId::new(bed.handle.me().clone(), Stream::Directory);
         assert_eq!(decided(&bed, decision(&own, Keep::All)).await, Err(Reason::DecidedElsewhere));
         weighed(&bed, shown(&twin)).await;
-        assert_eq!(decided(&bed, decision(&a.log, Keep::First(Some(3)))).await, Err(Reason::QueryInvalid), "not here");
+        assert_eq!(
+            decided(&bed, decision(&a.log, Keep::First(Some(3)))).await,
+            Err(Reason::RequestInvalid),
+            "not here"
+        );
         assert_eq!(
             decided(&bed, decision(&a.log, Keep::First(None))).await,
-            Err(Reason::QueryInvalid),
+            Err(Reason::RequestInvalid),
             "checkpoints do not tell up to where the histories agree"
         );
         assert!(stopped(&bed, &a.log).is_some(), "a refused decision changes nothing");

@@ -150,7 +150,7 @@ fn a_revocation_bounds_what_counts_and_is_refused_beyond_what_is_here() {
         bed.receive(author.package(0, vec![one], true)).await;
         let revocation = |bounds| Revocation { node: author.log.node().clone(), bounds, reason: "stolen".into() };
         let beyond = bed.handle.revoke(revocation(vec![(author.log.clone(), 2)])).await.expect_err("not here");
-        assert_eq!(beyond.refusal().reason, Reason::QueryInvalid);
+        assert_eq!(beyond.refusal().reason, Reason::RequestInvalid);
         bed.handle.revoke(revocation(vec![])).await.expect("revoked");
         let snapshot = bed.handle.snapshot();
         let revoked = snapshot.directory().node(author.log.node()).expect("known");

@@ -120,7 +120,7 @@ impl Parts {
         if reason.is_empty() || reason.len() > limits::NOTE_MAX {
             let detail =
                 format!("a decision needs a reason of at most {} bytes, for everybody to read", limits::NOTE_MAX);
-            return Err(Refusal::new(Reason::QueryInvalid, detail));
+            return Err(Refusal::new(Reason::RequestInvalid, detail));
         }
         let keep = match request.reset {
             true => Keep::First(request.size),

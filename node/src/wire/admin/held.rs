@@ -28,7 +28,7 @@ impl Parts {
         };
         if log.node() != snapshot.me() {
             let detail = format!("{log} is of another node; ask there, or see the list of receipts");
-            return Err(Refusal::new(Reason::QueryInvalid, detail));
+            return Err(Refusal::new(Reason::RequestInvalid, detail));
         }
         let (pk, size) = snapshot.log(&log).map_or((0, 0), |row| (row.pk, row.head.size()));
         let range = match request.which {
@@ -41,7 +41,7 @@ impl Parts {
                 let id: ChangeId = change
                     .trim()
                     .parse()
-                    .map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the change: {error}")))?;
+                    .map_err(|error| Refusal::new(Reason::RequestInvalid, format!("the change: {error}")))?;
                 let place = self.view.place_of(id).await.map_err(of_view)?;
                 let place = place.filter(|(of, sequence)| *of == pk && *sequence < size);
                 let (_, sequence) =

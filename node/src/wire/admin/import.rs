@@ -45,7 +45,7 @@ pub(super) async fn begin(
     requests: impl Stream<Item = Result<pb::ImportRequest, String>> + Send + 'static,
 ) -> Result<Answer, Refusal> {
     let mut requests = Box::pin(requests);
-    let no_start = || Refusal::new(Reason::QueryInvalid, "an import begins with a start");
+    let no_start = || Refusal::new(Reason::RequestInvalid, "an import begins with a start");
     let start = match requests.next().await {
         Some(Ok(pb::ImportRequest { body: Some(Asked::Start(start)) })) => start,
         Some(Err(why)) => return Err(Refusal::new(Reason::LinkDown, why)),
@@ -54,7 +54,7 @@ pub(super) async fn begin(
     let form = match start.form() {
         pb::Form::Households => Form::Households,
         pb::Form::Changes => Form::Changes,
-        pb::Form::Unspecified => return Err(Refusal::new(Reason::QueryInvalid, "no form is named")),
+        pb::Form::Unspecified => return Err(Refusal::new(Reason::RequestInvalid, "no form is named")),
     };
     parts.not_revoked()?;
     let snapshot = parts.pipeline.snapshot();

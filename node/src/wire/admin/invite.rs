@@ -36,7 +36,7 @@ impl Parts {
         };
         if life_s > limits::INVITE_LIFE_MAX_S {
             let detail = format!("an invite lives {} days at most", limits::INVITE_LIFE_MAX_S / 86_400);
-            return Err(Refusal::new(Reason::QueryInvalid, detail));
+            return Err(Refusal::new(Reason::RequestInvalid, detail));
         }
         let address = self.invite_address(&request.address)?;
         let expires_at_ms = self.clock.now_ms().saturating_add_unsigned(life_s * 1_000);
@@ -74,7 +74,7 @@ impl Parts {
             return Ok(None);
         }
         let id: NodeId = node.trim().parse().map_err(|error| {
-            Refusal::new(Reason::QueryInvalid, format!("the node: {error}; see the list of children"))
+            Refusal::new(Reason::RequestInvalid, format!("the node: {error}; see the list of children"))
         })?;
         match directory.node(&id) {
             Some(node) if node.is_revoked() => {
@@ -98,11 +98,11 @@ impl Parts {
         let address = match given.trim() {
             "" => self.invite_address.clone(),
             given => {
-                given.parse().map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the address: {error}")))?
+                given.parse().map_err(|error| Refusal::new(Reason::RequestInvalid, format!("the address: {error}")))?
             }
         };
         if !address.is_dialable() {
-            return Err(Refusal::new(Reason::QueryInvalid, format!("nobody can dial {address}; {advice}")));
+            return Err(Refusal::new(Reason::RequestInvalid, format!("nobody can dial {address}; {advice}")));
         }
         Ok(address)
     }

@@ -36,12 +36,12 @@ impl Parts {
         request: pb::RevokeChildRequest,
     ) -> Result<pb::RevokeChildResponse, Refusal> {
         let node: NodeId = request.node.trim().parse().map_err(|error| {
-            Refusal::new(Reason::QueryInvalid, format!("the node: {error}; see the list of children"))
+            Refusal::new(Reason::RequestInvalid, format!("the node: {error}; see the list of children"))
         })?;
         if request.reason.trim().is_empty() || request.reason.len() > limits::NOTE_MAX {
             let detail =
                 format!("a reason of 1 to {} bytes is needed: it stands in the directory for ever", limits::NOTE_MAX);
-            return Err(Refusal::new(Reason::QueryInvalid, detail));
+            return Err(Refusal::new(Reason::RequestInvalid, detail));
         }
         let bounds = request.bounds.iter().map(|bound| Ok((log_id(&bound.log)?, bound.size)));
         let bounds = bounds.collect::<Result<Vec<_>, Refusal>>()?;

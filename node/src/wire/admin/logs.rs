@@ -77,7 +77,7 @@ impl Parts {
         let snapshot = self.pipeline.snapshot();
         if request.receipts && log.node() != snapshot.me() {
             let detail = format!("{log} is of another node, which has its receipts");
-            return Err(Refusal::new(Reason::QueryInvalid, detail));
+            return Err(Refusal::new(Reason::RequestInvalid, detail));
         }
         let receipts = match request.receipts {
             true => Receipts::First,
@@ -102,7 +102,7 @@ impl Parts {
 /// A log as the operator typed it.
 ///
 /// # Errors
-/// `query_invalid`.
+/// `request_invalid`.
 pub(super) fn log_id(text: &str) -> Result<LogId, Refusal> {
-    text.trim().parse().map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the log: {error}")))
+    text.trim().parse().map_err(|error| Refusal::new(Reason::RequestInvalid, format!("the log: {error}")))
 }

@@ -95,7 +95,7 @@ impl Parts {
             return above.next().cloned().ok_or_else(|| Refusal::new(Reason::NotFound, "this node has no parent"));
         }
         let wanted: Tier =
-            tier.parse().map_err(|error| Refusal::new(Reason::QueryInvalid, format!("the tier: {error}")))?;
+            tier.parse().map_err(|error| Refusal::new(Reason::RequestInvalid, format!("the tier: {error}")))?;
         let mut tiers = Vec::new();
         for node in above {
             let unit = directory.node(node).and_then(|node| self.unit(directory, node.unit()));

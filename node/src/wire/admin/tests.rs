@@ -186,7 +186,7 @@ fn a_call_that_is_no_import_is_refused() {
         let start = |form, lang: &str| Body::Start(pb::ImportStart { form, lang: lang.into(), ..Default::default() });
         for body in [Body::Chunk("a".into()), start(0, "en"), start(1, "fr")] {
             let requests = tokio_stream::iter([pb::ImportRequest { body: Some(body) }]);
-            assert_eq!(reason(bed.admin.import(requests).await), "query_invalid");
+            assert_eq!(reason(bed.admin.import(requests).await), "request_invalid");
         }
     });
 }
@@ -239,7 +239,7 @@ fn a_log_is_read_and_each_entry_is_proven_from_the_anchor_alone() {
         let proven = proof::check(&file, &commune.anchor()).expect("checks");
         assert_eq!(proven.receipts.iter().map(|(giver, _)| giver).collect::<Vec<_>>(), [root.pipeline.me()]);
 
-        for (log, sequence, why) in [(log.to_string(), 99, "not_found"), ("x".into(), 0, "query_invalid")] {
+        for (log, sequence, why) in [(log.to_string(), 99, "not_found"), ("x".into(), 0, "request_invalid")] {
             assert_eq!(
                 reason(commune.admin.prove_entry(pb::ProveEntryRequest { log, sequence, receipts: false }).await),
                 why
@@ -285,7 +285,7 @@ fn receipts_are_waited_for() {
         let nobody = commune.admin.wait_receipt(wait("district", 0)).await.expect_err("no district above");
         assert!(nobody.message().contains("central"), "{}", nobody.message());
         assert_eq!(reason::<()>(Err(nobody)), "not_found");
-        assert_eq!(reason(commune.admin.wait_receipt(wait("hamlet", 0)).await), "query_invalid");
+        assert_eq!(reason(commune.admin.wait_receipt(wait("hamlet", 0)).await), "request_invalid");
         assert_eq!(reason(root.admin.wait_receipt(wait("", 0)).await), "not_found");
     });
 }
@@ -309,10 +309,10 @@ fn an_invite_is_for_a_unit_below_and_for_a_time() {
             (ask("VN", 0, ""), "unit_not_below"),
             (ask("99999", 0, ""), "unit_unknown"),
             (ask("17 65", 0, ""), "unit_unknown"),
-            (ask("17065", 31 * 86_400, ""), "query_invalid"),
-            (ask("17065", u64::MAX, ""), "query_invalid"),
-            (ask("17065", 0, "0.0.0.0:7443"), "query_invalid"),
-            (ask("17065", 0, "nowhere"), "query_invalid"),
+            (ask("17065", 31 * 86_400, ""), "request_invalid"),
+            (ask("17065", u64::MAX, ""), "request_invalid"),
+            (ask("17065", 0, "0.0.0.0:7443"), "request_invalid"),
+            (ask("17065", 0, "nowhere"), "request_invalid"),
         ] {
             assert_eq!(reason(root.admin.create_invite(request).await), why);
         }
