@@ -286,7 +286,11 @@ impl World {
                     self.nodes[seat].unsure = false;
                 }
             }
-            Action::PeerAhead { .. } => self.nodes[seat].parent_ahead |= end == 0,
+            Action::PeerAhead { log, ours, .. } => {
+                // What counts nowhere is not missed.
+                let is_due = self.nodes[seat].valid_size(&log).is_none_or(|valid| ours < valid);
+                self.nodes[seat].parent_ahead |= end == 0 && is_due;
+            }
             Action::Close(refusal) => {
                 // Packages that came twice can be more than the largest window.
                 // A log that goes the other way since a takeover begins anew.

@@ -220,6 +220,11 @@ impl Node {
         Some(note)
     }
 
+    /// The size up to which a log counts, where its author was revoked.
+    pub fn valid_size(&self, log: &LogId) -> Option<u64> {
+        self.up.as_ref()?.directory.node(log.node())?.valid_size(log)
+    }
+
     /// Our root of the first `size` entries.
     pub fn root_at(&self, log: &LogId, size: u64) -> Option<Hash> {
         let entries = self.store.log(log).get(..usize::try_from(size).ok()?)?;

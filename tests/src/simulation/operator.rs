@@ -119,9 +119,9 @@ impl World {
         for above in ancestry {
             let log = LogId::new(above, Stream::Directory);
             // What counts nowhere would be refused.
-            let running = self.nodes[from].up.as_ref();
-            let valid = running.and_then(|up| up.directory.node(log.node())?.valid_size(&log));
-            let max = valid.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
+            let max = self.nodes[from]
+                .valid_size(&log)
+                .map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
             let Some(package) = self.nodes[from].load(&log, 0, max) else { continue };
             if node.up.is_none() {
                 let first = Envelope::decode(package.entries[0].envelope.clone()).map_err(broken("genesis"))?;
@@ -410,8 +410,7 @@ impl World {
         let mut wanted: Vec<LogId> = told.collect();
         wanted.extend(written.cloned());
         let counted = |log: &LogId| {
-            let valid = parent.up.as_ref().and_then(|up| up.directory.node(log.node())?.valid_size(log));
-            valid.map_or(usize::MAX, |size| {
+            parent.valid_size(log).map_or(usize::MAX, |size| {
                 usize::try_from(size.saturating_sub(node.store.size(log))).unwrap_or(usize::MAX)
             })
         };

@@ -115,6 +115,12 @@ impl World {
         Ok(())
     }
 
+    /// Entries of a log that a seat holds, as far as they count.
+    fn counted(&self, seat: usize, log: &LogId) -> u64 {
+        let node = &self.nodes[seat];
+        node.store.size(log).min(node.valid_size(log).unwrap_or(u64::MAX))
+    }
+
     /// The first thing that somebody should have and has not.
     fn missing(&mut self) -> Option<String> {
         for seat in 0..self.nodes.len() {
@@ -144,7 +150,7 @@ impl World {
                     if self.nodes[*parent].id != *above {
                         continue;
                     }
-                    let held = self.nodes[*parent].store.size(&log);
+                    let held = self.counted(*parent, &log);
                     let mut above = self.above(*parent);
                     above.push(*parent);
                     (above, held)
@@ -166,7 +172,7 @@ impl World {
                 }
             }
             for holder in holders {
-                let held = self.nodes[holder].store.size(&log);
+                let held = self.counted(holder, &log);
                 if held != must {
                     return Some(format!("{} holds {held} of {must} entries of {log}", self.nodes[holder].id));
                 }
