@@ -26,6 +26,7 @@ mod recover;
 mod restore;
 mod run;
 mod watch;
+mod words;
 
 /// Why the node could not be set up, joined or run.
 #[derive(Debug, thiserror::Error)]

@@ -258,6 +258,13 @@ fn room(store: &Store) -> Line {
 /// What is wrong with a log, which is named.
 fn told(error: pipeline::Error, row: &LogRow) -> Refusal {
     let Refusal { reason, detail } = error.refusal();
+    // All of it was right when it was taken in: it is this disk that changed it, not the author.
+    let reason = match reason {
+        Reason::CommitmentMismatch | Reason::SignatureInvalid | Reason::Malformed | Reason::PreviousHashWrong => {
+            Reason::StoreDamaged
+        }
+        reason => reason,
+    };
     Refusal::new(reason, format!("{}: {detail}", row.log))
 }
 

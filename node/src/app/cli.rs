@@ -11,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{backup, demo, doctor, drill, init, join, rebuild, recover, restore, run};
+use super::{backup, demo, doctor, drill, init, join, rebuild, recover, restore, run, words};
 use crate::config::{Address, LayoutError};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -220,8 +220,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("danso-node: {error:#}");
             if let Some(refusal) = refusal_in(&error) {
-                let lang = Lang::from_env_value(&std::env::var("LANG").unwrap_or_default());
-                eprintln!("{}: {}", refusal.reason, messages::next_step(refusal.reason, lang));
+                eprintln!("{}: {}", refusal.reason, messages::next_step(refusal.reason, words::lang()));
             }
             ExitCode::from(code(&error))
         }
@@ -233,7 +232,7 @@ const WORKERS: usize = 2;
 
 async fn act(verb: Verb) -> anyhow::Result<ExitCode> {
     if let Verb::Doctor { data, output, lang } = verb {
-        let lang = lang.unwrap_or_else(|| Lang::from_env_value(&std::env::var("LANG").unwrap_or_default()));
+        let lang = lang.unwrap_or_else(words::lang);
         let well = doctor::doctor(&data, output == Output::Json, lang).await?;
         return Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(3) });
     }
@@ -282,26 +281,11 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                 eprint!("\r");
             }
             println!("{}", done.node);
-            eprintln!(
-                "{} entries came back from {}; {} that only the old database had were kept.",
-                done.entries, done.parent, done.kept
-            );
-            for (log, from) in &done.apart {
-                eprintln!(
-                    "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over."
-                );
-            }
-            for what in &done.unread {
-                eprintln!("ATTENTION: not taken over, it could not be read or does not pass: {what}");
-            }
-            if let Some(aside) = &done.aside {
-                eprintln!("The old database is {}; remove it when nothing of it is needed.", aside.display());
-            }
-            eprintln!("Next: danso-node run --data {}", data.display());
+            say(&words::recovered(&done, &data, words::lang()));
             Ok(())
         }
         Verb::Demo { keep, data, lang } => {
-            let lang = lang.unwrap_or_else(|| Lang::from_env_value(&std::env::var("LANG").unwrap_or_default()));
+            let lang = lang.unwrap_or_else(words::lang);
             demo::demo(demo::Demo { keep, data, lang }).await
         }
         Verb::Backup { proof: Some(BackupVerb::Drill { input, passphrase_file, scratch, output }), .. } => {
@@ -312,7 +296,7 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             match drill.refusal() {
                 Some(refusal) => Err(super::Error::Refused(refusal).into()),
                 None => {
-                    eprintln!("The backup is good: every log verifies from the anchor, and everything is as it was.");
+                    eprintln!("{}", words::drilled(words::lang()));
                     Ok(())
                 }
             }
@@ -322,27 +306,8 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let passphrase = backup::passphrase(passphrase_file.as_ref())?;
             let what = backup::Backup { data: &data, out: &out, passphrase: passphrase.as_ref(), with_keys };
             let made = backup::backup(what).await?;
-            let (entries, logs) =
-                (made.manifest.logs.iter().map(|log| log.size).sum::<u64>(), made.manifest.logs.len());
             println!("{}", out.display());
-            eprintln!("{}: {entries} entries in {logs} logs, {} bytes.", made.manifest.node, made.bytes);
-            if passphrase.is_none() {
-                eprintln!(
-                    "It is not encrypted, and names and identifiers of persons are in it: keep it as you keep the node's own disk."
-                );
-            }
-            match (made.manifest.keys, made.root) {
-                (true, _) => {}
-                (false, false) => eprintln!(
-                    "The private keys are not in it. Without them a restored node needs `danso-node recover --token-file`."
-                ),
-                (false, true) => eprintln!(
-                    "The private keys are not in it, and this is the root: if its disk is lost, nobody can give it its place back. \
-                     Encrypt the backup (--passphrase-file), or keep {} elsewhere, too.",
-                    data.join("keys").display()
-                ),
-            }
-            eprintln!("Prove it: danso-node backup drill --in {}", out.display());
+            say(&words::backed_up(&made, &data, &out, passphrase.is_some(), words::lang()));
             Ok(())
         }
         Verb::Restore { word: Some(RestoreVerb::Confirm { data }), .. } => confirm(&data).await,
@@ -351,31 +316,15 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let passphrase = backup::passphrase(passphrase_file.as_ref())?;
             let restored = restore::restore(&input, &data, passphrase.as_ref()).await?;
             println!("{}", restored.manifest.node);
-            match (&restored.parent, restored.has_key) {
-                (_, false) => {
-                    let data = data.display();
-                    eprintln!(
-                        "Its keys were not in the backup. Next: danso-node recover --data {data} --token-file FILE"
-                    );
-                }
-                (Some(parent), true) => {
-                    eprintln!("It writes nothing until {parent} has confirmed that it is not behind.");
-                    eprintln!(
-                        "Never run it while the node that it is a copy of still runs. Next: danso-node run --data {}",
-                        data.display()
-                    );
-                }
-                (None, true) => {
-                    eprintln!("It writes nothing yet: it has no parent that could confirm that it is not behind.");
-                    eprintln!("If this is its latest backup, and nothing was written after it that a child holds:");
-                    eprintln!("danso-node restore confirm --data {}", data.display());
-                }
-            }
+            say(&words::restored(&restored, &data, words::lang()));
             Ok(())
         }
         Verb::Rebuild { data, output } => {
             let report = rebuild::rebuild(&data).await?;
             print!("{}", rebuild::shown(&report, output)?);
+            if output == Output::Table {
+                println!("{}", words::rebuilt(report.before == report.after, words::lang()));
+            }
             Ok(())
         }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
@@ -387,11 +336,14 @@ async fn confirm(data: &Path) -> anyhow::Result<()> {
     match restore::confirm(data).await? {
         Some(refusal) => Err(super::Error::Refused(refusal).into()),
         None => {
-            eprintln!("It writes again from its next start on, on your word that it is not behind.");
-            eprintln!("If it is, whoever holds the missing entries will show two histories, and stop its logs.");
+            eprintln!("{}", words::confirmed(words::lang()));
             Ok(())
         }
     }
+}
+
+fn say(lines: &[String]) {
+    lines.iter().for_each(|line| eprintln!("{line}"));
 }
 
 fn read_token(file: &Path) -> anyhow::Result<Token> {

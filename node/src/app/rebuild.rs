@@ -59,10 +59,6 @@ pub(super) fn shown(report: &Report, output: Output) -> Result<String, serde_jso
         text += &format!("{:<10} {:>10} {:>10}  {same}\n", after.table, before.rows, after.rows);
     }
     text += &format!("sha256 {}\n", hex(&report.after.sha256()));
-    text += match same {
-        true => "Everything is as it was.\n",
-        false => "What was derived had been damaged, or made by other rules; it is right now.\n",
-    };
     Ok(text)
 }
 

@@ -1,0 +1,187 @@
+//! What the verbs say to people when they are done, in Vietnamese and English. Programs read standard output; this goes beside it.
+
+use std::path::Path;
+
+use danso_core::messages::Lang;
+
+use super::backup::Made;
+use super::recover::Recovered;
+use super::restore::Restored;
+
+/// The language of the environment.
+pub(super) fn lang() -> Lang {
+    Lang::from_env_value(&std::env::var("LANG").unwrap_or_default())
+}
+
+/// After `recover`.
+pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String> {
+    let Recovered { parent, entries, kept, .. } = done;
+    let data = data.display();
+    let mut said = vec![match lang {
+        Lang::Vi => {
+            format!("Đã nhận lại {entries} mục từ {parent}; giữ thêm {kept} mục chỉ có trong cơ sở dữ liệu cũ.")
+        }
+        Lang::En => {
+            format!("{entries} entries came back from {parent}; {kept} that only the old database had were kept.")
+        }
+    }];
+    said.extend(done.apart.iter().map(|(log, from)| match lang {
+        Lang::Vi => format!(
+            "CHÚ Ý: cơ sở dữ liệu cũ có một lịch sử khác của {log} (từ mục {from}). Phần đó không được nhận; hãy nhập lại các phiếu liên quan."
+        ),
+        Lang::En => format!(
+            "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over; import its slips again."
+        ),
+    }));
+    said.extend(done.unread.iter().map(|what| match lang {
+        Lang::Vi => format!("CHÚ Ý: không nhận được, vì không đọc được hoặc không hợp lệ: {what}"),
+        Lang::En => format!("ATTENTION: not taken over, it could not be read or does not pass: {what}"),
+    }));
+    said.extend(done.aside.as_ref().map(|aside| match lang {
+        Lang::Vi => format!("Cơ sở dữ liệu cũ nay là {}; chỉ xoá khi không còn cần gì trong đó.", aside.display()),
+        Lang::En => format!("The old database is {}; remove it when nothing of it is needed.", aside.display()),
+    }));
+    said.push(match lang {
+        Lang::Vi => format!("Tiếp theo: danso-node run --data {data}"),
+        Lang::En => format!("Next: danso-node run --data {data}"),
+    });
+    said
+}
+
+/// After `backup`.
+pub(super) fn backed_up(made: &Made, data: &Path, out: &Path, encrypted: bool, lang: Lang) -> Vec<String> {
+    let manifest = &made.manifest;
+    let (entries, logs) = (manifest.logs.iter().map(|log| log.size).sum::<u64>(), manifest.logs.len());
+    let mut said = vec![match lang {
+        Lang::Vi => format!("{}: {entries} mục trong {logs} sổ, {} byte.", manifest.node, made.bytes),
+        Lang::En => format!("{}: {entries} entries in {logs} logs, {} bytes.", manifest.node, made.bytes),
+    }];
+    if !encrypted {
+        said.push(match lang {
+            Lang::Vi => "Bản sao không được mã hoá và chứa họ tên, số định danh: hãy giữ như giữ ổ đĩa của chính nút.".into(),
+            Lang::En => {
+                "It is not encrypted, and names and identifiers of persons are in it: keep it as you keep the node's own disk."
+                    .into()
+            }
+        });
+    }
+    let keys = data.join("keys");
+    match (manifest.keys, made.root, lang) {
+        (true, _, _) => {}
+        (false, false, Lang::Vi) => said.push(
+            "Không có khoá riêng trong bản sao. Thiếu khoá, nút được phục hồi cần `danso-node recover --token-file`.".into(),
+        ),
+        (false, false, Lang::En) => said.push(
+            "The private keys are not in it. Without them a restored node needs `danso-node recover --token-file`.".into(),
+        ),
+        (false, true, Lang::Vi) => said.push(format!(
+            "Không có khoá riêng trong bản sao, và đây là nút gốc: nếu mất ổ đĩa thì không ai trả lại được chỗ của nút. \
+             Hãy mã hoá bản sao (--passphrase-file), hoặc giữ thêm {} ở nơi khác.",
+            keys.display()
+        )),
+        (false, true, Lang::En) => said.push(format!(
+            "The private keys are not in it, and this is the root: if its disk is lost, nobody can give it its place back. \
+             Encrypt the backup (--passphrase-file), or keep {} elsewhere, too.",
+            keys.display()
+        )),
+    }
+    said.push(match lang {
+        Lang::Vi => format!("Hãy kiểm chứng: danso-node backup drill --in {}", out.display()),
+        Lang::En => format!("Prove it: danso-node backup drill --in {}", out.display()),
+    });
+    said
+}
+
+/// After a `backup drill` that found nothing.
+pub(super) fn drilled(lang: Lang) -> &'static str {
+    match lang {
+        Lang::Vi => "Bản sao tốt: mọi sổ đúng từ gốc tin cậy, và mọi thứ như lúc sao.",
+        Lang::En => "The backup is good: every log verifies from the anchor, and everything is as it was.",
+    }
+}
+
+/// After `restore`.
+pub(super) fn restored(done: &Restored, data: &Path, lang: Lang) -> Vec<String> {
+    let data = data.display();
+    match (&done.parent, done.has_key, lang) {
+        (_, false, Lang::Vi) => {
+            vec![format!("Bản sao không có khoá của nút. Tiếp theo: danso-node recover --data {data} --token-file TỆP")]
+        }
+        (_, false, Lang::En) => {
+            vec![format!("Its keys were not in the backup. Next: danso-node recover --data {data} --token-file FILE")]
+        }
+        (Some(parent), true, Lang::Vi) => vec![
+            format!("Nút không ghi gì cho đến khi {parent} xác nhận rằng nút không bị lùi."),
+            format!(
+                "Không bao giờ chạy khi nút gốc của bản sao vẫn đang chạy. Tiếp theo: danso-node run --data {data}"
+            ),
+        ],
+        (Some(parent), true, Lang::En) => vec![
+            format!("It writes nothing until {parent} has confirmed that it is not behind."),
+            format!("Never run it while the node that it is a copy of still runs. Next: danso-node run --data {data}"),
+        ],
+        (None, true, Lang::Vi) => vec![
+            "Nút chưa ghi gì: không có cấp trên để xác nhận rằng nút không bị lùi.".into(),
+            "Nếu đây là bản sao mới nhất, và sau đó không ghi thêm gì mà cấp dưới đang giữ:".into(),
+            format!("danso-node restore confirm --data {data}"),
+        ],
+        (None, true, Lang::En) => vec![
+            "It writes nothing yet: it has no parent that could confirm that it is not behind.".into(),
+            "If this is its latest backup, and nothing was written after it that a child holds:".into(),
+            format!("danso-node restore confirm --data {data}"),
+        ],
+    }
+}
+
+/// After `restore confirm`.
+pub(super) fn confirmed(lang: Lang) -> &'static str {
+    match lang {
+        Lang::Vi => {
+            "Nút sẽ ghi lại từ lần khởi động sau, theo lời bạn rằng nút không bị lùi.\n\
+             Nếu nút bị lùi, ai giữ các mục còn thiếu sẽ cho thấy hai lịch sử, và các sổ của nút sẽ bị dừng."
+        }
+        Lang::En => {
+            "It writes again from its next start on, on your word that it is not behind.\n\
+             If it is, whoever holds the missing entries will show two histories, and stop its logs."
+        }
+    }
+}
+
+/// After `rebuild`: whether all is as it was.
+pub(super) fn rebuilt(same: bool, lang: Lang) -> &'static str {
+    match (same, lang) {
+        (true, Lang::Vi) => "Mọi thứ như trước.",
+        (true, Lang::En) => "Everything is as it was.",
+        (false, Lang::Vi) => "Phần được suy ra đã bị hỏng, hoặc do quy tắc khác tạo ra; nay đã đúng.",
+        (false, Lang::En) => "What was derived had been damaged, or made by other rules; it is right now.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_languages_say_the_same_things() {
+        let recovered = |lang| {
+            let done = Recovered {
+                node: "17065-0123456789abcdef".parse().expect("a node"),
+                parent: "420-0123456789abcdef".parse().expect("a node"),
+                entries: 7,
+                kept: 2,
+                apart: vec![("17065-0123456789abcdef/records".parse().expect("a log"), 5)],
+                unread: vec!["a page".into()],
+                aside: Some("danso.db.before-recover-1".into()),
+            };
+            super::recovered(&done, Path::new("/data"), lang)
+        };
+        let (vi, en) = (recovered(Lang::Vi), recovered(Lang::En));
+        assert_eq!(vi.len(), en.len());
+        for (vi, en) in vi.iter().zip(&en) {
+            let facts = |text: &str| text.matches(|c: char| c.is_ascii_digit()).collect::<String>();
+            assert_eq!(facts(vi), facts(en), "{vi}\n{en}");
+            assert_ne!(vi, en);
+        }
+        assert!(vi.iter().any(|line| line.starts_with("CHÚ Ý")), "{vi:?}");
+    }
+}
