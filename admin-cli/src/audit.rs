@@ -89,11 +89,14 @@ impl Audit {
         }
         // What stands beyond the bound of a revocation is there and counts nowhere: by whom it is and where it hangs is checked all the same.
         let bound = directory.node(audit.log.node()).and_then(|author| author.valid_size(&audit.log));
-        let verified = match bound.is_some_and(|bound| audit.head.size() >= bound) {
+        let beyond = bound.is_some_and(|bound| audit.head.size() >= bound);
+        let verified = match beyond {
             true => verify::verify_again(opened, directory, &audit.head.position())?,
             false => verify::verify(opened, directory, &audit.head.position())?,
         };
-        directory.apply(&verified)?;
+        if !beyond {
+            directory.apply(&verified)?;
+        }
         ledger::append(&mut audit.head, verified);
         match &audit.note {
             Some(note) if note.unverified().size == audit.head.size() => audit.check_note(note, directory),

@@ -136,7 +136,7 @@ pub(super) fn fitting<const N: usize>(read: [Keys; N], named: Option<&PublicKey>
     };
     read.into_iter().find(holds).ok_or_else(|| {
         let detail = format!(
-            "none of the keys is the log key that the directory names ({}): a backup with them could not write again. If the key is changing,              run backup again; else see danso-node doctor",
+            "none of the keys is the log key that the directory names ({}): a backup with them could not write again. If the key is changing, run backup again; else see danso-node doctor",
             named.fingerprint()
         );
         Refusal::new(Reason::KeyNotEnrolled, detail).into()

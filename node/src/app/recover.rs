@@ -132,8 +132,11 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
                 old.store.close_unsealed().await;
                 recovered.unread.insert(0, damage.to_string());
                 // All or nothing of these tables. What was written is remembered from the logs.
-                if let Err(error) = store.adopt(&layout.database(), &shared).await {
-                    recovered.unread.push(format!("receipts, waiting slips and tokens: {error}"));
+                match store.adopt(&layout.database(), &shared).await {
+                    Err(error) if error.is_damage() => {
+                        recovered.unread.push(format!("receipts, waiting slips, tokens and evidence: {error}"));
+                    }
+                    adopted => adopted?,
                 }
             }
         }
@@ -329,6 +332,9 @@ async fn keep(
         if let Some(at) = theirs.iter().zip(&ours).position(|(old, new)| old != new) {
             // An entry whose bytes changed is no other history.
             if let Err(error) = tx.entry_read(row.pk, at as u64, 1, limits::PACKAGE_BYTES_MAX).await {
+                if !error.is_damage() {
+                    return Err(error.into());
+                }
                 recovered.unread.push(format!("{} from entry {at} on: {error}", row.log));
                 both.push((row.log.clone(), at as u64));
                 continue;
@@ -349,6 +355,7 @@ async fn keep(
                 Err(error) if error.is_damage() => {
                     match tx.entry_read(row.pk, from, 1, limits::PACKAGE_BYTES_MAX).await {
                         Ok(entries) => entries,
+                        Err(again) if !again.is_damage() => return Err(again.into()),
                         Err(_) => {
                             recovered.unread.push(format!("{} from entry {from} on: {error}", row.log));
                             break;

@@ -27,9 +27,13 @@ impl Compared {
         tree.filter(|tree| tree.size() <= receipt.size).cloned().unwrap_or_default()
     }
 
+    /// The largest is kept: an old receipt that comes again must not cost the next one all of the log.
     fn put(&self, receipt: &ReceiptRow, tree: CompactTree) {
         let key = (receipt.log.clone(), receipt.giver.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, tree);
+        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if trees.get(&key).is_none_or(|held| held.size() < tree.size()) {
+            trees.insert(key, tree);
+        }
     }
 }
 
@@ -71,8 +75,9 @@ impl Batch<'_> {
         while tree.size() < receipt.size {
             let to = receipt.size.min(tree.size() + limits::HEADS_MAX as u64);
             let leaves = self.tx.leaf_read(pk, tree.size()..to).await?;
-            if leaves.is_empty() {
-                return Ok(None);
+            if leaves.len() as u64 != to - tree.size() {
+                let what = format!("{}: entries are missing before {to}", receipt.log);
+                return Err(crate::store::Error::Damaged { what }.into());
             }
             leaves.into_iter().for_each(|leaf| tree.push(leaf));
         }

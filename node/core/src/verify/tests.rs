@@ -11,7 +11,7 @@ use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
 
 use super::*;
-use crate::ledger::{Draft, LogHead, Sealing, Trial, seal};
+use crate::ledger::{Draft, LogHead, Sealing, Trial, seal, seal_by_both};
 use crate::units::UnitList;
 
 const VERSION: &str = "vn-2024";
@@ -37,6 +37,14 @@ impl Author {
     }
 
     fn seal(&self, body: Body) -> Envelope {
+        self.sealed(body, None)
+    }
+
+    fn seal_by_both(&self, body: Body, next: &SoftwareSigner) -> Envelope {
+        self.sealed(body, Some(next))
+    }
+
+    fn sealed(&self, body: Body, next: Option<&SoftwareSigner>) -> Envelope {
         let unit = self.id.unit();
         let change = Change {
             unit,
@@ -56,7 +64,11 @@ impl Author {
             salt_seed: [0; 32],
             signer: &self.signer,
         };
-        seal(draft, &sealing).expect("it can be sealed").0
+        let sealed = match next {
+            Some(next) => seal_by_both(draft, &sealing, next),
+            None => seal(draft, &sealing),
+        };
+        sealed.expect("it can be sealed").0
     }
 
     /// Writes an entry as the directory stands.
@@ -261,4 +273,60 @@ fn what_was_said_below_a_node_that_is_taken_over_ends_too() {
     province.write(&mut top.directory, commune.vouched(&forged));
     let key = top.directory.node(&commune.id).map(Node::key).copied();
     assert_eq!(key, Some(*commune.signer.public_key()));
+}
+
+#[test]
+fn a_key_that_a_node_announced_behind_its_end_is_none_whatever_is_heard_first() {
+    let mut top = Top::new();
+    let (mut province, district) = (Author::new("40", 2), Author::new("420", 3));
+    let stolen = SoftwareSigner::from_secret(&[66; 32]);
+    top.root.write(&mut top.directory, province.enrolled());
+    province.write(&mut top.directory, district.enrolled());
+    // Who has its key announces another, and it is revoked before that.
+    let from = vec![(district.log(), 1)];
+    let rekeyed = NodeRekeyed { node: district.id.clone(), log_public_key: *stolen.public_key().as_bytes(), from };
+    let envelope = district.seal_by_both(Body::NodeRekeyed(rekeyed), &stolen);
+    let mut trial = Trial::new(top.directory.clone(), district.head.clone());
+    trial.take(&district.log(), envelope.bytes(), None).expect("it may be written");
+    top.directory = trial.directory;
+    assert_eq!(top.directory.node(&district.id).map(Node::key), Some(stolen.public_key()));
+    let revoked = NodeRevoked { node: district.id.clone(), bounds: Vec::new(), reason: "stolen".into() };
+    province.write(&mut top.directory, Body::NodeRevoked(revoked));
+    let key = top.directory.node(&district.id).map(Node::key);
+    assert_eq!(key, Some(district.signer.public_key()));
+    assert_eq!(top.read(&[(&top.root, ALL), (&province, ALL)]).node(&district.id).map(Node::key), key);
+}
+
+#[test]
+fn who_enrols_a_node_below_its_parent_gets_no_say_about_it() {
+    let mut top = Top::new();
+    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
+    let commune = Author::new("17065", 4);
+    let forged = SoftwareSigner::from_secret(&[66; 32]);
+    top.root.write(&mut top.directory, province.enrolled());
+    province.write(&mut top.directory, district.enrolled());
+    // The province's own child, which it took over from nobody.
+    province.write(&mut top.directory, commune.enrolled());
+    district.write(&mut top.directory, commune.enrolled());
+    district.write(&mut top.directory, commune.vouched(&forged));
+    assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(commune.signer.public_key()));
+}
+
+#[test]
+fn a_takeover_behind_its_authors_end_ends_nobodys_word() {
+    let mut top = Top::new();
+    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
+    let commune = Author::new("17065", 4);
+    let next = SoftwareSigner::from_secret(&[5; 32]);
+    top.root.write(&mut top.directory, province.enrolled());
+    province.write(&mut top.directory, district.enrolled());
+    district.write(&mut top.directory, commune.enrolled());
+    district.write(&mut top.directory, commune.vouched(&next));
+    // A thief of the province's key unsays what the district said.
+    province.write(&mut top.directory, commune.taken_over(&[(&district, 0)]));
+    assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(commune.signer.public_key()));
+    let bounds = vec![(province.log(), 1)];
+    let revoked = NodeRevoked { node: province.id.clone(), bounds, reason: "stolen".into() };
+    top.root.write(&mut top.directory, Body::NodeRevoked(revoked));
+    assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(next.public_key()));
 }

@@ -34,28 +34,31 @@ pub(super) enum Word {
 impl Directory {
     /// Whether what `by` said about `node` in entry `at` of its directory log counts.
     pub(super) fn counts(&self, by: &NodeId, at: u64, node: &NodeId) -> bool {
-        if by == node {
-            return true;
-        }
+        self.is_before_end(by, at) && (by == node || self.counts_within(by, at, node, ENROLMENTS_MAX))
+    }
+
+    /// Whether entry `at` of a node's directory log stands before its end, if the node was revoked.
+    fn is_before_end(&self, by: &NodeId, at: u64) -> bool {
         let end = self.node(by).and_then(|by| by.valid_size(&LogId::new(by.id().clone(), Stream::Directory)));
-        end.is_none_or(|end| at < end) && self.counts_within(by, at, node, ENROLMENTS_MAX)
+        end.is_none_or(|end| at < end)
     }
 
     /// As a path of enrolments leads from `by` down to `node`, none of which was ended by a takeover before the entry.
     fn counts_within(&self, by: &NodeId, at: u64, node: &NodeId, steps: usize) -> bool {
         // Units that contain each other in two lists could make a circle.
         let (Some(steps), Some(node)) = (steps.checked_sub(1), self.node(node)) else { return false };
-        node.enrolments().any(|(up, _)| {
+        node.enrolments().filter(|(up, enrolment)| self.is_before_end(up, enrolment.at)).any(|(up, _)| {
             (up == by || self.counts_within(by, at, up, steps)) && !self.is_ended(node, up, by, at, ENROLMENTS_MAX)
         })
     }
 
-    /// Whether one that took `node` over from `up` says that `by` had said less until then. A takeover that is ended itself by one from
-    /// further up ends nothing: else a former parent could unsay what another had said before.
+    /// Whether one above `up` enrolled `node` and does not say that `by` had said so much until then: it took the node over, or had it from
+    /// the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation, ends
+    /// nothing: else a former parent could unsay what another had said before.
     fn is_ended(&self, node: &Node, up: &NodeId, by: &NodeId, at: u64, steps: usize) -> bool {
         let Some(steps) = steps.checked_sub(1) else { return false };
-        let mut takeovers = node.enrolments().filter(|(_, enrolment)| !enrolment.former.is_empty());
-        takeovers.any(|(new, taken)| {
+        let mut enrolments = node.enrolments().filter(|(new, enrolment)| self.is_before_end(new, enrolment.at));
+        enrolments.any(|(new, taken)| {
             new != up
                 && taken.former.get(by).is_none_or(|size| at >= *size)
                 && self.was_above(new, up)
@@ -99,13 +102,23 @@ impl Directory {
         let mut keys = KeyHistory::new(*node.keys().first(), id);
         let mut end: Option<BTreeMap<LogId, u64>> = None;
         for Said { by, at, word } in said {
-            match (word, self.counts(by, *at, id)) {
-                (Word::Key(key, from), true) => {
-                    keys.add(Era::new(*key, from, by), id, |above, node| self.was_above(above, node));
-                }
-                (Word::Key(key, _), false) => keys.set_aside(*key),
-                (Word::End(bounds), true) => end = Some(narrowest(end, bounds)),
-                (Word::End(_), false) => {}
+            if let Word::End(bounds) = word
+                && self.counts(by, *at, id)
+            {
+                end = Some(narrowest(end, bounds));
+            }
+        }
+        // The end first: a key that the node announced behind it is none.
+        let own_end = end.as_ref().map(|end| end.get(&LogId::new(id.clone(), Stream::Directory)).copied().unwrap_or(0));
+        for Said { by, at, word } in said {
+            let Word::Key(key, from) = word else { continue };
+            let counts = match by == id {
+                true => own_end.is_none_or(|end| *at < end),
+                false => self.counts(by, *at, id),
+            };
+            match counts {
+                true => keys.add(Era::new(*key, from, by), id, |above, node| self.was_above(above, node)),
+                false => keys.set_aside(*key),
             }
         }
         if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(id) {
