@@ -65,7 +65,7 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     store::copy(&layout.database(), &copy).await?;
     let (manifest, root, named) = describe(&copy).await?;
     let keys = match private {
-        true => fitting([before, keys(&layout, private)?], named.as_ref())?,
+        true => fitting(before, keys(&layout, private)?, named.as_ref())?,
         false => before,
     };
     let with_keys = keys.iter().any(|(name, _)| !name.ends_with(CERTIFICATE));
@@ -123,8 +123,8 @@ fn keys(layout: &Layout, private: bool) -> Result<Keys, Error> {
 
 /// Of the keys before and after the database was copied those with the log key that its directory names: the node may have changed its key
 /// meanwhile, and restored with another one nothing that it writes would count.
-pub(super) fn fitting<const N: usize>(read: [Keys; N], named: Option<&PublicKey>) -> Result<Keys, Error> {
-    let Some(named) = named else { return Ok(read.into_iter().next().unwrap_or_default()) };
+pub(super) fn fitting(before: Keys, after: Keys, named: Option<&PublicKey>) -> Result<Keys, Error> {
+    let Some(named) = named else { return Ok(before) };
     let holds = |keys: &Keys| {
         keys.iter().any(|(_, source)| match source {
             Source::Bytes(pem) => std::str::from_utf8(pem)
@@ -134,9 +134,10 @@ pub(super) fn fitting<const N: usize>(read: [Keys; N], named: Option<&PublicKey>
             Source::File(_) => false,
         })
     };
-    read.into_iter().find(holds).ok_or_else(|| {
+    [before, after].into_iter().find(holds).ok_or_else(|| {
         let detail = format!(
-            "none of the keys is the log key that the directory names ({}): a backup with them could not write again. If the key is changing, run backup again; else see danso-node doctor",
+            "none of the keys is the log key that the directory names ({}): a backup with them could not write again. \
+             If the key is changing, run backup again; else see danso-node doctor",
             named.fingerprint()
         );
         Refusal::new(Reason::KeyNotEnrolled, detail).into()

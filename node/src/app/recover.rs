@@ -60,6 +60,7 @@ pub(super) struct Recovered {
 /// Name of a database, and of the file with the heads of its node's own logs.
 const DATABASE: &str = "danso.db";
 const HEADS: &str = "heads";
+
 /// Whom to ask, and as whom.
 struct Place {
     node: NodeId,

@@ -310,17 +310,18 @@ pub(super) async fn bring_up_to_date(store: &Store, anchor: Fingerprint, rules: 
         rules = rules.version(),
         "register and figures were made by another version: making them again"
     );
-    let rebuilt = store
-        .run_tx("rules", async |tx| {
-            let rows = tx.log_list().await?;
-            let directory = replay(tx, &rows, anchor).await?;
-            let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
-            again(tx, &directory, &logs, rules, &tell()).await
-        })
-        .await?;
+    let rebuilt = store.run_tx("rules", async |tx| from_logs(tx, anchor, rules, &tell()).await).await?;
     let Rebuilt { entries, changes, .. } = rebuilt;
     tracing::info!(entries, changes, "register and figures are those of this version now");
     Ok(())
+}
+
+/// As [`again`], from all logs of the store.
+async fn from_logs(tx: &mut Tx, anchor: Fingerprint, rules: Rules, progress: Progress<'_>) -> Result<Rebuilt, Error> {
+    let rows = tx.log_list().await?;
+    let directory = replay(tx, &rows, anchor).await?;
+    let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
+    again(tx, &directory, &logs, rules, progress).await
 }
 
 /// What a comparison ends with: nothing of it is written, unless something was wrong.
@@ -349,10 +350,7 @@ async fn compare(store: &Store, anchor: Fingerprint, rules: Rules) -> Result<(),
     let compared = store
         .run_tx("compare", async |tx| {
             let before = tx.derived().await?;
-            let rows = tx.log_list().await?;
-            let directory = replay(tx, &rows, anchor).await.map_err(Compared::Failed)?;
-            let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
-            again(tx, &directory, &logs, rules, &|_, _| {}).await.map_err(Compared::Failed)?;
+            from_logs(tx, anchor, rules, &|_, _| {}).await.map_err(Compared::Failed)?;
             match tx.derived().await? == before {
                 true => Err(Compared::Same),
                 false => Ok(()),

@@ -458,3 +458,20 @@ fn whoever_lost_keys_or_disk_gets_the_log_back_and_takes_no_row_twice() {
     }
     federation.node("VN").admin(["log", "verify"]).must(DONE);
 }
+
+#[test]
+fn what_was_cut_says_how_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = |name: &str, left: &str| {
+        let data = dir.path().join(name);
+        fs::create_dir_all(data.join(left)).unwrap();
+        data
+    };
+    let run = |data: &Path| danso(["run", "--data", text(data)]).refused_with("not_found").stderr;
+    let (restoring, recovering) = (data("a", ".restoring"), data("b", "recovering"));
+    assert!(run(&restoring).contains("danso-node restore --in FILE"));
+    assert!(run(&recovering).contains("danso-node recover --data"));
+    let (nothing, out) = (dir.path().join("nothing"), dir.path().join("out.danso"));
+    let said = danso(["backup", "--data", text(&restoring), "--out", text(&out), "--passphrase-file", text(&nothing)]);
+    assert!(said.refused_with("not_found").stderr.contains("first line is the passphrase"));
+}

@@ -309,6 +309,32 @@ mod tests {
         assert_eq!(keys, before);
     }
 
+    #[test]
+    fn who_moves_tells_what_its_new_parent_has_not_heard_and_nothing_before_what_that_holds() {
+        let (directory, records) = logs();
+        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let there = keys.clone();
+        assert_eq!(keys.stated(directory.node()), [], "the first key stands in its enrolment");
+        // The old parent vouched for the second, and the node announced the third: neither reached the new parent.
+        add(&mut keys, 2, &[(directory.clone(), 0), (records.clone(), 4)], "420");
+        add(&mut keys, 3, &[(directory.clone(), 1), (records.clone(), 9)], "17065");
+        let held: BTreeMap<LogId, u64> = [(records.clone(), 6)].into();
+        let news = there.unheard(&keys.stated(directory.node()), &held);
+        let said = |seed: u8, at: u64, from: u64| NodeRekeyed {
+            node: directory.node().clone(),
+            log_public_key: *key(seed).as_bytes(),
+            from: vec![(directory.clone(), at), (records.clone(), from)],
+        };
+        assert_eq!(news, [said(2, 0, 6), said(3, 1, 9)]);
+        let mut told = there;
+        for rekeyed in &news {
+            let key = PublicKey::new(rekeyed.log_public_key).expect("a key");
+            told.add(Era::new(key, &rekeyed.from, &node("40")), directory.node(), |_, _| false);
+        }
+        assert_eq!([5, 6, 8, 9].map(|sequence| *told.at(&records, sequence)), [1, 2, 2, 3].map(key));
+        assert_eq!(told.unheard(&news, &held), [], "once");
+    }
+
     proptest! {
         /// The node's own announcements and those of the nodes above come in any order.
         #[test]

@@ -179,24 +179,36 @@ fn what_a_parent_said_before_its_child_was_taken_over_is_read_in_any_order() {
     }
 }
 
-/// A commune that moved from its district to the province, and the district that goes on to speak of it.
-struct Moved {
+/// A commune below its district below its province, each enrolled by the one above.
+struct Tiers {
     top: Top,
     province: Author,
     district: Author,
     commune: Author,
 }
 
-impl Moved {
-    fn new() -> Self {
+impl Tiers {
+    /// The commune is not enrolled yet.
+    fn begun() -> Self {
         let mut top = Top::new();
-        let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
-        let commune = Author::new("17065", 4);
+        let (mut province, district) = (Author::new("40", 2), Author::new("420", 3));
         top.root.write(&mut top.directory, province.enrolled());
         province.write(&mut top.directory, district.enrolled());
-        district.write(&mut top.directory, commune.enrolled());
-        province.write(&mut top.directory, commune.taken_over(&[(&district, 1)]));
-        Self { top, province, district, commune }
+        Self { top, province, district, commune: Author::new("17065", 4) }
+    }
+
+    fn new() -> Self {
+        let mut tiers = Self::begun();
+        tiers.district.write(&mut tiers.top.directory, tiers.commune.enrolled());
+        tiers
+    }
+
+    /// The commune moved from its district to the province, and the district goes on to speak of it.
+    fn moved() -> Self {
+        let mut tiers = Self::new();
+        let taken_over = tiers.commune.taken_over(&[(&tiers.district, 1)]);
+        tiers.province.write(&mut tiers.top.directory, taken_over);
+        tiers
     }
 
     /// What is known of the commune by one that lives through it and by those who read the logs afterwards, in either order: all the same.
@@ -215,9 +227,9 @@ impl Moved {
 
 #[test]
 fn what_a_former_parent_says_after_its_child_was_taken_over_counts_nowhere() {
-    let mut moved = Moved::new();
+    let mut moved = Tiers::moved();
     let forged = SoftwareSigner::from_secret(&[66; 32]);
-    let Moved { top, district, commune, .. } = &mut moved;
+    let Tiers { top, district, commune, .. } = &mut moved;
     district.write(&mut top.directory, commune.vouched(&forged));
     let revoked = NodeRevoked { node: commune.id.clone(), bounds: Vec::new(), reason: "spite".into() };
     district.write(&mut top.directory, Body::NodeRevoked(revoked));
@@ -231,9 +243,9 @@ fn what_a_former_parent_says_after_its_child_was_taken_over_counts_nowhere() {
 
 #[test]
 fn a_former_parent_gains_nothing_by_a_node_between_or_by_a_takeover_of_its_own() {
-    let mut moved = Moved::new();
+    let mut moved = Tiers::moved();
     let forged = SoftwareSigner::from_secret(&[66; 32]);
-    let Moved { top, district, commune, .. } = &mut moved;
+    let Tiers { top, district, commune, .. } = &mut moved;
     // As if it took the commune over from itself, having read nothing of anybody.
     let other = Author::new("40", 77);
     district.write(&mut top.directory, commune.taken_over(&[(&other, 0)]));
@@ -243,13 +255,9 @@ fn a_former_parent_gains_nothing_by_a_node_between_or_by_a_takeover_of_its_own()
 
 #[test]
 fn the_word_of_a_revoked_parent_ends_where_its_directory_does() {
-    let mut top = Top::new();
-    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
-    let commune = Author::new("17065", 4);
+    let mut tiers = Tiers::new();
+    let Tiers { top, province, district, commune } = &mut tiers;
     let (lost, stolen) = (SoftwareSigner::from_secret(&[5; 32]), SoftwareSigner::from_secret(&[66; 32]));
-    top.root.write(&mut top.directory, province.enrolled());
-    province.write(&mut top.directory, district.enrolled());
-    district.write(&mut top.directory, commune.enrolled());
     district.write(&mut top.directory, commune.vouched(&lost));
     district.write(&mut top.directory, commune.vouched(&stolen));
     assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(stolen.public_key()));
@@ -261,15 +269,11 @@ fn the_word_of_a_revoked_parent_ends_where_its_directory_does() {
 
 #[test]
 fn what_was_said_below_a_node_that_is_taken_over_ends_too() {
-    let mut top = Top::new();
-    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
-    let commune = Author::new("17065", 4);
+    let mut tiers = Tiers::new();
+    let Tiers { top, province, district, commune } = &mut tiers;
     let forged = SoftwareSigner::from_secret(&[66; 32]);
-    top.root.write(&mut top.directory, province.enrolled());
-    province.write(&mut top.directory, district.enrolled());
-    district.write(&mut top.directory, commune.enrolled());
     // The centre takes the district from the province, which then vouches for a key of the district's commune.
-    top.root.write(&mut top.directory, district.taken_over(&[(&province, 1)]));
+    top.root.write(&mut top.directory, district.taken_over(&[(province, 1)]));
     province.write(&mut top.directory, commune.vouched(&forged));
     let key = top.directory.node(&commune.id).map(Node::key).copied();
     assert_eq!(key, Some(*commune.signer.public_key()));
@@ -277,11 +281,9 @@ fn what_was_said_below_a_node_that_is_taken_over_ends_too() {
 
 #[test]
 fn a_key_that_a_node_announced_behind_its_end_is_none_whatever_is_heard_first() {
-    let mut top = Top::new();
-    let (mut province, district) = (Author::new("40", 2), Author::new("420", 3));
+    let mut tiers = Tiers::begun();
+    let Tiers { top, province, district, .. } = &mut tiers;
     let stolen = SoftwareSigner::from_secret(&[66; 32]);
-    top.root.write(&mut top.directory, province.enrolled());
-    province.write(&mut top.directory, district.enrolled());
     // Who has its key announces another, and it is revoked before that.
     let from = vec![(district.log(), 1)];
     let rekeyed = NodeRekeyed { node: district.id.clone(), log_public_key: *stolen.public_key().as_bytes(), from };
@@ -294,17 +296,14 @@ fn a_key_that_a_node_announced_behind_its_end_is_none_whatever_is_heard_first() 
     province.write(&mut top.directory, Body::NodeRevoked(revoked));
     let key = top.directory.node(&district.id).map(Node::key);
     assert_eq!(key, Some(district.signer.public_key()));
-    assert_eq!(top.read(&[(&top.root, ALL), (&province, ALL)]).node(&district.id).map(Node::key), key);
+    assert_eq!(top.read(&[(&top.root, ALL), (province, ALL)]).node(&district.id).map(Node::key), key);
 }
 
 #[test]
 fn who_enrols_a_node_below_its_parent_gets_no_say_about_it() {
-    let mut top = Top::new();
-    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
-    let commune = Author::new("17065", 4);
+    let mut tiers = Tiers::begun();
+    let Tiers { top, province, district, commune } = &mut tiers;
     let forged = SoftwareSigner::from_secret(&[66; 32]);
-    top.root.write(&mut top.directory, province.enrolled());
-    province.write(&mut top.directory, district.enrolled());
     // The province's own child, which it took over from nobody.
     province.write(&mut top.directory, commune.enrolled());
     district.write(&mut top.directory, commune.enrolled());
@@ -314,16 +313,12 @@ fn who_enrols_a_node_below_its_parent_gets_no_say_about_it() {
 
 #[test]
 fn a_takeover_behind_its_authors_end_ends_nobodys_word() {
-    let mut top = Top::new();
-    let (mut province, mut district) = (Author::new("40", 2), Author::new("420", 3));
-    let commune = Author::new("17065", 4);
+    let mut tiers = Tiers::new();
+    let Tiers { top, province, district, commune } = &mut tiers;
     let next = SoftwareSigner::from_secret(&[5; 32]);
-    top.root.write(&mut top.directory, province.enrolled());
-    province.write(&mut top.directory, district.enrolled());
-    district.write(&mut top.directory, commune.enrolled());
     district.write(&mut top.directory, commune.vouched(&next));
     // A thief of the province's key unsays what the district said.
-    province.write(&mut top.directory, commune.taken_over(&[(&district, 0)]));
+    province.write(&mut top.directory, commune.taken_over(&[(district, 0)]));
     assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(commune.signer.public_key()));
     let bounds = vec![(province.log(), 1)];
     let revoked = NodeRevoked { node: province.id.clone(), bounds, reason: "stolen".into() };

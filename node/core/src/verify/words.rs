@@ -32,9 +32,9 @@ pub(super) enum Word {
 }
 
 impl Directory {
-    /// Whether what `by` said about `node` in entry `at` of its directory log counts.
+    /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts.
     pub(super) fn counts(&self, by: &NodeId, at: u64, node: &NodeId) -> bool {
-        self.is_before_end(by, at) && (by == node || self.counts_within(by, at, node, ENROLMENTS_MAX))
+        self.is_before_end(by, at) && self.counts_within(by, at, node, ENROLMENTS_MAX)
     }
 
     /// Whether entry `at` of a node's directory log stands before its end, if the node was revoked.

@@ -22,6 +22,12 @@ async fn taken(data: &Path, out: &Path) -> Result<Made, Refusal> {
     })
 }
 
+/// A central node that was set up and never ran.
+async fn central(data: &Path) -> Layout {
+    set_up(data, &list(data.parent().expect("a directory"))).await.expect("set up");
+    Layout::open(data).expect("a node")
+}
+
 /// The same backup with another log key, as builds made it that read the keys before they copied the database.
 fn with_another_key(good: &Path, dir: &Path) -> PathBuf {
     let layout = Layout::create(dir.join("unpacked")).expect("a directory");
@@ -44,7 +50,7 @@ fn a_backup_whose_log_key_is_not_the_one_that_its_directory_names_is_found_out()
     let dir = tempfile::tempdir().expect("dir");
     on_runtime(async {
         let data = dir.path().join("vn");
-        set_up(&data, &list(dir.path())).await.expect("set up");
+        central(&data).await;
         let good = dir.path().join("good.danso");
         taken(&data, &good).await.expect("taken");
         assert_eq!(drill(&good, dir.path(), None).await.expect("drilled").refusal(), None);
@@ -63,8 +69,7 @@ fn a_backup_in_the_middle_of_a_change_of_keys_holds_both_and_one_with_neither_is
     let dir = tempfile::tempdir().expect("dir");
     on_runtime(async {
         let data = dir.path().join("vn");
-        set_up(&data, &list(dir.path())).await.expect("set up");
-        let layout = Layout::open(&data).expect("a node");
+        let layout = central(&data).await;
         let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
         let named = *LogKey::load(&layout.log_key()).expect("a key").public_key();
         rotation.begin().expect("begun");
@@ -76,8 +81,7 @@ fn a_backup_in_the_middle_of_a_change_of_keys_holds_both_and_one_with_neither_is
         assert!(unpacked.next_log_key().exists());
         // The key is another one than the directory names, before the copy and after.
         let data = dir.path().join("other");
-        set_up(&data, &list(dir.path())).await.expect("set up");
-        let layout = Layout::open(&data).expect("a node");
+        let layout = central(&data).await;
         std::fs::remove_file(layout.log_key()).expect("it was there");
         LogKey::create(&layout.log_key()).expect("made");
         let out = dir.path().join("wrong.danso");
@@ -98,7 +102,7 @@ fn of_the_keys_before_and_after_the_copy_those_go_into_a_backup_that_its_directo
     };
     let ((old, before), (new, after), (other, _)) = (key("old.pem"), key("new.pem"), key("other.pem"));
     let chosen = |named| {
-        let keys = fitting([before(), after()], Some(&named)).ok()?;
+        let keys = fitting(before(), after(), Some(&named)).ok()?;
         Some(match &keys[..] {
             [(_, Source::Bytes(pem))] => pem.clone(),
             _ => panic!("one key"),

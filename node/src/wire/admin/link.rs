@@ -26,7 +26,8 @@ impl Parts {
             return Ok(());
         }
         let detail = format!(
-            "{} was revoked by a node above it: nothing new is written here, because it would count nowhere; what was written is kept.              Ask the operator of the parent; for a new node of this unit: danso-admin child invite --unit {} --again there",
+            "{} was revoked by a node above it: nothing new is written here, because it would count nowhere; what was written is kept. \
+             Ask the operator of the parent; for a new node of this unit: danso-admin child invite --unit {} --again there",
             snapshot.me(),
             snapshot.me().unit()
         );
