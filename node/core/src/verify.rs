@@ -4,9 +4,12 @@
 //! key in it hangs on a chain of signed enrolments. An entry that does not pass is refused with a reason; whether a verified
 //! change makes sense is not asked here (that is the register's business).
 
+use std::collections::BTreeMap;
+
 use danso_proto::change::{Body, Change, ChangeSet};
 use danso_proto::envelope::Opened;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
+use danso_proto::limits;
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -48,7 +51,7 @@ impl Verified {
 ///
 /// # Errors
 /// `key_not_enrolled`, `key_revoked`, `sequence_gap`, `replay_differs` (a position that is taken), `previous_hash_wrong`,
-/// `units_version_unknown`, `unit_unknown`, `out_of_scope`, `wrong_stream`.
+/// `units_version_unknown`, `unit_unknown`, `out_of_scope`, `wrong_stream`, `too_large` (one who says too much about one node).
 pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
     let author = directory.author(set.log.node())?;
@@ -60,14 +63,15 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
     {
         return Err(Refusal::new(Reason::KeyRevoked, format!("{} counts up to size {bound}", set.log)));
     }
+    check_children(set, author, directory)?;
     verify_again(opened, directory, position)
 }
 
 /// Checks an entry that was verified when it was taken in, and is read back: as [`verify`], but neither a revocation nor a change of keys
-/// that came since undoes it. Else these could keep those who took the entry in from ever starting again.
+/// or parents that came since undoes it. Else these could keep those who took the entry in from ever starting again.
 ///
 /// # Errors
-/// As [`verify`], without `key_revoked`.
+/// As [`verify`], without `key_revoked`, and without the `out_of_scope` of a child that has another parent.
 pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
     let author = directory.author(set.log.node())?;
@@ -180,7 +184,7 @@ fn check_directory(
             _ => {}
         }
     }
-    Ok(())
+    check_words(set, author, directory)
 }
 
 fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
@@ -194,15 +198,50 @@ fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &
     if !list.is_within(&child.unit, author.unit()) || child.unit == *author.unit() {
         return Err(Refusal::new(Reason::OutOfScope, format!("{} enrols a node for {}", author.id(), child.unit)));
     }
-    match directory.node(&child.node).map(Node::parent) {
-        Some(Some(parent)) if parent == author.id() => Ok(()),
-        // A node above the parent may take the child over; seen from there, the parent's own enrolment is the older one.
-        Some(Some(parent)) if directory.was_above(author.id(), parent) || directory.was_above(parent, author.id()) => {
-            Ok(())
+    Ok(())
+}
+
+/// A node that has a place is enrolled by its parent, by one above that, which takes it over, or by one between: seen from who took it over,
+/// that is the older enrolment.
+fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    for change in &set.changes {
+        let Body::NodeEnrolled(child) = &change.body else { continue };
+        let Some(known) = directory.node(&child.node).filter(|known| directory.has_place(known)) else { continue };
+        let is_in_line = |parent: &NodeId| {
+            parent == author.id()
+                || directory.was_above(author.id(), parent)
+                || directory.was_above(parent, author.id())
+        };
+        if !known.parent().is_some_and(is_in_line) {
+            return Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node)));
         }
-        Some(_) => Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node))),
-        None => Ok(()),
     }
+    Ok(())
+}
+
+/// Everything said about a node is judged again with each further word.
+fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    let mut words: BTreeMap<&NodeId, usize> = BTreeMap::new();
+    for change in &set.changes {
+        let node = match &change.body {
+            Body::NodeRekeyed(rekeyed) => &rekeyed.node,
+            Body::NodeRevoked(revoked) => &revoked.node,
+            _ => continue,
+        };
+        let said = words.entry(node).or_insert_with(|| directory.words(author.id(), node));
+        *said += 1;
+        if *said > limits::WORDS_MAX {
+            let detail = format!(
+                "{} entry {} is word {said} of {} about keys or the end of {node}; no more than {} count",
+                set.log,
+                set.sequence,
+                author.id(),
+                limits::WORDS_MAX
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,12 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use danso_core::sync::rank;
 use danso_proto::change::NodeRekeyed;
 use danso_proto::envelope::Signer as _;
-use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
-use danso_proto::limits;
-use danso_proto::package::{Package, SealedEntry};
+use danso_proto::ids::{Fingerprint, LogId, NodeId};
 use danso_proto::refusal::{Reason, Refusal};
 use rustls::pki_types::CertificateDer;
 
@@ -22,14 +19,16 @@ use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
 use crate::files;
 use crate::keys::{LinkKey, LogKey, Rotation};
-use crate::pipeline::{self, Handle, Outfit};
+use crate::pipeline::{self, Handle};
 use crate::pki::{self, Ca, TrustDomain};
 use crate::store::{self, Store};
 use crate::token::Token;
 
 mod ask;
+mod keep;
 
 use ask::{Asking, Given};
+use keep::keep;
 
 /// What `recover` is told.
 pub(super) struct Recover<'a> {
@@ -85,7 +84,8 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
     let there = old.as_ref().map(|old| &old.store);
     let place = place(&layout, token, config.as_ref(), there).await?;
-    let (key, keys) = own_key(&layout, &place, there).await?;
+    let mut unread = Vec::new();
+    let (key, keys) = own_key(&layout, &place, there, &mut unread).await?;
     let tls = match place.secret.is_empty() {
         true => run::client_tls(&layout, &link_key, clock.clone())?,
         false => pki::client_config(&place.ca, None, clock.clone())?,
@@ -119,28 +119,19 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         entries: given.entries,
         kept: 0,
         apart: Vec::new(),
-        unread: Vec::new(),
+        unread,
         aside: None,
     };
     if let Some(old) = old {
         let shared = keep(&old.store, &store, &given.handle, &mut recovered).await?;
         match &old.damage {
-            None => {
-                old.store.close().await;
-                store.adopt(&layout.database(), &shared).await?;
-            }
+            None => old.store.close().await,
             Some(damage) => {
                 old.store.close_unsealed().await;
                 recovered.unread.insert(0, damage.to_string());
-                // All or nothing of these tables. What was written is remembered from the logs.
-                match store.adopt(&layout.database(), &shared).await {
-                    Err(error) if error.is_damage() => {
-                        recovered.unread.push(format!("receipts, waiting slips, tokens and evidence: {error}"));
-                    }
-                    adopted => adopted?,
-                }
             }
         }
+        recovered.unread.extend(store.adopt(&layout.database(), &shared).await?);
     }
     if !signs_on(&given.handle, &place, &key) {
         tracing::warn!(
@@ -261,136 +252,34 @@ async fn place(
     })
 }
 
-/// The node's log key, made anew where it was lost, and those before it. A change of keys that was cut may have left the right one in the
-/// second file.
+/// The node's log key, made anew where it was lost, and those before it, as far as the old database can be read. It is read only: where it is
+/// damaged, or holds another history, it is evidence. A change of keys that was cut may have left the right key in the second file.
 async fn own_key(
     layout: &Layout,
     place: &Place,
     old: Option<&Store>,
+    unread: &mut Vec<String>,
 ) -> Result<(Arc<LogKey>, Vec<NodeRekeyed>), Error> {
     let key = match place.secret.is_empty() {
         true => LogKey::load(&layout.log_key())?,
         false => LogKey::load_or_create(&layout.log_key())?,
     };
-    let mut key = Arc::new(key);
-    if let Some(old) = old
-        && let Ok(handle) = Handle::start(Outfit {
-            store: old.clone(),
-            signer: Arc::new(LogKey::load(&layout.log_key())?),
-            clock: clock(),
-            anchor: place.anchor,
-        })
-        .await
-        && let Some(me) = handle.snapshot().directory().node(&place.node)
-    {
-        if let Some(settled) = Rotation::new(layout.log_key(), layout.next_log_key()).settle(me.key())? {
-            key = settled;
+    let key = Arc::new(key);
+    let Some(old) = old else { return Ok((key, Vec::new())) };
+    let directory = match pipeline::directory_to_look(old, place.anchor).await {
+        Ok((directory, damage)) => {
+            unread.extend(damage);
+            directory
         }
-        if me.key() == key.public_key() {
-            return Ok((key, me.keys().stated(&place.node)));
+        Err(error) => {
+            unread.push(format!("what it says of keys: {error}"));
+            return Ok((key, Vec::new()));
         }
-    }
-    Ok((key, Vec::new()))
-}
-
-/// Takes over from the old database what goes on where the parent's logs end. Where it holds another history that stays behind, and is said.
-/// Gives how many entries of each log both have then.
-async fn keep(
-    old: &Store,
-    new: &Store,
-    handle: &Handle,
-    recovered: &mut Recovered,
-) -> Result<Vec<(LogId, u64)>, Error> {
-    let mut both = Vec::new();
-    let (mut tx, mut now) = (old.read("recover").await?, new.read("recover").await?);
-    let mut rows = match tx.log_list().await {
-        Ok(rows) => rows,
-        Err(error) if error.is_damage() => {
-            recovered.unread.push(error.to_string());
-            return Ok(both);
-        }
-        Err(error) => return Err(error.into()),
     };
-    let directory = handle.snapshot().directory_arc();
-    rows.sort_by_key(|row| match row.log.stream() {
-        Stream::Directory => (0, rank(row.log.node(), &*directory)),
-        _ => (1, 0),
-    });
-    for row in rows {
-        let here = handle.snapshot().log(&row.log).map(|row| (row.pk, row.head.size()));
-        let (pk, size) = here.unwrap_or((0, 0));
-        let own = *row.log.node() == recovered.node;
-        let shared = size.min(row.head.size());
-        let ours = now.leaf_read(pk, 0..shared).await?;
-        let theirs = match tx.leaf_read(row.pk, 0..shared).await {
-            Ok(theirs) => theirs,
-            Err(error) if error.is_damage() => {
-                recovered.unread.push(format!("{}: {error}", row.log));
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(at) = theirs.iter().zip(&ours).position(|(old, new)| old != new) {
-            // An entry whose bytes changed is no other history.
-            if let Err(error) = tx.entry_read(row.pk, at as u64, 1, limits::PACKAGE_BYTES_MAX).await {
-                if !error.is_damage() {
-                    return Err(error.into());
-                }
-                recovered.unread.push(format!("{} from entry {at} on: {error}", row.log));
-                both.push((row.log.clone(), at as u64));
-                continue;
-            }
-            tracing::warn!(log = %row.log, at, "the old database holds another history of a log");
-            if own {
-                recovered.apart.push((row.log.clone(), at as u64));
-            }
-            both.push((row.log.clone(), at as u64));
-            continue;
-        }
-        let mut from = size;
-        while from < row.head.size() {
-            let entries = tx.entry_read(row.pk, from, limits::PACKAGE_ENTRIES_MAX, limits::PACKAGE_BYTES_MAX).await;
-            let entries = match entries {
-                Ok(entries) => entries,
-                // One by one, so that those before the one that cannot be read are taken.
-                Err(error) if error.is_damage() => {
-                    match tx.entry_read(row.pk, from, 1, limits::PACKAGE_BYTES_MAX).await {
-                        Ok(entries) => entries,
-                        Err(again) if !again.is_damage() => return Err(again.into()),
-                        Err(_) => {
-                            recovered.unread.push(format!("{} from entry {from} on: {error}", row.log));
-                            break;
-                        }
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let count = entries.len() as u64;
-            if count == 0 {
-                break;
-            }
-            let sealed = entries.into_iter().map(|e| SealedEntry { envelope: e.envelope, parts: e.parts }).collect();
-            let checkpoint = row.checkpoint.clone().filter(|_| from + count == row.head.size());
-            let package = Package { log: row.log.clone(), first: from, entries: sealed, checkpoint };
-            let received = handle.receive(package).await?.await?;
-            recovered.kept += received.size.saturating_sub(from);
-            if let Some((sequence, refusal)) = received.refused {
-                tracing::warn!(log = %row.log, sequence, %refusal, "entries of the old database were not taken over");
-                let other =
-                    [Reason::ReplayDiffers, Reason::PreviousHashWrong, Reason::RootDiffers, Reason::SequenceGap];
-                match (own, other.contains(&refusal.reason)) {
-                    (true, true) => recovered.apart.push((row.log.clone(), sequence)),
-                    (_, false) => recovered.unread.push(format!("{} from entry {sequence} on: {refusal}", row.log)),
-                    (false, true) => {}
-                }
-                break;
-            }
-            from += count;
-        }
-        let size = handle.snapshot().log(&row.log).map_or(0, |row| row.head.size());
-        both.push((row.log.clone(), size.min(row.head.size())));
-    }
-    Ok(both)
+    let Some(me) = directory.node(&place.node) else { return Ok((key, Vec::new())) };
+    let settled = Rotation::new(layout.log_key(), layout.next_log_key()).settle(me.key())?;
+    let stated = if settled.is_some() { me.keys().stated(&place.node) } else { Vec::new() };
+    Ok((settled.unwrap_or(key), stated))
 }
 
 /// Writes down where the node belongs, and closes the new database.

@@ -252,29 +252,58 @@ pub(super) async fn replay_into(
     anchor: Fingerprint,
     mut count: Option<&mut Recount<'_>>,
 ) -> Result<Directory, Error> {
-    let directory_logs = || rows.iter().filter(|row| *row.log.stream() == Stream::Directory && row.head.size() > 0);
-    let mut root = None;
-    for row in directory_logs() {
+    let (mut directory, mut left) = founded(tx, rows, anchor).await?;
+    while let Some(next) = next_log(&directory, &mut left) {
+        replay_log(tx, next, &mut directory, count.as_deref_mut()).await?;
+    }
+    if let Some(row) = left.first() {
+        let why = format!("{} is in the database, but nobody enrols its author", row.log);
+        return Err(store::Error::Inconsistent { table: "log", column: "name", why }.into());
+    }
+    Ok(directory)
+}
+
+/// The directory of a database that may be damaged, as far as it can be read, and what could not.
+///
+/// # Errors
+/// When the list of logs cannot be read, or the anchor's genesis.
+pub async fn directory_to_look(store: &Store, anchor: Fingerprint) -> Result<(Directory, Vec<String>), Error> {
+    let mut tx = store.read("directory").await?;
+    let rows = tx.log_list().await?;
+    let (mut directory, mut left) = founded(&mut tx, &rows, anchor).await?;
+    let mut unread = Vec::new();
+    while let Some(next) = next_log(&directory, &mut left) {
+        if let Err(error) = replay_log(&mut tx, next, &mut directory, None).await {
+            unread.push(format!("{}: {error}", next.log));
+        }
+    }
+    unread.extend(left.iter().map(|row| format!("{}: nobody enrols its author", row.log)));
+    Ok((directory, unread))
+}
+
+/// What the anchor's genesis makes, and the directory logs that are to be read.
+async fn founded<'a>(
+    tx: &mut Tx,
+    rows: &'a [LogRow],
+    anchor: Fingerprint,
+) -> Result<(Directory, Vec<&'a LogRow>), Error> {
+    let directory_logs = rows.iter().filter(|row| *row.log.stream() == Stream::Directory && row.head.size() > 0);
+    let left: Vec<&LogRow> = directory_logs.collect();
+    for row in &left {
         let Some(first) = tx.entry_read(row.pk, 0, 1, usize::MAX).await?.pop() else { continue };
         // Only the anchor's own log begins with an entry that opens as its genesis.
         if let Ok(directory) = Directory::found(Envelope::decode(first.envelope)?, anchor) {
-            root = Some(directory);
-            break;
+            return Ok((directory, left));
         }
     }
-    let mut directory =
-        root.ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the anchor's log is not in the database"))?;
-    let mut left: Vec<&LogRow> = directory_logs().collect();
-    while !left.is_empty() {
-        let known = left.iter().enumerate().filter(|(_, row)| directory.node(row.log.node()).is_some());
-        let next = known.min_by_key(|(_, row)| depth(&directory, row.log.node())).map(|(at, _)| at);
-        let Some(next) = next else {
-            let why = format!("{} is in the database, but nobody enrols its author", left[0].log);
-            return Err(store::Error::Inconsistent { table: "log", column: "name", why }.into());
-        };
-        replay_log(tx, left.swap_remove(next), &mut directory, count.as_deref_mut()).await?;
-    }
-    Ok(directory)
+    Err(Refusal::new(Reason::AnchorMismatch, "the anchor's log is not in the database").into())
+}
+
+/// Takes out the log that is read next; `None` where nobody enrols the authors of those that are left.
+fn next_log<'a>(directory: &Directory, left: &mut Vec<&'a LogRow>) -> Option<&'a LogRow> {
+    let known = left.iter().enumerate().filter(|(_, row)| directory.node(row.log.node()).is_some());
+    let (next, _) = known.min_by_key(|(_, row)| depth(directory, row.log.node()))?;
+    Some(left.swap_remove(next))
 }
 
 /// How deep the unit of a node lies. Who enrols a node, or vouches for its key, is above it in some unit list, whoever is its parent now: read

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use danso_proto::ids::LogId;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::{Error, Result, Store};
 
@@ -29,34 +30,45 @@ const STILL_HOLDS: [(&str, &str); 6] = [
 
 impl Store {
     /// Takes over what happened at this node alone from the database `old`, which must be closed and of this version, and of whose logs so many
-    /// entries are the same here. Rows that are here already stay as they are.
+    /// entries are the same here. Rows that are here already stay as they are, so that it can be done again. Gives what cannot be read of
+    /// the old database: a table of which any part cannot be read is left out.
     ///
     /// # Errors
-    /// When either database fails; nothing is taken over then.
-    pub async fn adopt(&self, old: &Path, shared: &[(LogId, u64)]) -> Result<()> {
-        const DURING: &str = "adopt";
-        let failed = |source| Error::database(DURING, source);
+    /// When this database fails, or the old one otherwise than by damage.
+    pub async fn adopt(&self, old: &Path, shared: &[(LogId, u64)]) -> Result<Vec<String>> {
         let mut connection = self.writer.acquire().await.map_err(failed)?;
         let path = old.to_str().ok_or_else(|| Error::inconsistent("meta", "path", "the path is not UTF-8"))?;
         let shared: Vec<(String, u64)> = shared.iter().map(|(log, size)| (log.to_string(), *size)).collect();
         let shared = serde_json::to_string(&shared).map_err(|error| Error::inconsistent("receipt", "log", error))?;
-        // Outside the transaction: SQLite attaches and detaches only there.
-        sqlx::query("ATTACH DATABASE $1 AS old").bind(path).execute(&mut *connection).await.map_err(failed)?;
-        let copied = async {
-            let mut tx = sqlx::Connection::begin(&mut *connection).await?;
-            for (table, holds) in STILL_HOLDS {
-                let sql =
-                    format!("INSERT OR IGNORE INTO main.{table} SELECT {table}.* FROM old.{table} AS {table} {holds}");
-                let statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-                let statement = if holds.contains("$1") { statement.bind(shared.as_str()) } else { statement };
-                statement.execute(&mut *tx).await?;
+        let mut unread = Vec::new();
+        // Outside transactions: SQLite attaches and detaches only there.
+        let attached = sqlx::query("ATTACH DATABASE $1 AS old").bind(path).execute(&mut *connection).await;
+        if let Err(error) = attached.map_err(failed) {
+            return if error.is_damage() { Ok(vec![error.to_string()]) } else { Err(error) };
+        }
+        let mut copied = Ok(());
+        for table in STILL_HOLDS {
+            match adopt_table(&mut connection, table, &shared).await {
+                Err(error) if error.is_damage() => unread.push(format!("{}: {error}", table.0)),
+                Ok(()) => {}
+                error => copied = copied.and(error),
             }
-            tx.commit().await
-        };
-        let copied = copied.await.map_err(failed);
+        }
         let detached = sqlx::query("DETACH DATABASE old").execute(&mut *connection).await.map_err(failed);
-        copied?;
-        detached?;
-        Ok(())
+        copied.and(detached).map(|_| unread)
     }
+}
+
+fn failed(source: sqlx::Error) -> Error {
+    Error::database("adopt", source)
+}
+
+/// One table, in a transaction of its own.
+async fn adopt_table(connection: &mut SqliteConnection, (table, holds): (&str, &str), shared: &str) -> Result<()> {
+    let mut tx = connection.begin().await.map_err(failed)?;
+    let sql = format!("INSERT OR IGNORE INTO main.{table} SELECT {table}.* FROM old.{table} AS {table} {holds}");
+    let statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+    let statement = if holds.contains("$1") { statement.bind(shared) } else { statement };
+    statement.execute(&mut *tx).await.map_err(failed)?;
+    tx.commit().await.map_err(failed)
 }

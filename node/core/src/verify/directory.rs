@@ -2,9 +2,9 @@
 //!
 //! It comes to the same whatever the order in which the directory logs arrive, as far as that order can differ: a key counts from log
 //! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds. What those above
-//! say of a node ends with a takeover (`words`).
+//! say of a node ends with a takeover, and an enrolment behind its author's end makes no child (`words`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,11 +15,11 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::Verified;
 use super::keys::KeyHistory;
-use super::words::{Said, Word};
+use super::words::{Judgement, Said, Word};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
-/// Enrolments between a node and one that is, or was, above it at most.
-pub(super) const ENROLMENTS_MAX: usize = 16;
+/// Tiers from a node up to the root at most: units that contain each other in two lists could make a circle.
+const TIERS_MAX: usize = 32;
 
 /// An enrolled node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,6 @@ pub struct Node {
     /// All who ever enrolled it.
     enrolments: BTreeMap<NodeId, Enrolment>,
     keys: KeyHistory,
-    policy: ForwardingPolicy,
     /// What still counts once the node was revoked: a log that is not named counts not at all.
     bounds: Option<BTreeMap<LogId, u64>>,
 }
@@ -46,7 +45,7 @@ impl Node {
         &self.unit
     }
 
-    /// Who enrolled it, of several the one nearest the root; `None` for the root of the federation.
+    /// Who enrolled it, of several the one nearest the root whose enrolment counts; `None` for the root of the federation.
     pub fn parent(&self) -> Option<&NodeId> {
         self.parent.as_ref()
     }
@@ -63,10 +62,11 @@ impl Node {
 
     /// What its link carries.
     pub fn policy(&self) -> ForwardingPolicy {
-        self.policy
+        let enrolment = self.parent.as_ref().and_then(|parent| self.enrolments.get(parent));
+        enrolment.map_or(ForwardingPolicy::Full, |enrolment| enrolment.policy)
     }
 
-    /// Whether it was revoked.
+    /// Whether it was revoked, or its enrolment with the end of who enrolled it.
     pub fn is_revoked(&self) -> bool {
         self.bounds.is_some()
     }
@@ -81,16 +81,18 @@ impl Node {
         self.enrolments.iter()
     }
 
-    pub(super) fn judged(&mut self, keys: KeyHistory, end: Option<BTreeMap<LogId, u64>>) {
-        (self.keys, self.bounds) = (keys, end);
+    pub(super) fn judged(&mut self, judgement: Judgement) {
+        let Judgement { parent, keys, bounds } = judgement;
+        (self.parent, self.keys, self.bounds) = (parent, keys, bounds);
     }
 }
 
 /// What a node said when it enrolled another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Enrolment {
     /// Sequence in the directory log of the one who enrolled.
     pub(super) at: u64,
+    policy: ForwardingPolicy,
     /// Where it took the node over: up to which size of their directories those speak of it who were above it before.
     pub(super) former: BTreeMap<NodeId, u64>,
 }
@@ -143,15 +145,7 @@ impl Directory {
             forks: Arc::default(),
         };
         let key = PublicKey::new(genesis.log_public_key)?;
-        directory.enrol(Node {
-            id: genesis.node.clone(),
-            unit: genesis.unit.clone(),
-            parent: None,
-            enrolments: BTreeMap::new(),
-            keys: KeyHistory::new(key, &genesis.node),
-            policy: ForwardingPolicy::Full,
-            bounds: None,
-        });
+        directory.add(&genesis.node, &genesis.unit, key);
         Ok(directory)
     }
 
@@ -192,8 +186,8 @@ impl Directory {
 
     /// The node itself, its parent, and so on up to the root; empty when it is not enrolled.
     pub fn lineage<'a>(&'a self, id: &NodeId) -> impl Iterator<Item = &'a NodeId> {
-        // A parent is enrolled before its child and never changes, so that there is no cycle.
         std::iter::successors(self.nodes.get(id), |node| node.parent().and_then(|parent| self.nodes.get(parent)))
+            .take(TIERS_MAX)
             .map(Node::id)
     }
 
@@ -244,14 +238,18 @@ impl Directory {
     /// by nodes that hear of the takeover first: the answer must not depend on the order. What it says afterwards is taken in and does not
     /// count (`words`).
     pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
-        self.was_above_within(above, node, ENROLMENTS_MAX)
-    }
-
-    fn was_above_within(&self, above: &NodeId, node: &NodeId, steps: usize) -> bool {
-        // Units that contain each other in two lists could make a circle.
-        let Some(steps) = steps.checked_sub(1) else { return false };
-        let mut enrollers = self.nodes.get(node).into_iter().flat_map(|node| node.enrolments.keys());
-        enrollers.any(|up| up == above || self.was_above_within(above, up, steps))
+        let (mut seen, mut stack) = (HashSet::new(), vec![node]);
+        while let Some(id) = stack.pop() {
+            for up in self.nodes.get(id).into_iter().flat_map(|node| node.enrolments.keys()) {
+                if up == above {
+                    return true;
+                }
+                if seen.insert(up) {
+                    stack.push(up);
+                }
+            }
+        }
+        false
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -303,38 +301,28 @@ impl Directory {
 
     fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId, at: u64) -> Result<(), Refusal> {
         let key = PublicKey::new(child.log_public_key)?;
-        let former = child.former.iter().map(|(log, size)| (log.node().clone(), *size)).collect();
-        let enrolment = Enrolment { at, former };
+        self.add(&child.node, &child.unit, key);
         Arc::make_mut(&mut self.enrolled).entry(by.clone()).or_default().insert(child.node.clone());
-        match self.nodes.get(&child.node) {
-            None => self.enrol(Node {
-                id: child.node.clone(),
-                unit: child.unit.clone(),
-                parent: Some(by.clone()),
-                enrolments: BTreeMap::from([(by.clone(), enrolment)]),
-                keys: KeyHistory::new(key, &child.node),
-                policy: child.policy,
-                bounds: None,
-            }),
-            Some(known) => {
-                // Taken over by a node above its parent. The other way round it is the older enrolment, and changes nothing.
-                let taken_over = known.parent().is_some_and(|parent| self.was_above(by, parent));
-                if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) {
-                    node.enrolments.entry(by.clone()).or_insert(enrolment);
-                    if taken_over {
-                        node.parent = Some(by.clone());
-                        node.policy = child.policy;
-                    }
-                }
-                self.judge_below(&child.node);
-            }
+        let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) else { return Ok(()) };
+        // What one says again changes nothing.
+        if !node.enrolments.contains_key(by) {
+            let former = child.former.iter().map(|(log, size)| (log.node().clone(), *size)).collect();
+            node.enrolments.insert(by.clone(), Enrolment { at, policy: child.policy, former });
+            self.judge_below(&child.node);
         }
         Ok(())
     }
 
-    fn enrol(&mut self, node: Node) {
-        Arc::make_mut(&mut self.keys).insert(node.key().fingerprint(), (node.id.clone(), *node.key()));
-        Arc::make_mut(&mut self.nodes).insert(node.id.clone(), node);
+    /// A node that has its first key, if it is not known.
+    fn add(&mut self, id: &NodeId, unit: &UnitCode, key: PublicKey) {
+        if self.nodes.contains_key(id) {
+            return;
+        }
+        let keys = KeyHistory::new(key, id);
+        let enrolments = BTreeMap::new();
+        let node = Node { id: id.clone(), unit: unit.clone(), parent: None, enrolments, keys, bounds: None };
+        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (id.clone(), key));
+        Arc::make_mut(&mut self.nodes).insert(id.clone(), node);
     }
 
     fn publish(&mut self, part: &UnitsPublished) -> Result<(), Refusal> {

@@ -325,3 +325,48 @@ fn a_takeover_behind_its_authors_end_ends_nobodys_word() {
     top.root.write(&mut top.directory, Body::NodeRevoked(revoked));
     assert_eq!(top.directory.node(&commune.id).map(Node::key), Some(next.public_key()));
 }
+
+#[test]
+fn an_enrolment_behind_its_authors_end_makes_no_child_whatever_is_heard_first() {
+    let mut tiers = Tiers::new();
+    let forged = Author::new("17065", 66);
+    let Tiers { top, province, district, commune } = &mut tiers;
+    // A thief of the district's key enrols a commune, and one of the province's moves the district's commune to it.
+    district.write(&mut top.directory, forged.enrolled());
+    province.write(&mut top.directory, commune.taken_over(&[(district, 0)]));
+    assert!(!top.directory.node(&forged.id).expect("heard").is_revoked());
+    assert_eq!(top.directory.node(&commune.id).and_then(Node::parent), Some(&province.id));
+    for (thief, size) in [(&*district, 1), (&*province, 1)] {
+        let bounds = vec![(thief.log(), size)];
+        let revoked = NodeRevoked { node: thief.id.clone(), bounds, reason: "stolen".into() };
+        top.root.write(&mut top.directory, Body::NodeRevoked(revoked));
+    }
+    let before = top.root.entries.len() - 2;
+    let pieces = [(&top.root, 0..before), (&*province, 0..1), (&*district, 0..1), (&top.root, before..usize::MAX)];
+    let revocations_first = top.read(&pieces);
+    for directory in [&top.directory, &revocations_first] {
+        assert_eq!(directory.node(&commune.id).and_then(Node::parent), Some(&district.id));
+        assert!(directory.node(&forged.id).is_none_or(|node| node.valid_size(&forged.log()) == Some(0)));
+        assert!(directory.children(&district.id).all(|child| child.id() == &commune.id));
+    }
+    // Its unit is free for who comes after the thief.
+    let mut successor = Author::new("420", 5);
+    top.root.write(&mut top.directory, successor.enrolled());
+    successor.write(&mut top.directory, forged.enrolled());
+    let node = top.directory.node(&forged.id).expect("enrolled");
+    assert_eq!((node.parent(), node.is_revoked()), (Some(&successor.id), false));
+}
+
+#[test]
+fn one_node_says_a_bounded_number_of_words_about_another() {
+    let mut tiers = Tiers::new();
+    let Tiers { top, district, commune, .. } = &mut tiers;
+    let vouched = |seed: usize| {
+        let secret = std::array::from_fn(|at| (seed >> (8 * (at % 2))) as u8);
+        commune.vouched(&SoftwareSigner::from_secret(&secret))
+    };
+    (0..danso_proto::limits::WORDS_MAX).for_each(|seed| district.write(&mut top.directory, vouched(seed)));
+    let mut trial = Trial::new(top.directory.clone(), district.head.clone());
+    let refused = trial.take(&district.log(), district.seal(vouched(9_999)).bytes(), None).expect_err("too much");
+    assert_eq!(refused.reason, Reason::TooLarge);
+}

@@ -1,9 +1,9 @@
-//! What was said about a node's keys and its end, and which of that counts.
+//! What was said about a node: that it is one, its keys, its end; and which of that counts.
 //!
 //! Who is above a node may vouch for a key of it, revoke it, and decide between two histories of its log. A node that was taken over has former
 //! parents, and those could go on to speak: hence the takeover says how far it has read their directory logs, and what stands behind that
-//! counts no more. So does what stands behind the size up to which a revoked node's directory counts. Nothing is refused for this and nothing
-//! depends on the order in which logs are read: what was said is kept, and judged anew whenever who may speak has changed.
+//! counts no more. So does what stands behind the size up to which a revoked node's directory counts, enrolments as well. Nothing is refused for
+//! this and nothing depends on the order in which logs are read: what was said is kept, and judged anew whenever who may speak has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{LogId, NodeId, Stream};
 
-use super::directory::{Directory, ENROLMENTS_MAX, Node};
+use super::directory::{Directory, Enrolment, Node};
 use super::keys::{Era, KeyHistory};
 
 /// Something said about a node, by itself or by one above it.
@@ -31,10 +31,52 @@ pub(super) enum Word {
     End(Vec<(LogId, u64)>),
 }
 
+/// What comes of all that was said about a node.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) parent: Option<NodeId>,
+    pub(super) keys: KeyHistory,
+    /// What still counts of its logs, if it has an end.
+    pub(super) bounds: Option<BTreeMap<LogId, u64>>,
+}
+
 impl Directory {
-    /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts.
+    /// How often `by` spoke about keys or the end of `node`.
+    pub(super) fn words(&self, by: &NodeId, node: &NodeId) -> usize {
+        self.said.get(node).map_or(0, |said| said.iter().filter(|said| said.by == *by).count())
+    }
+
+    /// Whether an enrolment of the node counts; the root has its place by itself.
+    pub(super) fn has_place(&self, node: &Node) -> bool {
+        node.enrolments().next().is_none() || self.counting(node).next().is_some()
+    }
+
+    /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts: it stands before the end of who
+    /// said it, and a path of enrolments leads from there down to `node`, none of which was ended by a takeover before the entry.
     pub(super) fn counts(&self, by: &NodeId, at: u64, node: &NodeId) -> bool {
-        self.is_before_end(by, at) && self.counts_within(by, at, node, ENROLMENTS_MAX)
+        if !self.is_before_end(by, at) {
+            return false;
+        }
+        let (mut seen, mut stack) = (BTreeSet::new(), vec![node]);
+        while let Some(node) = stack.pop() {
+            let Some(node) = self.node(node) else { continue };
+            let takeovers = self.takeovers(node);
+            for up in self.counting(node).map(|(up, _)| up) {
+                let is_ended = takeovers.iter().any(|(new, taken)| {
+                    *new != up && taken.former.get(by).is_none_or(|size| at >= *size) && self.was_above(new, up)
+                });
+                if is_ended {
+                    continue;
+                }
+                if up == by {
+                    return true;
+                }
+                if seen.insert(up) {
+                    stack.push(up);
+                }
+            }
+        }
+        false
     }
 
     /// Whether entry `at` of a node's directory log stands before its end, if the node was revoked.
@@ -43,27 +85,27 @@ impl Directory {
         end.is_none_or(|end| at < end)
     }
 
-    /// As a path of enrolments leads from `by` down to `node`, none of which was ended by a takeover before the entry.
-    fn counts_within(&self, by: &NodeId, at: u64, node: &NodeId, steps: usize) -> bool {
-        // Units that contain each other in two lists could make a circle.
-        let (Some(steps), Some(node)) = (steps.checked_sub(1), self.node(node)) else { return false };
-        node.enrolments().filter(|(up, enrolment)| self.is_before_end(up, enrolment.at)).any(|(up, _)| {
-            (up == by || self.counts_within(by, at, up, steps)) && !self.is_ended(node, up, by, at, ENROLMENTS_MAX)
-        })
+    /// Who enrolled `node` before its own end.
+    fn counting<'a>(&self, node: &'a Node) -> impl Iterator<Item = (&'a NodeId, &'a Enrolment)> {
+        node.enrolments().filter(|(up, enrolment)| self.is_before_end(up, enrolment.at))
     }
 
-    /// Whether one above `up` enrolled `node` and does not say that `by` had said so much until then: it took the node over, or had it from
-    /// the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation, ends
-    /// nothing: else a former parent could unsay what another had said before.
-    fn is_ended(&self, node: &Node, up: &NodeId, by: &NodeId, at: u64, steps: usize) -> bool {
-        let Some(steps) = steps.checked_sub(1) else { return false };
-        let mut enrolments = node.enrolments().filter(|(new, enrolment)| self.is_before_end(new, enrolment.at));
-        enrolments.any(|(new, taken)| {
-            new != up
-                && taken.former.get(by).is_none_or(|size| at >= *size)
-                && self.was_above(new, up)
-                && !self.is_ended(node, new, new, taken.at, steps)
-        })
+    /// The enrolments of `node` that end the say of those below their author who are not named in it: who enrols took the node over, or had it
+    /// from the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation,
+    /// ends nothing: else a former parent could unsay what another had said before.
+    fn takeovers<'a>(&self, node: &'a Node) -> Vec<(&'a NodeId, &'a Enrolment)> {
+        let mut made: Vec<_> = self.counting(node).collect();
+        made.sort_by_cached_key(|(up, _)| self.ancestry(up).len());
+        let mut standing: Vec<(&NodeId, &Enrolment)> = Vec::new();
+        for (new, taken) in made {
+            let is_ended = standing.iter().any(|(upper, over)| {
+                over.former.get(new).is_none_or(|size| taken.at >= *size) && self.was_above(upper, new)
+            });
+            if !is_ended {
+                standing.push((new, taken));
+            }
+        }
+        standing
     }
 
     /// The directory logs of all who were above `node` and are not above it any longer once `by` has taken it over.
@@ -98,18 +140,32 @@ impl Directory {
     }
 
     fn judge(&mut self, id: &NodeId) {
-        let (Some(said), Some(node)) = (self.said.get(id), self.node(id)) else { return };
-        let mut keys = KeyHistory::new(*node.keys().first(), id);
-        let mut end: Option<BTreeMap<LogId, u64>> = None;
+        let Some(node) = self.node(id) else { return };
+        let judgement = self.judgement(node, self.said.get(id).map_or(&[], Vec::as_slice));
+        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(id) {
+            node.judged(judgement);
+        }
+    }
+
+    fn judgement(&self, node: &Node, said: &[Said]) -> Judgement {
+        let id = node.id();
+        let nearest_root = |up: &&NodeId| self.ancestry(up).len();
+        let parent = self.counting(node).map(|(up, _)| up).min_by_key(nearest_root);
+        // Enrolled behind the end of who did it: it is there, for what was taken in of it to be read, and nothing of it counts.
+        let is_void = !self.has_place(node);
+        let parent = parent.or_else(|| node.enrolments().map(|(up, _)| up).min_by_key(nearest_root)).cloned();
+        let mut bounds = is_void.then(BTreeMap::new);
         for Said { by, at, word } in said {
-            if let Word::End(bounds) = word
+            if let Word::End(narrower) = word
                 && self.counts(by, *at, id)
             {
-                end = Some(narrowest(end, bounds));
+                bounds = Some(narrowest(bounds, narrower));
             }
         }
         // The end first: a key that the node announced behind it is none.
-        let own_end = end.as_ref().map(|end| end.get(&LogId::new(id.clone(), Stream::Directory)).copied().unwrap_or(0));
+        let own = LogId::new(id.clone(), Stream::Directory);
+        let own_end = bounds.as_ref().map(|bounds| bounds.get(&own).copied().unwrap_or(0));
+        let mut keys = KeyHistory::new(*node.keys().first(), id);
         for Said { by, at, word } in said {
             let Word::Key(key, from) = word else { continue };
             let counts = match by == id {
@@ -121,9 +177,7 @@ impl Directory {
                 false => keys.set_aside(*key),
             }
         }
-        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(id) {
-            node.judged(keys, end);
-        }
+        Judgement { parent, keys, bounds }
     }
 }
 
