@@ -23,6 +23,7 @@ use crate::store::{self, ReceiptRow, Store};
 
 mod apply;
 mod batch;
+mod compare;
 mod decide;
 mod fork;
 mod gate;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
+pub use compare::is_compared;
 pub use decide::{Decided, Decision, Keep};
 pub use fork::{Shown, Verdict};
 pub use gate::figures;

@@ -175,6 +175,8 @@ reasons! {
     StoreDamaged = "store_damaged", Conflict;
     /// Register, figures or findings are not what the logs give.
     DerivedDiffers = "derived_differs", Conflict;
+    /// Since an unclean end nobody has compared register and figures with the logs.
+    DerivedUncompared = "derived_uncompared", Conflict;
     /// The file that keeps the heads of a node's own logs beside its database is missing or does not read.
     HeadsMissing = "heads_missing", NotFound;
     /// The machine's clock cannot be right.

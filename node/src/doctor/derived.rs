@@ -24,6 +24,11 @@ pub(super) async fn derived(patient: &Patient) -> Line {
         Ok(report) => {
             let pairs = report.before.tables.iter().zip(&report.after.tables);
             let differ: Vec<&str> = pairs.filter(|(was, is)| was != is).map(|(was, _)| was.table).collect();
+            if differ.is_empty()
+                && let Err(error) = pipeline::is_compared(&patient.store).await
+            {
+                tracing::warn!(%error, "it could not be remembered that register and figures were compared with the logs");
+            }
             match differ.is_empty() {
                 true => Line::ok("derived", format!("{} entries give it again to the byte", report.rebuilt.entries)),
                 false => Line::bad(

@@ -15,6 +15,7 @@ use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Batch;
+use super::compare::META_UNCOMPARED;
 use super::import::form_code;
 use super::state::{META_NODE, replay, replay_into};
 use super::{Error, apply};
@@ -285,97 +286,9 @@ pub async fn remember_rows(store: &Store, anchor: Fingerprint) -> Result<(), Err
         .await
 }
 
-/// Changes up to which a start after an unclean end compares register and figures with the logs: a commune has no more in many years.
-const COMPARED_AT_START: u64 = 100_000;
-
-/// Brings what is derived to `rules`, if others made it: a change that an older version carried without knowing its kind is applied now.
-///
-/// # Errors
-/// As [`rebuild`].
-pub(super) async fn bring_up_to_date(store: &Store, anchor: Fingerprint, rules: Rules) -> Result<(), Error> {
-    let mut tx = store.read("rules").await?;
-    if node_of(&mut tx).await?.is_none() {
-        return Ok(());
-    }
-    let made_by = made_by(&mut tx).await?;
-    drop(tx);
-    if made_by == rules.version() {
-        return match store.condition().is_unsealed() {
-            true => compare(store, anchor, rules).await,
-            false => Ok(()),
-        };
-    }
-    tracing::info!(
-        made_by,
-        rules = rules.version(),
-        "register and figures were made by another version: making them again"
-    );
-    let rebuilt = store.run_tx("rules", async |tx| from_logs(tx, anchor, rules, &tell()).await).await?;
-    let Rebuilt { entries, changes, .. } = rebuilt;
-    tracing::info!(entries, changes, "register and figures are those of this version now");
-    Ok(())
-}
-
-/// As [`again`], from all logs of the store.
-async fn from_logs(tx: &mut Tx, anchor: Fingerprint, rules: Rules, progress: Progress<'_>) -> Result<Rebuilt, Error> {
-    let rows = tx.log_list().await?;
-    let directory = replay(tx, &rows, anchor).await?;
-    let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
-    again(tx, &directory, &logs, rules, progress).await
-}
-
-/// What a comparison ends with: nothing of it is written, unless something was wrong.
-enum Compared {
-    Same,
-    Failed(Error),
-}
-
-impl From<store::Error> for Compared {
-    fn from(error: store::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// After an unclean end: compares register and figures, which no hash protects, with what the logs make, and makes them again if the disk
-/// changed them. Beyond [`COMPARED_AT_START`] changes the start would take too long, and `doctor` does it.
-async fn compare(store: &Store, anchor: Fingerprint, rules: Rules) -> Result<(), Error> {
-    let changes = store.read("compare").await?.change_count().await?;
-    if changes > COMPARED_AT_START {
-        tracing::warn!(
-            changes,
-            "the node did not end cleanly, and its register is too large to be compared with its logs at start; run `danso-admin doctor`"
-        );
-        return Ok(());
-    }
-    let compared = store
-        .run_tx("compare", async |tx| {
-            let before = tx.derived().await?;
-            from_logs(tx, anchor, rules, &|_, _| {}).await.map_err(Compared::Failed)?;
-            match tx.derived().await? == before {
-                true => Err(Compared::Same),
-                false => Ok(()),
-            }
-        })
-        .await;
-    match compared {
-        Ok(()) => {
-            tracing::error!(
-                "the disk had changed the register or the figures: they were made again from the logs; look after this disk"
-            );
-            Ok(())
-        }
-        Err(Compared::Same) => Ok(()),
-        // There is no room for it: what was there is served, as before.
-        Err(Compared::Failed(Error::Store(error))) if error.is_full() => {
-            tracing::warn!(%error, "there was no room to compare the register with its logs; run `danso-admin doctor`");
-            Ok(())
-        }
-        Err(Compared::Failed(error)) => Err(error),
-    }
-}
-
-/// Marks what is derived as made by `rules`.
+/// Marks what is derived as made by `rules`, from the logs that are here.
 pub(super) async fn mark(tx: &mut Tx, rules: Rules) -> Result<(), Error> {
+    tx.meta_remove(META_UNCOMPARED).await?;
     Ok(tx.meta_put(META_RULES, rules.version().to_string().as_bytes()).await?)
 }
 

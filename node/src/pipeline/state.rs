@@ -12,6 +12,7 @@ use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::Done;
+use super::compare::bring_up_to_date;
 use super::rebuild::{self, LogReader, Recount};
 use super::receipts::Compared;
 use super::tell::Telling;
@@ -127,7 +128,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Reads the logs and replays the directory logs from the anchor down.
     pub(super) async fn load(outfit: &Outfit, rules: Rules) -> Result<Self, Error> {
-        rebuild::bring_up_to_date(&outfit.store, outfit.anchor, rules).await?;
+        bring_up_to_date(outfit, rules).await?;
         Self::read(outfit, rules).await
     }
 

@@ -7,7 +7,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -47,6 +46,9 @@ pub struct Health {
     pub disk: Disk,
     /// Damage that was found since the start.
     pub damage: Option<String>,
+    /// The disk may have changed what no hash protects, because nothing says that the file is what the process before this one wrote; and
+    /// nobody has looked since.
+    pub uncompared: bool,
 }
 
 type Probe = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -56,8 +58,6 @@ pub struct Condition {
     path: PathBuf,
     probe: Mutex<Probe>,
     health: watch::Sender<Health>,
-    /// Nothing says that the file is what the process before this one wrote.
-    unsealed: AtomicBool,
 }
 
 impl std::fmt::Debug for Condition {
@@ -70,17 +70,13 @@ impl Condition {
     /// Of the store in this file.
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
-        let (health, _) = watch::channel(Health { disk, damage: None });
-        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health, unsealed: AtomicBool::new(false) }
+        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false });
+        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health }
     }
 
-    /// Whether the disk may have changed what is not protected by hashes, because there is no seal of a clean stop.
-    pub fn is_unsealed(&self) -> bool {
-        self.unsealed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_unsealed(&self) {
-        self.unsealed.store(true, Ordering::Relaxed);
+    /// Remembers whether what no hash protects is still to be compared with the logs.
+    pub fn set_uncompared(&self, uncompared: bool) {
+        self.health.send_modify(|health| health.uncompared = uncompared);
     }
 
     /// The store's file.

@@ -110,8 +110,9 @@ pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
         (false, false) => before.bytes <= CHECKED_AT_START,
         (false, true) => before.bytes <= CHECKED_AFTER_CRASH,
     };
-    if !sealed && before.bytes > 0 {
-        store.condition.set_unsealed();
+    // One that is too large to be sealed is as it was, after a clean stop, for all that anybody can tell.
+    if !sealed && before.bytes > 0 && (before.unclean || before.bytes <= CHECKED_AT_START) {
+        store.condition.set_uncompared(true);
     }
     if check {
         store.read("quick_check").await?.quick_check().await?;

@@ -220,6 +220,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The register or the figures are not what the logs give.",
             "Stop the node and run `danso-node rebuild --data DIR`, which makes them anew from the logs.",
         ),
+        Reason::DerivedUncompared => (
+            "The node did not end cleanly, and its register and figures were not compared with the logs since.",
+            "Everything goes on. Run `danso-admin doctor`, which compares them; where it says that the database is too large for that, stop the node and run `danso-node rebuild --data DIR`.",
+        ),
         Reason::HeadsMissing => (
             "The file `heads`, by which an old copy of the database is noticed, is missing or does not read.",
             "If the database was just restored, this is expected; the node makes the file anew at its next start.",

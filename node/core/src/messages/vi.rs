@@ -198,6 +198,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Sổ đăng ký hoặc số liệu không khớp với những gì các sổ gốc cho ra.",
             "Dừng nút và chạy `danso-node rebuild --data DIR` để lập lại chúng từ các sổ gốc.",
         ),
+        Reason::DerivedUncompared => (
+            "Nút đã không dừng đúng cách, và từ đó sổ đăng ký và số liệu chưa được đối chiếu với các sổ gốc.",
+            "Mọi việc vẫn tiếp tục. Chạy `danso-admin doctor` để đối chiếu; nếu lệnh báo cơ sở dữ liệu quá lớn, dừng nút và chạy `danso-node rebuild --data DIR`.",
+        ),
         Reason::HeadsMissing => (
             "Tệp `heads`, dùng để nhận ra bản cũ của cơ sở dữ liệu, bị thiếu hoặc không đọc được.",
             "Nếu vừa phục hồi cơ sở dữ liệu thì đây là điều bình thường; nút sẽ lập lại tệp khi khởi động lần sau.",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use danso_core::register::Rules;
 use danso_proto::change::{Body, ForwardingPolicy, NodeEnrolled};
 use danso_proto::ids::{NodeId, Stream};
 use danso_proto::refusal::Reason;
@@ -11,6 +12,7 @@ use sqlx::ConnectOptions as _;
 use super::bed::{self, Bed, code, enrolled};
 use super::run;
 use super::waiting::slip;
+use crate::pipeline::compare::{META_UNCOMPARED, compare, is_compared};
 use crate::pipeline::{Enrolment, Error, ImportBatch, InviteRow};
 use crate::store::Level;
 use crate::view::View;
@@ -173,4 +175,30 @@ fn figures_that_the_disk_changed_are_made_again_after_an_unclean_end() {
             drop(keep);
         });
     }
+}
+
+#[test]
+fn a_comparison_that_was_put_off_is_remembered_until_it_is_done() {
+    run(async |mut bed| {
+        let mut child = bed.child("17065", 1).await;
+        let entry = child.entry(vec![enrolled("17065", 198_001)]);
+        bed.receive(child.package(0, vec![entry], true)).await;
+        let is_uncompared = |bed: &Bed| bed.store.condition().health().uncompared;
+        let (keep, dir, anchor) = (bed.keep(), bed.dir.clone(), bed.handle.snapshot().directory().anchor());
+        compare(&bed.store, anchor, Rules::CURRENT, 0).await.expect("put off");
+        assert!(is_uncompared(&bed));
+        // Too large still: a clean end does not make it right.
+        let mark = async |bed: &Bed| {
+            bed.store.read("test").await.expect("read").meta_get(META_UNCOMPARED).await.expect("read")
+        };
+        assert!(mark(&bed).await.is_some());
+        bed.ended().await;
+        let bed = Bed::at(&dir).await.expect("it starts, and compares");
+        assert!(!is_uncompared(&bed) && mark(&bed).await.is_none());
+        // Or somebody else has compared them.
+        compare(&bed.store, anchor, Rules::CURRENT, 0).await.expect("put off");
+        is_compared(&bed.store).await.expect("said");
+        assert!(!is_uncompared(&bed) && mark(&bed).await.is_none());
+        drop(keep);
+    });
 }

@@ -123,9 +123,14 @@ fn ill(health: &Health, snapshot: &Snapshot) -> Option<Refusal> {
     if let Some(damage) = &health.damage {
         return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
     }
-    snapshot.read_only().or_else(|| {
-        (health.disk.level > Level::Room).then(|| Refusal::new(Reason::DiskFull, pipeline::figures(health)))
-    })
+    if let Some(refusal) = snapshot.read_only() {
+        return Some(refusal);
+    }
+    if health.disk.level > Level::Room {
+        return Some(Refusal::new(Reason::DiskFull, pipeline::figures(health)));
+    }
+    let uncompared = "the node did not end cleanly; what its database holds beside the logs was not compared with them";
+    health.uncompared.then(|| Refusal::new(Reason::DerivedUncompared, uncompared))
 }
 
 /// Our own logs that go up and have entries, with their sizes.
