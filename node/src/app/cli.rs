@@ -362,6 +362,8 @@ fn code(error: &anyhow::Error) -> u8 {
             return 2;
         }
         Some(super::Error::Units { .. } | super::Error::Key(_) | super::Error::Pki(PkiError::Key(_))) => return 3,
+        // A place that was named and is none.
+        Some(super::Error::Io { source, .. }) if is_wrong_place(source.kind()) => return 3,
         // It may be about to end.
         Some(super::Error::Layout(LayoutError::Busy { .. })) => return 4,
         _ => {}
@@ -371,6 +373,11 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Class::Internal) | None => 1,
         Some(_) => 3,
     }
+}
+
+fn is_wrong_place(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(kind, IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// The refusal that an error is, or has in it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use danso_tests::federation::Federation;
 use danso_tests::node::Node;
-use danso_tests::process::{self, DONE, Ended, program, wait_for};
+use danso_tests::process::{self, DONE, Ended, REFUSED, program, wait_for};
 use danso_tests::truth::{Plan, Truth};
 use serde_json::Value;
 
@@ -89,6 +89,8 @@ fn a_backup_taken_while_a_node_imports_is_whole_and_everything_newer_comes_back(
     let node = federation.node(COMMUNE);
     node.import_all("households", &truth.households(COMMUNE));
     let importing = node.import_in_background("changes", &truth.changes(COMMUNE));
+    let nowhere = backup(node, &dir.join("no/such/place"), &[]);
+    assert!(nowhere.code == REFUSED && nowhere.stderr.contains("no/such/place"), "{}", nowhere.stderr);
     let out = dir.join("whole.danso");
     backup(node, &out, &["--with-keys"]).must(DONE);
     assert_eq!(importing.wait(), DONE);

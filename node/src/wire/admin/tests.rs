@@ -348,6 +348,25 @@ fn a_month_is_closed_by_its_unit_or_one_above_and_not_before_it_began() {
 }
 
 #[test]
+fn a_node_whose_directory_says_that_it_was_revoked_takes_no_new_work() {
+    run(async || {
+        let mut root = Bed::root().await;
+        let mut commune = root.child("17065", 1).await;
+        let close = || pb::ClosePeriodRequest { unit: "17065".into(), month: 202_112 };
+        commune.admin.close_period(close()).await.expect("it may");
+        let node = commune.pipeline.me().to_string();
+        let revoked = pb::RevokeChildRequest { node, reason: "stolen".into(), ..Default::default() };
+        root.admin.revoke_child(revoked).await.expect("revoked");
+        commune.receive(root.package(&root.log(Stream::Directory)).await).await;
+        assert_eq!(reason(commune.admin.close_period(close()).await), "key_revoked");
+        let start = pb::ImportStart { form: pb::Form::Households.into(), lang: "en".into(), ..Default::default() };
+        let requests = tokio_stream::iter([pb::ImportRequest { body: Some(pb::import_request::Body::Start(start)) }]);
+        assert_eq!(reason(commune.admin.import(requests).await), "key_revoked");
+        assert_eq!(commune.status().await.own_entries, 1, "what was written is kept");
+    });
+}
+
+#[test]
 fn a_status_says_where_the_node_stands() {
     run(async || {
         let mut root = Bed::root().await;
