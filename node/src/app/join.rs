@@ -89,7 +89,7 @@ pub(super) async fn join(
         return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
     }
     let store = Store::open(&layout.database()).await?;
-    let mut pipeline: Option<Handle> = None;
+    let (mut pipeline, mut refused): (Option<Handle>, Option<Refusal>) = (None, None);
     while let Some(message) = next().await? {
         let Some(pb::join_response::Body::Package(frame)) = message.body else {
             return Err(Refusal::new(Reason::Malformed, "the parent sent something else than a package").into());
@@ -104,13 +104,14 @@ pub(super) async fn join(
                 Handle::start(outfit).await?
             }
         };
-        let received = handle.receive(package).await?.await?;
-        if let Some((_, refusal)) = received.refused {
-            return Err(refusal.into());
+        // A log that cannot be read yet stops nobody, as long as the others say where this node's place is: it comes over the link.
+        if let Some((_, refusal)) = handle.receive(package).await?.await?.refused {
+            tracing::warn!(%refusal, "a log of the parent's directory was not taken");
+            refused.get_or_insert(refusal);
         }
         pipeline = Some(handle);
     }
-    let unit_name = placed(pipeline, &node, &token)?;
+    let unit_name = placed(pipeline, &node, &token).map_err(|mismatch| refused.unwrap_or(mismatch))?;
     let domain = TrustDomain::of_anchor(&token.anchor);
     Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain)?;
     let certificates: Vec<CertificateDer<'_>> =

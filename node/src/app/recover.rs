@@ -4,6 +4,7 @@
 //! when it is whole. Cut anywhere, run again it goes on. The old database is set aside, never removed: entries that the parent does not
 //! have are taken over from it, and where it holds another history than the parent, it is the only copy of that.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub(super) struct Recovered {
     pub(super) kept: u64,
     /// Logs of which the old database holds another history, and from which entry on.
     pub(super) apart: Vec<(LogId, u64)>,
+    /// Logs of others that the parent gave and that were refused.
+    pub(super) refused: BTreeMap<LogId, Refusal>,
     /// What of the old database could not be read any more.
     pub(super) unread: Vec<String>,
     /// Where the old database is now.
@@ -119,6 +122,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         entries: given.entries,
         kept: 0,
         apart: Vec::new(),
+        refused: BTreeMap::new(),
         unread,
         aside: None,
     };
@@ -146,8 +150,9 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         }
     }
     drop(asking);
-    let Given { handle, certificates, .. } = given;
+    let Given { handle, certificates, refused, .. } = given;
     drop(handle);
+    recovered.refused = refused;
     settle(&store, &place).await?;
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
     pki::write_certificates(&layout.parent_ca_certificate(), std::slice::from_ref(&place.ca))?;

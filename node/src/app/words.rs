@@ -33,6 +33,14 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
             "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over; import its slips again."
         ),
     }));
+    said.extend(done.refused.iter().map(|(log, refusal)| match lang {
+        Lang::Vi => format!(
+            "CHÚ Ý: chưa nhận {log}, vì bị từ chối: {refusal}. Sổ này sẽ đến qua liên kết khi đã đủ những gì cần để đọc; nếu không, hãy chạy recover lại."
+        ),
+        Lang::En => format!(
+            "ATTENTION: {log} was not taken, it is refused: {refusal}. It comes over the link when what is needed to read it has come; if it does not, run recover again."
+        ),
+    }));
     said.extend(done.unread.iter().map(|what| match lang {
         Lang::Vi => format!("CHÚ Ý: không nhận được, vì không đọc được hoặc không hợp lệ: {what}"),
         Lang::En => format!("ATTENTION: not taken over, it could not be read or does not pass: {what}"),
@@ -159,6 +167,8 @@ pub(super) fn rebuilt(same: bool, lang: Lang) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use danso_proto::refusal::{Reason, Refusal};
+
     use super::*;
 
     #[test]
@@ -170,6 +180,11 @@ mod tests {
                 entries: 7,
                 kept: 2,
                 apart: vec![("17065-0123456789abcdef/records".parse().expect("a log"), 5)],
+                refused: [(
+                    "412-0123456789abcdef/records".parse().expect("a log"),
+                    Refusal::new(Reason::KeyNotEnrolled, "entry 3"),
+                )]
+                .into(),
                 unread: vec!["a page".into()],
                 aside: Some("danso.db.before-recover-1".into()),
             };

@@ -130,9 +130,7 @@ impl World {
             let mut around = super::pipeline::Around { now_ms: self.now_ms, rng: &mut self.rng, bug: None };
             let done = node.batch(vec![Job::Receive { package, origin: None }], &mut around);
             let done = done.map_err(|_| Violation("nothing ends a join here".into()))?;
-            if let Some(refusal) = done.refused.into_iter().next() {
-                return Err(broken("join")(refusal));
-            }
+            self.refused_of_others("join", &node.id, done.refused)?;
         }
         self.watch.look_again(node);
         Ok(())
@@ -416,10 +414,20 @@ impl World {
         };
         let packages = wanted.iter().filter_map(|log| parent.load(log, node.store.size(log), counted(log))).collect();
         let Some(done) = self.transact(seat, vec![Job::Recover(packages)])? else { return Ok(false) };
-        match done.refused.into_iter().next() {
-            Some(refusal) => Err(broken("recover")(refusal)),
-            None => Ok(true),
+        let id = self.nodes[seat].id.clone();
+        self.refused_of_others("recover", &id, done.refused)?;
+        Ok(true)
+    }
+
+    /// A log of somebody else can be refused until a takeover is heard of, and comes over the link then. Nothing else is.
+    fn refused_of_others(&self, what: &str, id: &NodeId, refused: Vec<(LogId, Refusal)>) -> Result<()> {
+        for (log, refusal) in refused {
+            if log.node() == id || !self.watch.is_spoken_of(log.node()) {
+                return Err(broken(what)(refusal));
+            }
+            self.watch.refused(&log, refusal.reason, &refusal.detail)?;
         }
+        Ok(())
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Done {
     /// Answers for sessions.
     pub answers: Vec<(Origin, Event)>,
     /// Packages without a session that were refused.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<(LogId, Refusal)>,
     /// Logs that grew, or whose checkpoint or trouble changed.
     pub logs: BTreeSet<LogId>,
     pub receipts: Vec<ReceiptRow>,
@@ -169,7 +169,7 @@ impl Batch<'_, '_> {
                 }
                 match (origin, answer.refused) {
                     (Some(origin), refused) => answers.push((origin, Answer { refused, ..answer })),
-                    (None, Some((_, refusal))) => self.done.refused.push(refusal),
+                    (None, Some((_, refusal))) => self.done.refused.push((package.log, refusal)),
                     (None, None) => {}
                 }
             }
@@ -197,7 +197,7 @@ impl Batch<'_, '_> {
                     row.trouble = None;
                     self.logs.insert(package.log.clone(), row);
                     if let Some((_, refusal)) = self.receive(&package)?.refused {
-                        self.done.refused.push(refusal);
+                        self.done.refused.push((package.log, refusal));
                     } else if *package.log.node() == self.node.id {
                         self.sign_head(&package.log);
                     }
@@ -307,7 +307,7 @@ impl Batch<'_, '_> {
             };
             let Ok((envelope, parts)) = seal(draft, &sealing) else { return };
             if let Err(refusal) = trial.take(&log, envelope.bytes(), parts.as_ref()) {
-                self.done.refused.push(refusal);
+                self.done.refused.push((log, refusal));
                 return;
             }
         }
@@ -358,7 +358,7 @@ impl Batch<'_, '_> {
         };
         let mut trial = Trial::new(self.directory.clone(), row.head.clone());
         if let Err(refusal) = trial.take(&log, envelope.bytes(), None) {
-            self.done.refused.push(refusal);
+            self.done.refused.push((log, refusal));
             return;
         }
         let Ok(note) = checkpoint::sign(&trial.head.checkpoint(&log), &*next) else { return };

@@ -48,7 +48,8 @@ impl Directory {
 
     /// Whether an enrolment of the node counts; the root has its place by itself.
     pub(super) fn has_place(&self, node: &Node) -> bool {
-        node.enrolments().next().is_none() || self.counting(node).next().is_some()
+        node.enrolments().next().is_none()
+            || node.enrolments().any(|(up, enrolment)| self.is_before_end(up, enrolment.at))
     }
 
     /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts: it stands before the end of who
@@ -61,7 +62,7 @@ impl Directory {
         while let Some(node) = stack.pop() {
             let Some(node) = self.node(node) else { continue };
             let takeovers = self.takeovers(node);
-            for up in self.counting(node).map(|(up, _)| up) {
+            for (up, _) in self.counting(node) {
                 let is_ended = takeovers.iter().any(|(new, taken)| {
                     *new != up && taken.former.get(by).is_none_or(|size| at >= *size) && self.was_above(new, up)
                 });
@@ -85,16 +86,18 @@ impl Directory {
         end.is_none_or(|end| at < end)
     }
 
-    /// Who enrolled `node` before its own end.
-    fn counting<'a>(&self, node: &'a Node) -> impl Iterator<Item = (&'a NodeId, &'a Enrolment)> {
-        node.enrolments().filter(|(up, enrolment)| self.is_before_end(up, enrolment.at))
+    /// Who enrolled `node` before its own end. Of a node that has no place nothing counts anyway: it is judged as if it had one, so that those
+    /// who do not know yet that the end counts nowhere refuse no more than they must.
+    fn counting<'a>(&self, node: &'a Node) -> Vec<(&'a NodeId, &'a Enrolment)> {
+        let has_place = self.has_place(node);
+        node.enrolments().filter(|(up, enrolment)| !has_place || self.is_before_end(up, enrolment.at)).collect()
     }
 
     /// The enrolments of `node` that end the say of those below their author who are not named in it: who enrols took the node over, or had it
     /// from the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation,
     /// ends nothing: else a former parent could unsay what another had said before.
     fn takeovers<'a>(&self, node: &'a Node) -> Vec<(&'a NodeId, &'a Enrolment)> {
-        let mut made: Vec<_> = self.counting(node).collect();
+        let mut made = self.counting(node);
         made.sort_by_cached_key(|(up, _)| self.ancestry(up).len());
         let mut standing: Vec<(&NodeId, &Enrolment)> = Vec::new();
         for (new, taken) in made {
@@ -149,22 +152,24 @@ impl Directory {
 
     fn judgement(&self, node: &Node, said: &[Said]) -> Judgement {
         let id = node.id();
-        let nearest_root = |up: &&NodeId| self.ancestry(up).len();
-        let parent = self.counting(node).map(|(up, _)| up).min_by_key(nearest_root);
-        // Enrolled behind the end of who did it: it is there, for what was taken in of it to be read, and nothing of it counts.
-        let is_void = !self.has_place(node);
-        let parent = parent.or_else(|| node.enrolments().map(|(up, _)| up).min_by_key(nearest_root)).cloned();
-        let mut bounds = is_void.then(BTreeMap::new);
+        let counting = self.counting(node).into_iter().map(|(up, _)| up);
+        let parent = counting.min_by_key(|up| self.ancestry(up).len()).cloned();
+        let place = match self.has_place(node) {
+            true => None,
+            // It is there for what was taken in of it to be read.
+            false => Some(BTreeMap::new()),
+        };
+        let mut end = None;
         for Said { by, at, word } in said {
             if let Word::End(narrower) = word
                 && self.counts(by, *at, id)
             {
-                bounds = Some(narrowest(bounds, narrower));
+                end = Some(narrowest(end, narrower));
             }
         }
         // The end first: a key that the node announced behind it is none.
         let own = LogId::new(id.clone(), Stream::Directory);
-        let own_end = bounds.as_ref().map(|bounds| bounds.get(&own).copied().unwrap_or(0));
+        let own_end = end.as_ref().map(|end| end.get(&own).copied().unwrap_or(0));
         let mut keys = KeyHistory::new(*node.keys().first(), id);
         for Said { by, at, word } in said {
             let Word::Key(key, from) = word else { continue };
@@ -177,7 +182,7 @@ impl Directory {
                 false => keys.set_aside(*key),
             }
         }
-        Judgement { parent, keys, bounds }
+        Judgement { parent, keys, bounds: place.or(end) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `recover` asks its parent, and what it takes of the answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(super) struct Given {
     pub(super) handle: Handle,
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) entries: u64,
+    /// Logs of others that were not taken, and why.
+    pub(super) refused: BTreeMap<LogId, Refusal>,
 }
 
 impl Asking<'_> {
@@ -89,7 +92,7 @@ impl Asking<'_> {
             let detail = format!("the parent answers for {} below {}", enrolled.node, enrolled.parent_node);
             return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
         }
-        let mut entries = 0;
+        let (mut entries, mut refused) = (0, BTreeMap::new());
         let end = loop {
             match answer.next().await? {
                 Some(Body::Package(frame)) => {
@@ -102,8 +105,15 @@ impl Asking<'_> {
                             Handle::start(self.outfit()).await?
                         }
                     };
-                    take(&running, package).await?;
+                    let log = package.log.clone();
+                    let answer = running.receive(package).await?.await?.refused;
                     self.handle = Some(running);
+                    match answer {
+                        Some((_, refusal)) if *log.node() == place.node => return Err(refusal.into()),
+                        // Somebody else's log stops nobody: it comes over the link when what is missing to read it has come.
+                        Some((_, refusal)) => drop(refused.entry(log).or_insert(refusal)),
+                        None => {}
+                    }
                     progress(entries);
                 }
                 Some(Body::End(end)) => break end,
@@ -115,9 +125,9 @@ impl Asking<'_> {
         };
         let handle =
             self.handle.take().ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent sent no directory"))?;
-        complete(&handle, place, self.key, &end)?;
+        complete(&handle, place, self.key, &end, &refused)?;
         let certificates = enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        Ok(Given { handle, certificates, entries })
+        Ok(Given { handle, certificates, entries, refused })
     }
 }
 
@@ -158,21 +168,26 @@ async fn found(store: &Store, place: &Place, package: &Package, now_ms: i64) -> 
     Ok(pipeline::found(store, &place.node, genesis, place.anchor, now_ms).await?)
 }
 
-async fn take(handle: &Handle, package: Package) -> Result<(), Error> {
-    match handle.receive(package).await?.await?.refused {
-        Some((_, refusal)) => Err(refusal.into()),
-        None => Ok(()),
-    }
-}
-
-/// All that the parent named is here, and the directory gives this node its place and its key.
-fn complete(handle: &Handle, place: &Place, key: &LogKey, end: &pb::RecoverEnd) -> Result<(), Error> {
+/// All that the parent named is here, but for what was refused, and the directory gives this node its place and its key.
+fn complete(
+    handle: &Handle,
+    place: &Place,
+    key: &LogKey,
+    end: &pb::RecoverEnd,
+    refused: &BTreeMap<LogId, Refusal>,
+) -> Result<(), Error> {
     let snapshot = handle.snapshot();
     for head in &end.heads {
         let log: LogId = head.log.parse().map_err(Refusal::from)?;
-        if snapshot.log(&log).map_or(0, |row| row.head.size()) < head.size {
+        if snapshot.log(&log).map_or(0, |row| row.head.size()) < head.size && !refused.contains_key(&log) {
             return Err(cut());
         }
+    }
+    // Who misses a directory log may not know its place for that reason.
+    if let Some(refusal) = refused.values().next()
+        && snapshot.directory().node(&place.node).is_none_or(|me| me.key() != key.public_key())
+    {
+        return Err(refusal.clone().into());
     }
     match snapshot.directory().node(&place.node) {
         Some(me) if me.parent() != Some(&place.parent) => {
