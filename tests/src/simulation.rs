@@ -47,6 +47,9 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (27213, "an old copy was not told of its mail to a node whose enrolment it had lost, too"),
     (8558, "what a former parent had vouched for anew, unheard by the next one, did not count any more"),
     (213, "who was taken over with keys that its new parent had not heard of lost the entries of the keys before"),
+    (52920, "somebody else's log that could not be read yet kept a node from getting anything back"),
+    (54095, "a node whose parent was revoked by one whose word counts nowhere lost its keys until that was known"),
+    (63444, "a package that reached the parent after its sender was put back was not missed while the session lasted"),
 ];
 
 /// So many of [`REGRESSIONS`] were found before former parents went on to speak of their children, and are replayed without that.
