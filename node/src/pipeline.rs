@@ -12,10 +12,11 @@ use danso_proto::change::ForwardingPolicy;
 use danso_proto::checkpoint::{self, CosignError, SignedNote};
 use danso_proto::envelope::Signer;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::limits;
 use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::keys::Signing;
@@ -178,6 +179,7 @@ impl Cosigner {
 #[derive(Clone)]
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
     shared: Arc<Shared>,
     committed: broadcast::Sender<Committed>,
     cosigner: Cosigner,
@@ -185,6 +187,9 @@ pub struct Handle {
 
 /// Jobs that wait; who finds it full waits too.
 const QUEUE: usize = 256;
+/// Packages that wait or are being done, in KiB, however many peers send them: it bounds what the queue holds and what a transaction takes.
+/// Eight of the largest; a transaction of more would not be cheaper.
+const RECEIVED_KIB: u32 = 8 * (limits::PACKAGE_INFLATED_MAX / 1024) as u32;
 /// Jobs in one transaction: enough that the commit's cost is shared by all children of a province.
 const BATCH_JOBS: usize = 128;
 /// Commits that a slow listener may be behind; past it the listener is told and reads the heads afresh.
@@ -226,7 +231,8 @@ impl Handle {
             .name("pipeline".into())
             .spawn(move || runtime.block_on(worker.run(queue)))
             .map_err(|e| Error::Batch(format!("no thread for the pipeline: {e}").into()))?;
-        Ok(Self { jobs, shared, committed, cosigner })
+        let room = Arc::new(Semaphore::new(RECEIVED_KIB as usize));
+        Ok(Self { jobs, room, shared, committed, cosigner })
     }
 
     /// The node's id.
@@ -264,7 +270,7 @@ impl Handle {
     }
 
     /// Puts a package from a peer, or from a bundle, into the queue, and gives what will be known of it once it is committed. Packages
-    /// are taken in the order in which they were put.
+    /// are taken in the order in which they were put. Waits while those that are not answered yet take all the room that there is for them.
     ///
     /// # Errors
     /// When the store fails. A package that is refused is no error of the pipeline: see [`Received::refused`].
@@ -284,8 +290,10 @@ impl Handle {
         package: Package,
         by: Option<NodeId>,
     ) -> Result<impl Future<Output = Result<Received, Error>> + Send + use<>, Error> {
+        let kib = u32::try_from(package.weight().div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, RECEIVED_KIB);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Error::Ended)?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Receive { package, by, reply }).await.map_err(|_| Error::Ended)?;
+        self.jobs.send(Job::Receive { package, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
         Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 

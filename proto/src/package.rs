@@ -39,6 +39,16 @@ pub struct Package {
     pub checkpoint: Option<String>,
 }
 
+impl Package {
+    /// Bytes that it takes in memory, about.
+    pub fn weight(&self) -> usize {
+        let entry = |entry: &SealedEntry| {
+            ENTRY_OVERHEAD + entry.envelope.len() + entry.parts.as_ref().map_or(0, PartSet::encoded_len)
+        };
+        self.entries.iter().map(entry).sum()
+    }
+}
+
 /// An envelope's exact bytes and the identity parts beside it. The bytes are not read here, so that one bad envelope is refused
 /// at its own sequence and leaves the entries before it alone.
 #[derive(Debug, Clone, PartialEq, Eq)]

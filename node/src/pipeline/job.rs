@@ -7,7 +7,7 @@ use danso_proto::envelope::Signer;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::Answer;
 use super::{
@@ -17,19 +17,62 @@ use super::{
 use crate::store::ReceiptRow;
 
 pub(super) enum Job {
-    Receive { package: Package, by: Option<NodeId>, reply: oneshot::Sender<Result<Received, Error>> },
-    Write { stream: Stream, drafts: Vec<Draft>, reply: oneshot::Sender<Result<Received, Error>> },
-    Import { batch: ImportBatch, reply: oneshot::Sender<Result<ImportedRows, Error>> },
-    Enrol { enrolment: Enrolment, reply: oneshot::Sender<Result<NodeId, Error>> },
-    Recover { recovery: Recovery, reply: oneshot::Sender<Result<(), Error>> },
-    Rekey { next: Arc<dyn Signer>, reply: oneshot::Sender<Result<Received, Error>> },
-    Revoke { revocation: Revocation, reply: oneshot::Sender<Result<Received, Error>> },
-    Invite { invite: InviteRow, reply: oneshot::Sender<Result<(), Error>> },
-    Receipts { receipts: Vec<ReceiptRow>, reply: oneshot::Sender<Result<(), Error>> },
-    Shown { shown: Shown, reply: oneshot::Sender<Result<Verdict, Error>> },
-    Decide { decision: Decision, reply: oneshot::Sender<Result<Decided, Error>> },
-    Trouble { log: LogId, trouble: Option<Trouble>, reply: oneshot::Sender<Result<(), Error>> },
-    Confirm { reply: oneshot::Sender<Result<(), Error>> },
+    Receive {
+        package: Package,
+        by: Option<NodeId>,
+        /// Given back when it is answered.
+        _room: OwnedSemaphorePermit,
+        reply: oneshot::Sender<Result<Received, Error>>,
+    },
+    Write {
+        stream: Stream,
+        drafts: Vec<Draft>,
+        reply: oneshot::Sender<Result<Received, Error>>,
+    },
+    Import {
+        batch: ImportBatch,
+        reply: oneshot::Sender<Result<ImportedRows, Error>>,
+    },
+    Enrol {
+        enrolment: Enrolment,
+        reply: oneshot::Sender<Result<NodeId, Error>>,
+    },
+    Recover {
+        recovery: Recovery,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Rekey {
+        next: Arc<dyn Signer>,
+        reply: oneshot::Sender<Result<Received, Error>>,
+    },
+    Revoke {
+        revocation: Revocation,
+        reply: oneshot::Sender<Result<Received, Error>>,
+    },
+    Invite {
+        invite: InviteRow,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Receipts {
+        receipts: Vec<ReceiptRow>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Shown {
+        shown: Shown,
+        reply: oneshot::Sender<Result<Verdict, Error>>,
+    },
+    Decide {
+        decision: Decision,
+        reply: oneshot::Sender<Result<Decided, Error>>,
+    },
+    Trouble {
+        log: LogId,
+        trouble: Option<Trouble>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Confirm {
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
 }
 
 impl Job {

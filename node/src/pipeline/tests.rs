@@ -16,8 +16,10 @@ use danso_proto::change::Body;
 use danso_proto::checkpoint;
 use danso_proto::envelope::{Envelope, Signer as _};
 use danso_proto::ids::{LogId, Stream};
+use danso_proto::limits;
 use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
+use futures_util::FutureExt as _;
 
 use bed::{Author, Bed, enrolled};
 
@@ -313,5 +315,46 @@ fn an_own_write_enters_by_the_same_door() {
         assert_eq!(row.head.size(), 1, "nothing half written");
         let note = checkpoint::parse(row.checkpoint.as_deref().expect("a checkpoint")).expect("a note");
         assert_eq!(note.verify(bed.handle.me(), bed.root.public_key()).expect("own").size, 1);
+    });
+}
+
+#[test]
+fn packages_that_wait_take_a_bounded_room_and_others_are_heard_meanwhile() {
+    run(async |bed| {
+        let author = bed.child("17065", 1).await;
+        let large = || {
+            let envelope = vec![0; limits::PACKAGE_INFLATED_MAX - 1024].into();
+            let entries = vec![SealedEntry { envelope, parts: None }];
+            Package { log: author.log.clone(), first: 0, entries, checkpoint: None }
+        };
+        let (go_on, held) = tokio::sync::oneshot::channel::<()>();
+        let (holding, holds) = tokio::sync::oneshot::channel::<()>();
+        let mut what = Some((holding, held));
+        let holder = bed.store.run_tx("held", async |_| {
+            let Some((holding, held)) = what.take() else { return Ok(()) };
+            let _ = holding.send(());
+            let _ = held.await;
+            Ok::<_, crate::store::Error>(())
+        });
+        let asker = async {
+            holds.await.expect("it holds the database");
+            let mut waiting = Vec::new();
+            while let Some(queued) = bed.handle.receive(large()).now_or_never() {
+                waiting.push(queued.expect("queued"));
+                assert!(waiting.len() <= 8, "there is no bound");
+            }
+            assert_eq!(waiting.len(), 8);
+            // There is a queue for what an operator asks meanwhile.
+            let written = bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), 7)]);
+            go_on.send(()).expect("it waits");
+            let (received, written) = tokio::join!(bed.handle.receive(large()), written);
+            written.expect("written");
+            waiting.push(received.expect("there is room again"));
+            for answer in waiting {
+                assert!(answer.await.expect("answered").refused.is_some(), "zeros are no envelope");
+            }
+        };
+        let (held, ()) = tokio::join!(holder, asker);
+        held.expect("nothing was written");
     });
 }

@@ -227,7 +227,10 @@ fn of_a_damaged_database_is_taken_over_what_can_be_read() {
         assert!(!ended.stderr.contains("another history"), "{how}: {}", ended.stderr);
         let aside = fs::read_dir(&copy.data).unwrap().flatten();
         let mut aside = aside.filter(|file| file.file_name().to_string_lossy().starts_with("danso.db.before-recover-"));
-        assert!(aside.any(|file| fs::read(file.path()).unwrap() == damaged), "{how}: the damaged file is kept as it was");
+        assert!(
+            aside.any(|file| fs::read(file.path()).unwrap() == damaged),
+            "{how}: the damaged file is kept as it was"
+        );
         (copy, how, ended.stderr)
     };
     let mut random = Random(SEED + 2);
