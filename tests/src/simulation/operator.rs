@@ -297,6 +297,11 @@ impl World {
         }
         self.note(|| format!("{by} speaks of {id}, which is not its child any more"));
         self.stats.spite += 1;
+        // What those below it are vouched for by it hangs on its word.
+        let directory = self.nodes[parent].up.as_ref().map(|up| up.directory.clone());
+        let below =
+            directory.iter().flat_map(|directory| directory.nodes().filter(|node| directory.was_above(&id, node.id())));
+        below.for_each(|node| self.watch.spoken_of(node.id()));
         self.watch.spoken_of(&id);
         let body = match self.rng.one_in(3) {
             true => Body::NodeRevoked(NodeRevoked { node: id.clone(), bounds: Vec::new(), reason: "spite".into() }),
