@@ -140,6 +140,43 @@ fn flatten<'a>(files: impl Iterator<Item = &'a PathBuf>, to: &Path, columns: [&s
     Ok(rows)
 }
 
+/// One commune's household book, larger than the simulator makes one in reasonable time: every name is new, and households have four.
+#[derive(Debug)]
+pub struct Book {
+    pub file: PathBuf,
+    pub rows: u64,
+    pub bytes: u64,
+    pub plain: PathBuf,
+}
+
+/// Writes a book of so many rows.
+pub fn book(dir: &Path, unit: &str, rows: u64) -> anyhow::Result<Book> {
+    let (file, plain) = (dir.join("book.csv"), dir.join("plain-book.csv"));
+    let mut out = csv::Writer::from_path(&file)?;
+    out.write_record([
+        "unit_code",
+        "household_no",
+        "person_ref",
+        "full_name",
+        "sex",
+        "birth_date",
+        "relation_to_head",
+        "ethnicity",
+    ])?;
+    for n in 0..rows {
+        let (household, member) = (n / 4 + 1, n % 4);
+        let birth = format!("{}-{:02}-{:02}", 1930 + n % 90, n % 12 + 1, n % 28 + 1);
+        let sex = if n % 2 == 0 { "M" } else { "F" };
+        let reference = format!("{household:07}.{member}");
+        let name = format!("Nguyễn Thị {n}");
+        let relation = ["head", "spouse", "child", "child"][member as usize];
+        out.write_record([unit, &format!("{household:07}"), &reference, &name, sex, &birth, relation, "Kinh"])?;
+    }
+    out.flush()?;
+    let rows = flatten(std::iter::once(&file), &plain, BOOK)?;
+    Ok(Book { bytes: fs::metadata(&file)?.len(), file, rows, plain })
+}
+
 /// Bytes of a file compressed with `zstd -19`.
 pub fn packed(file: &Path, dir: &Path) -> anyhow::Result<u64> {
     let to = dir.join("packed.zst");

@@ -1,6 +1,7 @@
 //! The benchmark: one command, a table on stdout and JSON where asked for, every figure beside its baseline in the same run. It measures
 //! and says what it measured; nothing fails because a machine is slow. See README.md beside this file.
 
+mod backlog;
 mod conditions;
 mod data;
 mod figures;
@@ -36,8 +37,11 @@ struct Args {
     /// Households of the one commune of the hops.
     #[arg(long, default_value_t = 12_000)]
     commune_households: usize,
+    /// Changes of the backlog.
+    #[arg(long, default_value_t = 1_000_000)]
+    backlog: u64,
     /// Measure these parts only.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,stages,hops")]
+    #[arg(long, value_delimiter = ',', default_value = "ingest,stages,hops,backlog")]
     parts: Vec<String>,
 }
 
@@ -45,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     let mut args = Args::parse();
     let mut communes = 34;
     if args.quick {
-        (args.rounds, args.households, args.commune_households, communes) = (1, 60, 200, 4);
+        (args.rounds, args.households, args.commune_households, args.backlog, communes) = (1, 60, 200, 2_000, 4);
     }
     let dir = tempfile::Builder::new().prefix("danso-bench-").tempdir()?;
     let mut report = Report { quick: args.quick, ..Report::default() };
@@ -71,6 +75,13 @@ fn main() -> anyhow::Result<()> {
         let data = data::simulate(&dir, 1, args.commune_households)?;
         report.note("data of the hops", data.what());
         report.figures.extend(hops::measure(&dir, &data, args.rounds)?);
+    }
+    if wants("backlog") {
+        let dir = dir.path().join("b");
+        std::fs::create_dir(&dir)?;
+        let book = data::book(&dir, backlog::COMMUNE, args.backlog)?;
+        report.note("data of the backlog", format!("a book of {} rows, generated", book.rows));
+        report.figures.extend(backlog::measure(&dir, &book, args.rounds)?);
     }
     report.note("load at the end", conditions::load());
     print!("{}", report.table());
