@@ -122,11 +122,12 @@ impl KeyHistory {
         &self.eras[self.era_of(log, sequence)].key
     }
 
-    /// What another must hear to read the logs of `node`: the keys that were vouched for, and the current one, oldest first.
+    /// What another must hear to read the logs of `node`: the keys that were vouched for, and the current one, oldest first. Never nothing, so
+    /// that who has its first key only is told from who has forgotten.
     pub fn stated(&self, node: &NodeId) -> Vec<NodeRekeyed> {
         let mut stated = self.vouched(node);
         let current = *self.current().as_bytes();
-        if stated.last().is_none_or(|last| last.log_public_key != current) && self.eras.len() > 1 {
+        if stated.last().is_none_or(|last| last.log_public_key != current) {
             let from = self.current_from().into_iter().collect();
             stated.push(NodeRekeyed { node: node.clone(), log_public_key: current, from });
         }
@@ -314,7 +315,8 @@ mod tests {
         let (directory, records) = logs();
         let mut keys = KeyHistory::new(key(1), &node("17065"));
         let there = keys.clone();
-        assert_eq!(keys.stated(directory.node()), [], "the first key stands in its enrolment");
+        let first = keys.stated(directory.node());
+        assert_eq!(there.unheard(&first, &BTreeMap::new()), [], "the first key stands in its enrolment");
         // The old parent vouched for the second, and the node announced the third: neither reached the new parent.
         add(&mut keys, 2, &[(directory.clone(), 0), (records.clone(), 4)], "420");
         add(&mut keys, 3, &[(directory.clone(), 1), (records.clone(), 9)], "17065");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use danso_proto::change::{Body, ForkDecided, NodeRekeyed};
+use danso_proto::change::{Body, Change, ForkDecided, ForwardingPolicy, NodeEnrolled, NodeRekeyed};
 use danso_proto::envelope::Signer as _;
-use danso_proto::ids::{LogId, Stream};
+use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::refusal::Reason;
 
 use super::bed::{self, Author, Bed, enrolled};
@@ -98,6 +98,44 @@ fn a_lost_key_signs_nothing_more_and_the_one_that_is_vouched_for_goes_on() {
         assert_eq!(entries().await, before);
         let bed = bed.restarted().await;
         assert_eq!(bed.residents("17065").await, 2);
+    });
+}
+
+#[test]
+fn what_a_former_parent_vouched_for_and_the_node_does_not_know_is_not_said_again() {
+    run(async |bed| {
+        let mut province = bed.child("40", 1).await;
+        province.log = LogId::new(province.log.node().clone(), Stream::Directory);
+        let key = *bed::signer(2).public_key().as_bytes();
+        let node = NodeId::new(&bed::code("17065"), &key);
+        let enrolled = NodeEnrolled {
+            node: node.clone(),
+            unit: bed::code("17065"),
+            log_public_key: key,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        };
+        let stated = |secret| {
+            let log_public_key = *bed::signer(secret).public_key().as_bytes();
+            NodeRekeyed { node: node.clone(), log_public_key, from: Vec::new() }
+        };
+        let entries = [Body::NodeEnrolled(enrolled), Body::NodeRekeyed(stated(66))].map(|body| {
+            let (change, part) = bed::happened("17065", body, 20_210_101);
+            province.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)])
+        });
+        assert_eq!(bed.receive(province.package(0, entries.to_vec(), true)).await.refused, None);
+        let author = Author::new(node.clone(), 2);
+        bed.handle.invite(invite(&author, 3)).await.expect("kept");
+        // It has its first key, and says so; with that the parent can tell the other one from a key that was forgotten.
+        let asked = Recovery { keys: vec![stated(2)], ..recovery(&author, 2) };
+        bed.handle.recover(asked).await.expect("given back");
+        let snapshot = bed.handle.snapshot();
+        let known = snapshot.directory().node(&node).expect("enrolled");
+        assert_eq!((known.parent(), known.key().as_bytes()), (Some(bed.handle.me()), &key));
+        let directory = LogId::new(bed.handle.me().clone(), Stream::Directory);
+        let forged = *bed::signer(66).public_key().as_bytes();
+        let says = |entry: &bytes::Bytes| entry.windows(forged.len()).any(|bytes| bytes == forged);
+        assert!(!bed.stored(&directory).await.iter().any(says), "the root never said so");
     });
 }
 
