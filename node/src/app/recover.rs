@@ -53,6 +53,8 @@ pub(super) struct Recovered {
     pub(super) apart: Vec<(LogId, u64)>,
     /// Logs of others that the parent gave and that were refused.
     pub(super) refused: BTreeMap<LogId, Refusal>,
+    /// What is wrong with the old database.
+    pub(super) damage: Option<String>,
     /// What of the old database could not be read any more.
     pub(super) unread: Vec<String>,
     /// Where the old database is now.
@@ -123,6 +125,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         kept: 0,
         apart: Vec::new(),
         refused: BTreeMap::new(),
+        damage: None,
         unread,
         aside: None,
     };
@@ -132,7 +135,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
             None => old.store.close().await,
             Some(damage) => {
                 old.store.close_unsealed().await;
-                recovered.unread.insert(0, damage.to_string());
+                recovered.damage = Some(damage.to_string());
             }
         }
         recovered.unread.extend(store.adopt(&layout.database(), &shared).await?);

@@ -41,6 +41,14 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
             "ATTENTION: {log} was not taken, it is refused: {refusal}. It comes over the link when what is needed to read it has come; if it does not, run recover again."
         ),
     }));
+    said.extend(done.damage.iter().map(|damage| match lang {
+        Lang::Vi => {
+            format!("Cơ sở dữ liệu cũ bị hỏng ({damage}). Những gì còn đọc được đã được nhận; hãy kiểm tra ổ đĩa.")
+        }
+        Lang::En => {
+            format!("The old database is damaged ({damage}). What can be read of it was taken over; check the disk.")
+        }
+    }));
     said.extend(done.unread.iter().map(|what| match lang {
         Lang::Vi => format!("CHÚ Ý: không nhận được, vì không đọc được hoặc không hợp lệ: {what}"),
         Lang::En => format!("ATTENTION: not taken over, it could not be read or does not pass: {what}"),
@@ -185,6 +193,7 @@ mod tests {
                     Refusal::new(Reason::KeyNotEnrolled, "entry 3"),
                 )]
                 .into(),
+                damage: Some("page 7".into()),
                 unread: vec!["a page".into()],
                 aside: Some("danso.db.before-recover-1".into()),
             };
