@@ -25,6 +25,7 @@ use crate::pki::{self, Ca, TrustDomain};
 use crate::store::{self, Store};
 use crate::token::Token;
 
+mod alone;
 mod ask;
 mod keep;
 
@@ -44,7 +45,8 @@ pub(super) struct Recover<'a> {
 /// What `recover` did.
 pub(super) struct Recovered {
     pub(super) node: NodeId,
-    pub(super) parent: NodeId,
+    /// Who gave back what it holds; nobody, where a root was made again from its own database.
+    pub(super) parent: Option<NodeId>,
     /// Entries that came from the parent.
     pub(super) entries: u64,
     /// Entries that only the old database had, taken over.
@@ -82,6 +84,11 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let layout = if token.is_some() { Layout::create(data)? } else { Layout::open(data)? };
     let _lock = layout.lock()?;
     let old = open_old(&layout).await;
+    let root = if token.is_none() { alone::is_damaged_root(old.as_ref()).await } else { None };
+    let old = match (root, old) {
+        (Some(anchor), Some(old)) => return alone::recover(&layout, old, anchor, clock).await,
+        (_, old) => old,
+    };
     let config = match layout.config().exists() {
         true => Some(Config::load(&layout.config())?),
         false => None,
@@ -90,7 +97,8 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let there = old.as_ref().map(|old| &old.store);
     let place = place(&layout, token, config.as_ref(), there).await?;
     let mut unread = Vec::new();
-    let (key, keys) = own_key(&layout, &place, there, &mut unread).await?;
+    let (key, keys) =
+        own_key(&layout, (&place.node, place.anchor), !place.secret.is_empty(), there, &mut unread).await?;
     let tls = match place.secret.is_empty() {
         true => run::client_tls(&layout, &link_key, clock.clone())?,
         false => pki::client_config(&place.ca, None, clock.clone())?,
@@ -120,7 +128,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let mut given = asking.ask(channel.clone(), false, progress).await?;
     let mut recovered = Recovered {
         node: place.node.clone(),
-        parent: place.parent.clone(),
+        parent: Some(place.parent.clone()),
         entries: given.entries,
         kept: 0,
         apart: Vec::new(),
@@ -156,7 +164,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let Given { handle, certificates, refused, .. } = given;
     drop(handle);
     recovered.refused = refused;
-    settle(&store, &place).await?;
+    settle(&store, place.anchor, Some(&place.parent)).await?;
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
     pki::write_certificates(&layout.parent_ca_certificate(), std::slice::from_ref(&place.ca))?;
     if !layout.ca_key().exists() && layout.ca_certificate().exists() {
@@ -235,6 +243,9 @@ async fn place(
         });
     }
     let lost = |what: &str| {
+        if config.is_some_and(|config| config.parent.is_none()) {
+            return alone::lost(what);
+        }
         let detail = format!(
             "{what}; recover with a token that the parent makes: danso-admin child invite --node NODE, then --token-file"
         );
@@ -246,7 +257,7 @@ async fn place(
     let node = old.read("recover").await?.meta_get(pipeline::META_NODE).await?;
     let node = node.ok_or_else(|| lost("the database does not say whose it is"))?;
     let (Some(parent), Some(address)) = (parent, config.parent.clone()) else {
-        let detail = "this is the root of its federation: nobody above holds its logs. Restore its newest backup: danso-node restore";
+        let detail = "this is the root of its federation: nobody above holds its logs, and its database is not damaged. An old copy: restore its newest backup, danso-node restore";
         return Err(Refusal::new(Reason::NotFound, detail).into());
     };
     let ca = pki::read_certificates(&layout.parent_ca_certificate())?.into_iter().next();
@@ -264,17 +275,18 @@ async fn place(
 /// damaged, or holds another history, it is evidence. A change of keys that was cut may have left the right key in the second file.
 async fn own_key(
     layout: &Layout,
-    place: &Place,
+    (node, anchor): (&NodeId, Fingerprint),
+    may_make: bool,
     old: Option<&Store>,
     unread: &mut Vec<String>,
 ) -> Result<(Arc<LogKey>, Vec<NodeRekeyed>), Error> {
-    let key = match place.secret.is_empty() {
-        true => LogKey::load(&layout.log_key())?,
-        false => LogKey::load_or_create(&layout.log_key())?,
+    let key = match may_make {
+        true => LogKey::load_or_create(&layout.log_key())?,
+        false => LogKey::load(&layout.log_key())?,
     };
     let key = Arc::new(key);
     let Some(old) = old else { return Ok((key, Vec::new())) };
-    let directory = match pipeline::directory_to_look(old, place.anchor).await {
+    let directory = match pipeline::directory_to_look(old, anchor).await {
         Ok((directory, damage)) => {
             unread.extend(damage);
             directory
@@ -284,22 +296,25 @@ async fn own_key(
             return Ok((key, Vec::new()));
         }
     };
-    let Some(me) = directory.node(&place.node) else { return Ok((key, Vec::new())) };
+    let Some(me) = directory.node(node) else { return Ok((key, Vec::new())) };
     let settled = Rotation::new(layout.log_key(), layout.next_log_key()).settle(me.key())?;
-    let stated = if settled.is_some() { me.keys().stated(&place.node) } else { Vec::new() };
+    let stated = if settled.is_some() { me.keys().stated(node) } else { Vec::new() };
     Ok((settled.unwrap_or(key), stated))
 }
 
 /// Writes down where the node belongs, and closes the new database.
-async fn settle(store: &Store, place: &Place) -> Result<(), Error> {
+async fn settle(store: &Store, anchor: Fingerprint, parent: Option<&NodeId>) -> Result<(), Error> {
     store
         .run_tx("recover", async |tx| {
-            tx.meta_put(META_ANCHOR, &place.anchor.0).await?;
-            tx.meta_put(META_PARENT, place.parent.as_str().as_bytes()).await
+            tx.meta_put(META_ANCHOR, &anchor.0).await?;
+            match parent {
+                Some(parent) => tx.meta_put(META_PARENT, parent.as_str().as_bytes()).await,
+                None => Ok(()),
+            }
         })
         .await?;
     // What was typed is lost with the old disk; which rows came before is told by what was written.
-    pipeline::remember_rows(store, place.anchor).await?;
+    pipeline::remember_rows(store, anchor).await?;
     store.close().await;
     Ok(())
 }

@@ -17,13 +17,19 @@ pub(super) fn lang() -> Lang {
 pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String> {
     let Recovered { parent, entries, kept, .. } = done;
     let data = data.display();
-    let mut said = vec![match lang {
-        Lang::Vi => {
+    let mut said = vec![match (parent, lang) {
+        (Some(parent), Lang::Vi) => {
             format!("Đã nhận lại {entries} mục từ {parent}; giữ thêm {kept} mục chỉ có trong cơ sở dữ liệu cũ.")
         }
-        Lang::En => {
+        (Some(parent), Lang::En) => {
             format!("{entries} entries came back from {parent}; {kept} that only the old database had were kept.")
         }
+        (None, Lang::Vi) => format!(
+            "Đã lập lại cơ sở dữ liệu từ {kept} mục đọc được. Mọi mục do nút này ghi đều còn; phần thiếu của cấp dưới sẽ đến lại qua liên kết."
+        ),
+        (None, Lang::En) => format!(
+            "The database was made again from {kept} entries that can be read. All that this node wrote is there; what is missing of those below comes again over their links."
+        ),
     }];
     said.extend(done.apart.iter().map(|(log, from)| match lang {
         Lang::Vi => format!(
@@ -184,7 +190,7 @@ mod tests {
         let recovered = |lang| {
             let done = Recovered {
                 node: "17065-0123456789abcdef".parse().expect("a node"),
-                parent: "420-0123456789abcdef".parse().expect("a node"),
+                parent: Some("420-0123456789abcdef".parse().expect("a node")),
                 entries: 7,
                 kept: 2,
                 apart: vec![("17065-0123456789abcdef/records".parse().expect("a log"), 5)],

@@ -30,9 +30,14 @@ impl Random {
 
 /// Damages a file in one of three ways; says how.
 fn damage(path: &Path, random: &mut Random) -> String {
+    let way = random.below(3);
+    damage_by(way, path, random)
+}
+
+fn damage_by(way: u64, path: &Path, random: &mut Random) -> String {
     let mut file = File::options().read(true).write(true).open(path).unwrap();
     let bytes = file.metadata().unwrap().len();
-    match random.below(3) {
+    match way {
         0 => {
             let at = random.below(bytes);
             let mut byte = [0];
@@ -163,6 +168,51 @@ fn after_a_power_cut_damaged_entries_are_never_served() {
     }
     println!("seed {SEED}: {refused} did not start, {found} found it when serving, {harmless} served right logs");
     assert!(refused > 0, "nothing was found at any start");
+}
+
+#[test]
+fn a_root_whose_own_entries_can_be_read_is_made_again_from_them() {
+    let mut federation = Federation::central();
+    let plan = Plan { communes: &["17065"], households: 300, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    central(&mut federation, &truth);
+    let mut random = Random(SEED + 3);
+    let (mut whole, mut lost) = (0, 0);
+    for n in 0..12 {
+        let mut copy = federation.node(ROOT).copy(federation.dir(), &format!("r{n}"));
+        let database = copy.data.join("danso.db");
+        // Of a file that was cut too much is missing.
+        let how = damage_by(n % 2, &database, &mut random);
+        assert_eq!(run_to_its_end(&copy).code, REFUSED, "seed {SEED}, {how}");
+        let damaged = fs::read(&database).unwrap();
+        if n == 0 {
+            // Nothing says then how much the root wrote.
+            let heads = fs::read(copy.data.join("heads")).unwrap();
+            fs::remove_file(copy.data.join("heads")).unwrap();
+            copy.recover(None).refused_with("not_found");
+            fs::write(copy.data.join("heads"), heads).unwrap();
+        }
+        let ended = copy.recover(None);
+        match ended.code {
+            DONE => {
+                copy.readdress(&federation.node(ROOT).listen, &copy.listen.clone());
+                copy.run();
+                copy.admin(["doctor"]).must(DONE);
+                truth.holds_at(&copy, "17065", "local");
+                assert_eq!(copy.stop(), DONE);
+                whole += 1;
+            }
+            _ => {
+                assert_eq!(ended.code, REFUSED, "seed {SEED}, {how}: {}", ended.stderr);
+                assert!(ended.stderr.contains("danso-node restore"), "seed {SEED}, {how}: {}", ended.stderr);
+                assert_eq!(fs::read(&database).unwrap(), damaged, "{how}: nothing was touched");
+                lost += 1;
+            }
+        }
+        fs::remove_dir_all(&copy.data).unwrap();
+    }
+    println!("seed {SEED}: {whole} were made again, of {lost} own entries are lost");
+    assert!(whole > 0, "none was made again");
 }
 
 #[test]
