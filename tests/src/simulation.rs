@@ -49,6 +49,7 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (213, "who was taken over with keys that its new parent had not heard of lost the entries of the keys before"),
     (52920, "somebody else's log that could not be read yet kept a node from getting anything back"),
     (54095, "a node whose parent was revoked by one whose word counts nowhere lost its keys until that was known"),
+    (312354, "an old copy that did not know of a takeover took in what a former parent's key had signed"),
     (63444, "a package that reached the parent after its sender was put back was not missed while the session lasted"),
 ];
 

@@ -36,8 +36,10 @@ impl Batch<'_> {
                     // Small, and what others' rights depend on.
                     Stream::Directory | Stream::Mail(_) => return self.turned_away_for_damage(job),
                 };
+                // An old copy does not know who may sign by now; what it would take in has its sender still.
+                let why = refusal(&self.health, from).or_else(|| self.base().read_only())?;
                 let row = self.log_or_new(&package.log);
-                Answer::Received(Ok(self.answer(&row, Some((package.first, refusal(&self.health, from)?)))))
+                Answer::Received(Ok(self.answer(&row, Some((package.first, why)))))
             }
             Job::Write { stream: Stream::Records, .. } => Answer::Received(Err(new_work()?.into())),
             Job::Import { .. } => Answer::Imported(Err(new_work()?.into())),

@@ -105,8 +105,9 @@ impl World {
         let job = Job::Write { stream: Stream::Directory, drafts: vec![draft] };
         let done = self.transact(seat, vec![job])?;
         let log = self.nodes[seat].own(Stream::Directory);
-        if !done.is_some_and(|done| done.logs.contains(&log)) {
-            return Err(Violation(format!("{log} was not written")));
+        if !done.as_ref().is_some_and(|done| done.logs.contains(&log)) {
+            let why = done.map(|done| done.refused);
+            return Err(Violation(format!("{log} was not written: {why:?}")));
         }
         self.tell(seat, &[log], &[])
     }
@@ -203,7 +204,9 @@ impl World {
         let node = &self.nodes[seat];
         // One that believes that it was revoked does nothing for others, until it hears that the word of who said so counts no more.
         let known = node.up.as_ref().and_then(|up| up.directory.node(&node.id));
-        known.is_some_and(|known| !known.is_revoked()) && node.may_write(&node.own(Stream::Directory))
+        // Nor one whose new parent's word about its key is still on its way.
+        known.is_some_and(|known| !known.is_revoked() && known.key() == node.signer.public_key())
+            && node.may_write(&node.own(Stream::Directory))
     }
 
     /// Whether packages of a link wait for their commit at a seat.

@@ -162,7 +162,14 @@ impl Batch<'_, '_> {
     fn job(&mut self, job: Job, answers: &mut Vec<(Origin, Answer)>) -> Result<(), Crashed> {
         match job {
             Job::Receive { package, origin } => {
-                let answer = self.receive(&package)?;
+                let answer = match origin.is_some() && *package.log.stream() == Stream::Records && self.is_old_copy() {
+                    // It does not know who may sign by now; its sender has it still.
+                    true => {
+                        let refusal = Refusal::new(Reason::ReadOnly, "an old copy takes nothing in");
+                        answer(&self.row(&package.log), Some((package.first, refusal)))
+                    }
+                    false => self.receive(&package)?,
+                };
                 // What nobody brought, an author who tries what it may not has made: that it is refused is all that is asked for.
                 if origin.is_some() {
                     self.stop_other_history(&package, &answer)?;
@@ -280,6 +287,12 @@ impl Batch<'_, '_> {
         self.pending.extend(trial.entries);
         self.logs.insert(row.log.clone(), row.clone());
         row
+    }
+
+    fn is_old_copy(&self) -> bool {
+        let behind = |row: &LogRow| *row.log.node() == self.node.id && row.trouble == Some(Reason::ReadOnly);
+        let rows = self.node.store.logs.values().filter(|row| !self.logs.contains_key(&row.log));
+        self.node.unsure || rows.chain(self.logs.values()).any(behind)
     }
 
     fn may_not_write(&self) -> bool {

@@ -341,6 +341,7 @@ impl Watch {
             | Reason::KeyNotEnrolled
             | Reason::UnitsVersionUnknown
             | Reason::LogNotForLink
+            | Reason::ReadOnly
             | Reason::KeyRevoked => true,
             // The new key's announcement was still on its way, or the takeover from which on the word of a former parent counts no more.
             Reason::CheckpointInvalid if self.spoken_of.contains(log.node()) => true,

@@ -48,7 +48,7 @@ impl Stop {
             | Reason::LogNotForLink
             | Reason::LogQuarantined
             | Reason::CheckpointInvalid => Self::Directory(now_ms.saturating_add(super::RETRY_DIRECTORY_MS)),
-            Reason::SequenceGap | Reason::DiskFull | Reason::StoreDamaged => {
+            Reason::SequenceGap | Reason::DiskFull | Reason::StoreDamaged | Reason::ReadOnly => {
                 Self::Later(now_ms.saturating_add(super::RETRY_MS))
             }
             _ if matches!(reason.class(), Class::Unavailable | Class::Internal) => {

@@ -102,3 +102,19 @@ fn a_file_that_is_missing_damaged_or_behind_is_made_anew_and_stops_nobody() {
         assert_eq!(heads.len(), 2, "directory and records");
     });
 }
+
+#[test]
+fn a_restored_node_takes_in_nothing_of_others_until_it_is_known_not_to_be_behind() {
+    run(async |bed| {
+        let mut child = bed.child("17065", 1).await;
+        crate::pipeline::mark_restored(bed.store(), 1).await.expect("marked");
+        let bed = bed.restarted().await;
+        let entry = child.entry(vec![enrolled("17065", 198_001)]);
+        let package = child.package(0, vec![entry], true);
+        let received = bed.receive(package.clone()).await;
+        assert_eq!(received.refused.map(|(at, refusal)| (at, refusal.reason)), Some((0, Reason::ReadOnly)));
+        bed.handle.confirm().await.expect("its parent says so");
+        assert_eq!(bed.receive(package).await.refused, None);
+        assert_eq!(bed.residents("17065").await, 1);
+    });
+}

@@ -128,7 +128,7 @@ fn what_wants_a_directory_log_goes_again_after_one() {
 
 #[test]
 fn passing_reasons_pass() {
-    for reason in [Reason::Internal, Reason::DiskFull, Reason::ShuttingDown, Reason::SequenceGap] {
+    for reason in [Reason::Internal, Reason::DiskFull, Reason::ReadOnly, Reason::ShuttingDown, Reason::SequenceGap] {
         let (mut end, _) = child(&[("C/records", 1)]);
         end.step(Event::Loaded { package: package("C/records", 0, 1) });
         end.refused("C/records", 0, reason);
