@@ -45,8 +45,11 @@ pub const HEADS_PER_FRAME: usize = 1_000;
 pub const HEADS_MAX: usize = 100_000;
 /// Bytes of a checkpoint or receipt: a note and some cosignature lines.
 pub const NOTE_BYTES_MAX: usize = 8 * 1024;
-/// What one node says in its directory log about the keys and the end of one node, itself or one below: a key a year is used up after two lifetimes.
+/// What one node says in its directory log about the keys of one node, itself or one below, and as often about its end: a key a year is used up
+/// after two lifetimes.
 pub const WORDS_MAX: usize = 256;
+/// Keys of a child that its parent vouches for without its operator's word: a child could make the parent's directory grow.
+pub const VOUCHES_ASKED_MAX: usize = 16;
 /// Units in one `UnitsPublished` part.
 pub const UNITS_PER_PART: usize = 1_000;
 /// Life of an invite in seconds, by default and at most.

@@ -18,6 +18,7 @@ mod directory;
 mod keys;
 mod words;
 
+pub(crate) use directory::DEPTH_MAX;
 pub use directory::{Directory, Node};
 pub use keys::{Era, KeyHistory};
 
@@ -63,7 +64,9 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
     {
         return Err(Refusal::new(Reason::KeyRevoked, format!("{} counts up to size {bound}", set.log)));
     }
+    check_position(set, position)?;
     check_children(set, author, directory)?;
+    check_words(set, author, directory)?;
     verify_again(opened, directory, position)
 }
 
@@ -71,7 +74,7 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
 /// or parents that came since undoes it. Else these could keep those who took the entry in from ever starting again.
 ///
 /// # Errors
-/// As [`verify`], without `key_revoked`, and without the `out_of_scope` of a child that has another parent.
+/// As [`verify`], without `key_revoked` and `too_large`, and without the `out_of_scope` of a child that has another parent.
 pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
     let author = directory.author(set.log.node())?;
@@ -144,6 +147,14 @@ fn check_directory(
 ) -> Result<(), Refusal> {
     let denied =
         |why: &str| Err(Refusal::new(Reason::OutOfScope, format!("{} entry {}: {why}", set.log, set.sequence)));
+    // Who is spoken of may not have been heard of yet, so that the units alone are asked. Whether the word counts is judged with the node.
+    let is_over = |node: &NodeId| directory.units().is_over(author.unit(), &node.unit());
+    let speaks_below = |node: &NodeId, why: &str| match directory.units().get(&set.units_version) {
+        _ if is_over(node) => Ok(()),
+        Some(_) => denied(why),
+        // A list that is on its way may put the one unit below the other.
+        None => Err(Refusal::new(Reason::UnitsVersionUnknown, set.units_version.clone())),
+    };
     for change in &set.changes {
         match &change.body {
             Body::Genesis(_) if set.sequence == 0 && author.id() == directory.root() => {}
@@ -162,9 +173,7 @@ fn check_directory(
                     return denied("former parents are named by their directory logs");
                 }
             }
-            Body::NodeRevoked(revoked) if !directory.was_above(author.id(), &revoked.node) => {
-                return denied("only a node above revokes");
-            }
+            Body::NodeRevoked(revoked) => speaks_below(&revoked.node, "only a node above revokes")?,
             Body::NodeRekeyed(rekeyed) if rekeyed.node == *author.id() => {
                 let own = rekeyed.from.iter().find(|(log, _)| *log == set.log);
                 if own.is_none_or(|(_, size)| *size != set.sequence + 1) {
@@ -175,16 +184,16 @@ fn check_directory(
                     return denied("the new key did not sign its announcement");
                 }
             }
-            Body::NodeRekeyed(rekeyed) if !directory.was_above(author.id(), &rekeyed.node) => {
-                return denied("a key is changed by its node, or vouched for by a node above");
+            Body::NodeRekeyed(rekeyed) => {
+                speaks_below(&rekeyed.node, "a key is changed by its node, or vouched for by a node above")?;
             }
-            Body::ForkDecided(decided) if !directory.was_above(author.id(), decided.log.node()) => {
-                return denied("only a node above decides about a log with two histories");
+            Body::ForkDecided(decided) => {
+                speaks_below(decided.log.node(), "only a node above decides about a log with two histories")?;
             }
             _ => {}
         }
     }
-    check_words(set, author, directory)
+    Ok(())
 }
 
 fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
@@ -202,15 +211,19 @@ fn check_enrolment(change: &Change, set: &ChangeSet, author: &Node, directory: &
 }
 
 /// A node that has a place is enrolled by its parent, by one above that, which takes it over, or by one between: seen from who took it over,
-/// that is the older enrolment.
+/// that is the older enrolment. Whose parent was revoked may go to the successor, and what the parent wrote before its end may be heard after that.
 fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    if author.is_revoked() {
+        return Ok(());
+    }
     for change in &set.changes {
         let Body::NodeEnrolled(child) = &change.body else { continue };
-        let Some(known) = directory.node(&child.node).filter(|known| directory.has_place(known)) else { continue };
+        let Some(known) = directory.node(&child.node).filter(|known| known.has_place()) else { continue };
         let is_in_line = |parent: &NodeId| {
             parent == author.id()
                 || directory.was_above(author.id(), parent)
                 || directory.was_above(parent, author.id())
+                || directory.node(parent).is_some_and(Node::is_revoked)
         };
         if !known.parent().is_some_and(is_in_line) {
             return Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node)));
@@ -219,25 +232,23 @@ fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Resu
     Ok(())
 }
 
-/// Everything said about a node is judged again with each further word.
+/// Everything said about a node is judged again with each further word. Keys are counted apart from ends: a child that has its parent vouch for
+/// many keys can still be revoked.
 fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
-    let mut words: BTreeMap<&NodeId, usize> = BTreeMap::new();
+    let mut words: BTreeMap<(&NodeId, bool), usize> = BTreeMap::new();
     for change in &set.changes {
-        let node = match &change.body {
-            Body::NodeRekeyed(rekeyed) => &rekeyed.node,
-            Body::NodeRevoked(revoked) => &revoked.node,
+        let (node, ends) = match &change.body {
+            Body::NodeRekeyed(rekeyed) => (&rekeyed.node, false),
+            Body::NodeRevoked(revoked) => (&revoked.node, true),
             _ => continue,
         };
-        let said = words.entry(node).or_insert_with(|| directory.words(author.id(), node));
+        let said = words.entry((node, ends)).or_insert_with(|| directory.words(author.id(), node, ends));
         *said += 1;
         if *said > limits::WORDS_MAX {
-            let detail = format!(
-                "{} entry {} is word {said} of {} about keys or the end of {node}; no more than {} count",
-                set.log,
-                set.sequence,
-                author.id(),
-                limits::WORDS_MAX
-            );
+            let about = if ends { "the end" } else { "keys" };
+            let (log, at, by) = (&set.log, set.sequence, author.id());
+            let detail =
+                format!("{log} entry {at} is word {said} of {by} about {about} of {node}; {} at most", limits::WORDS_MAX);
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
     }

@@ -7,6 +7,7 @@ use danso_core::verify::Node;
 use danso_proto::change::{Body, NodeEnrolled, NodeRekeyed, NodeRevoked};
 use danso_proto::envelope::Signer;
 use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::Error;
@@ -64,7 +65,7 @@ impl Batch<'_> {
         if invited.is_some() {
             bodies = self.placed(recovery, &node);
         } else if let Some(ends) = &recovery.ends {
-            bodies.extend(self.vouched_on(recovery, &node, ends).map(Body::NodeRekeyed));
+            bodies.extend(self.vouched_on(recovery, &node, ends)?.map(Body::NodeRekeyed));
         }
         if !bodies.is_empty() {
             let now_ms = self.outfit.clock.now_ms();
@@ -155,10 +156,16 @@ impl Batch<'_> {
 
     /// A node announced its key from an entry on that it then lost, and that came to nobody. The key is vouched for from where its logs end
     /// now, but for nothing that is here already, and once: else a child could make this node's directory grow without end.
-    fn vouched_on(&self, recovery: &Recovery, node: &Node, ends: &BTreeMap<LogId, u64>) -> Option<NodeRekeyed> {
+    fn vouched_on(
+        &self,
+        recovery: &Recovery,
+        node: &Node,
+        ends: &BTreeMap<LogId, u64>,
+    ) -> Result<Option<NodeRekeyed>, Refusal> {
         let key = &recovery.log_public_key;
-        if node.keys().vouched(&recovery.node).iter().any(|rekeyed| rekeyed.log_public_key == *key) {
-            return None;
+        let vouched = node.keys().vouched(&recovery.node);
+        if vouched.iter().any(|rekeyed| rekeyed.log_public_key == *key) {
+            return Ok(None);
         }
         let mut from = self.sizes_of(&recovery.node);
         for (log, end) in ends.iter().filter(|(log, _)| *log.node() == recovery.node) {
@@ -166,8 +173,16 @@ impl Batch<'_> {
             *held = (*held).max(*end);
         }
         let lacks = node.key().as_bytes() == key && !node.keys().signs_on(|log| from.get(log).copied().unwrap_or(0));
+        if lacks && vouched.len() >= limits::VOUCHES_ASKED_MAX {
+            let detail = format!(
+                "{} keys of {} were vouched for; for a further one it takes a token (child invite --node)",
+                vouched.len(),
+                recovery.node
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
         let from = from.into_iter().collect();
-        lacks.then(|| NodeRekeyed { node: recovery.node.clone(), log_public_key: *key, from })
+        Ok(lacks.then(|| NodeRekeyed { node: recovery.node.clone(), log_public_key: *key, from }))
     }
 
     /// Revokes a node below this one.
@@ -200,7 +215,8 @@ impl Batch<'_> {
     /// A node that may be given its place back here.
     fn below(&self, id: &NodeId) -> Result<Node, Refusal> {
         let node = self.below_or_revoked(id)?;
-        match node.is_revoked() {
+        // One that lost its place with who enrolled it was not revoked itself.
+        match node.is_revoked() && node.has_place() {
             true => {
                 let detail = format!("{id} was revoked; its unit gets a new node with child invite --again");
                 Err(Refusal::new(Reason::KeyRevoked, detail))

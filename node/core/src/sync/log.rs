@@ -42,8 +42,10 @@ impl Stop {
     pub(super) fn after(reason: Reason, now_ms: i64) -> Self {
         use danso_proto::refusal::Class;
         match reason {
-            // An operator's decision comes in a directory log. A checkpoint can be signed with a key whose announcement is on its way.
+            // An operator's decision comes in a directory log. A checkpoint can be signed with a key whose announcement is on its way, and a child
+            // has another parent until that is revoked.
             Reason::KeyNotEnrolled
+            | Reason::OutOfScope
             | Reason::UnitsVersionUnknown
             | Reason::LogNotForLink
             | Reason::LogQuarantined

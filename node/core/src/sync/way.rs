@@ -2,10 +2,7 @@
 
 use danso_proto::ids::{LogId, NodeId, Stream};
 
-use crate::verify::Directory;
-
-/// Steps from a node to the root at most: a tree that is deeper is a circle.
-const DEPTH_MAX: usize = 32;
+use crate::verify::{DEPTH_MAX, Directory};
 
 /// The tree of nodes, as the directory logs tell it.
 pub trait Kin {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use danso_proto::ids::UnitCode;
+
 use super::{LISTS_MAX, UnitList, UnitsError};
 use crate::calendar::PartialDate;
 
@@ -44,6 +46,22 @@ impl UnitLists {
         let day = date.earliest();
         let begun = self.by_version.values().filter(|list| list.valid_from().is_none_or(|from| from <= day));
         begun.max_by_key(|list| list.valid_from())
+    }
+
+    /// Whether `above` is another unit that `unit` is part of in a list, or of what it is part of in another list: who serves it may be above a
+    /// node of the unit.
+    pub fn is_over(&self, above: &UnitCode, unit: &UnitCode) -> bool {
+        let mut found = vec![unit];
+        let mut next = 0;
+        while let Some(code) = found.get(next).copied() {
+            next += 1;
+            for over in self.iter().flat_map(|list| list.ancestors(code)) {
+                if !found.contains(&&over.code) {
+                    found.push(&over.code);
+                }
+            }
+        }
+        above != unit && found.contains(&above)
     }
 
     /// All lists, by version.

@@ -4,7 +4,7 @@
 //! sizes on, the parent is the enroller nearest the root, and of several revocations the narrowest bound of each log holds. What those above
 //! say of a node ends with a takeover, and an enrolment behind its author's end makes no child (`words`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,20 +18,18 @@ use super::keys::KeyHistory;
 use super::words::{Judgement, Said, Word};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
-/// Tiers from a node up to the root at most: units that contain each other in two lists could make a circle.
-const TIERS_MAX: usize = 32;
+/// Steps from a node to the root at most: a tree that is deeper is a circle, by unit lists that contradict each other.
+pub(crate) const DEPTH_MAX: usize = 32;
 
 /// An enrolled node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     id: NodeId,
     unit: UnitCode,
-    parent: Option<NodeId>,
     /// All who ever enrolled it.
     enrolments: BTreeMap<NodeId, Enrolment>,
-    keys: KeyHistory,
-    /// What still counts once the node was revoked: a log that is not named counts not at all.
-    bounds: Option<BTreeMap<LogId, u64>>,
+    /// What comes of all that was said about it.
+    pub(super) judged: Judgement,
 }
 
 impl Node {
@@ -47,33 +45,33 @@ impl Node {
 
     /// Who enrolled it, of several the one nearest the root whose enrolment counts; `None` for the root of the federation.
     pub fn parent(&self) -> Option<&NodeId> {
-        self.parent.as_ref()
+        self.judged.parent.as_ref()
     }
 
     /// The log key that it signs with now.
     pub fn key(&self) -> &PublicKey {
-        self.keys.current()
+        self.judged.keys.current()
     }
 
     /// Its log keys, and where each of them counts.
     pub fn keys(&self) -> &KeyHistory {
-        &self.keys
+        &self.judged.keys
     }
 
     /// What its link carries.
     pub fn policy(&self) -> ForwardingPolicy {
-        let enrolment = self.parent.as_ref().and_then(|parent| self.enrolments.get(parent));
+        let enrolment = self.parent().and_then(|parent| self.enrolments.get(parent));
         enrolment.map_or(ForwardingPolicy::Full, |enrolment| enrolment.policy)
     }
 
     /// Whether it was revoked, or its enrolment with the end of who enrolled it.
     pub fn is_revoked(&self) -> bool {
-        self.bounds.is_some()
+        self.judged.bounds.is_some()
     }
 
     /// The size up to which a log of the node counts; `None`: without bound.
     pub fn valid_size(&self, log: &LogId) -> Option<u64> {
-        self.bounds.as_ref().map(|bounds| bounds.get(log).copied().unwrap_or(0))
+        self.judged.bounds.as_ref().map(|bounds| bounds.get(log).copied().unwrap_or(0))
     }
 
     /// All who ever enrolled it, and what they said when they first did.
@@ -81,9 +79,24 @@ impl Node {
         self.enrolments.iter()
     }
 
-    pub(super) fn judged(&mut self, judgement: Judgement) {
-        let Judgement { parent, keys, bounds } = judgement;
-        (self.parent, self.keys, self.bounds) = (parent, keys, bounds);
+    /// Whether an enrolment of it counts: else all who enrolled it had been revoked before.
+    pub fn has_place(&self) -> bool {
+        self.judged.has_place
+    }
+
+    /// All who are or were above it.
+    pub(super) fn above(&self) -> &BTreeSet<NodeId> {
+        &self.judged.above
+    }
+
+    /// How many are or were above it. Those above a node have fewer, but where unit lists make a circle.
+    pub(super) fn depth(&self) -> usize {
+        self.judged.above.len()
+    }
+
+    /// Up to which sequence of its directory log `by` has a say about the node.
+    pub(super) fn say(&self, by: &NodeId) -> u64 {
+        self.judged.say.get(by).copied().unwrap_or(0)
     }
 }
 
@@ -103,10 +116,10 @@ pub struct Directory {
     anchor: Fingerprint,
     root: NodeId,
     trust_domain: String,
-    pub(super) nodes: Arc<BTreeMap<NodeId, Node>>,
+    pub(super) nodes: Arc<BTreeMap<NodeId, Arc<Node>>>,
     /// Whom each node ever enrolled.
     enrolled: Arc<BTreeMap<NodeId, BTreeSet<NodeId>>>,
-    keys: Arc<HashMap<Fingerprint, (NodeId, PublicKey)>>,
+    keys: Arc<HashMap<Fingerprint, PublicKey>>,
     assembler: UnitListAssembler,
     units: Arc<UnitLists>,
     /// What was said about keys and ends of nodes, whether it counts or not.
@@ -171,23 +184,23 @@ impl Directory {
 
     /// A node, if it is enrolled.
     pub fn node(&self, id: &NodeId) -> Option<&Node> {
-        self.nodes.get(id)
+        self.nodes.get(id).map(|node| &**node)
     }
 
     /// All nodes, by id.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
+        self.nodes.values().map(|node| &**node)
     }
 
     /// The nodes that `parent` enrolled and that are not revoked.
     pub fn children<'a>(&'a self, parent: &'a NodeId) -> impl Iterator<Item = &'a Node> {
-        self.nodes.values().filter(move |node| node.parent() == Some(parent) && !node.is_revoked())
+        self.nodes().filter(move |node| node.parent() == Some(parent) && !node.is_revoked())
     }
 
     /// The node itself, its parent, and so on up to the root; empty when it is not enrolled.
     pub fn lineage<'a>(&'a self, id: &NodeId) -> impl Iterator<Item = &'a NodeId> {
-        std::iter::successors(self.nodes.get(id), |node| node.parent().and_then(|parent| self.nodes.get(parent)))
-            .take(TIERS_MAX)
+        std::iter::successors(self.node(id), |node| node.parent().and_then(|parent| self.node(parent)))
+            .take(DEPTH_MAX)
             .map(Node::id)
     }
 
@@ -201,7 +214,7 @@ impl Directory {
     }
 
     fn add_ancestry(&self, id: &NodeId, seen: &mut BTreeSet<NodeId>, order: &mut Vec<NodeId>) {
-        let Some(node) = self.nodes.get(id).filter(|_| seen.insert(id.clone())) else { return };
+        let Some(node) = self.node(id).filter(|_| seen.insert(id.clone())) else { return };
         node.enrolments.keys().for_each(|above| self.add_ancestry(above, seen, order));
         order.push(id.clone());
     }
@@ -234,22 +247,10 @@ impl Directory {
         self.lineage(node).skip(1).any(|up| up == above)
     }
 
-    /// Whether `above` is above `node`, or was before that was taken over. What a node above said then still stands, and it is read again
-    /// by nodes that hear of the takeover first: the answer must not depend on the order. What it says afterwards is taken in and does not
-    /// count (`words`).
+    /// Whether `above` is above `node`, or was before that was taken over, as far as it is known here: whose enrolments have not been read yet is
+    /// above nobody. What it says after a takeover is taken in and does not count (`words`).
     pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
-        let (mut seen, mut stack) = (HashSet::new(), vec![node]);
-        while let Some(id) = stack.pop() {
-            for up in self.nodes.get(id).into_iter().flat_map(|node| node.enrolments.keys()) {
-                if up == above {
-                    return true;
-                }
-                if seen.insert(up) {
-                    stack.push(up);
-                }
-            }
-        }
-        false
+        self.node(node).is_some_and(|node| node.above().contains(above))
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -266,7 +267,7 @@ impl Directory {
     /// `key_not_enrolled`.
     pub(super) fn author(&self, id: &NodeId) -> Result<&Node, Refusal> {
         let unknown = || Refusal::new(Reason::KeyNotEnrolled, format!("{id} is not enrolled"));
-        self.nodes.get(id).ok_or_else(unknown)
+        self.node(id).ok_or_else(unknown)
     }
 
     /// Takes in what a verified entry of a directory log says. Other streams change nothing.
@@ -279,15 +280,27 @@ impl Directory {
             return Ok(());
         }
         let said = |word| Said { by: set.log.node().clone(), at: set.sequence, word };
+        // Who is to be judged anew, once for all that the entry says; and whether all below are, too.
+        let mut heard: BTreeMap<NodeId, bool> = BTreeMap::new();
         for change in &set.changes {
             match &change.body {
-                Body::NodeEnrolled(child) => self.enrolled(child, set.log.node(), set.sequence)?,
+                Body::NodeEnrolled(child) => {
+                    let is_news = self.enrolled(child, set.log.node(), set.sequence)?;
+                    *heard.entry(child.node.clone()).or_default() |= is_news;
+                }
                 Body::NodeRekeyed(rekeyed) => {
                     let key = PublicKey::new(rekeyed.log_public_key)?;
-                    Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (rekeyed.node.clone(), key));
-                    self.hear(&rekeyed.node, said(Word::Key(key, rekeyed.from.clone())));
+                    Arc::make_mut(&mut self.keys).insert(key.fingerprint(), key);
+                    // A key of a node says nothing about the logs of another.
+                    let from = rekeyed.from.iter().filter(|(log, _)| *log.node() == rekeyed.node);
+                    self.hear(&rekeyed.node, said(Word::Key(key, from.cloned().collect())));
+                    heard.entry(rekeyed.node.clone()).or_default();
                 }
-                Body::NodeRevoked(revoked) => self.hear(&revoked.node, said(Word::End(revoked.bounds.clone()))),
+                Body::NodeRevoked(revoked) => {
+                    self.hear(&revoked.node, said(Word::End(revoked.bounds.clone())));
+                    // It may have spoken about others.
+                    heard.insert(revoked.node.clone(), true);
+                }
                 Body::ForkDecided(decided) => {
                     let decision = (set.log.node().clone(), set.sequence, decided.clone());
                     Arc::make_mut(&mut self.forks).push(decision);
@@ -296,21 +309,24 @@ impl Directory {
                 _ => {}
             }
         }
+        self.judge(heard);
         Ok(())
     }
 
-    fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId, at: u64) -> Result<(), Refusal> {
+    /// Whether this enrolment is news.
+    fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId, at: u64) -> Result<bool, Refusal> {
         let key = PublicKey::new(child.log_public_key)?;
         self.add(&child.node, &child.unit, key);
         Arc::make_mut(&mut self.enrolled).entry(by.clone()).or_default().insert(child.node.clone());
-        let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) else { return Ok(()) };
+        let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) else { return Ok(false) };
         // What one says again changes nothing.
-        if !node.enrolments.contains_key(by) {
+        let is_new = !node.enrolments.contains_key(by);
+        if is_new {
             let former = child.former.iter().map(|(log, size)| (log.node().clone(), *size)).collect();
-            node.enrolments.insert(by.clone(), Enrolment { at, policy: child.policy, former });
-            self.judge_below(&child.node);
+            let enrolment = Enrolment { at, policy: child.policy, former };
+            Arc::make_mut(node).enrolments.insert(by.clone(), enrolment);
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// A node that has its first key, if it is not known.
@@ -318,11 +334,10 @@ impl Directory {
         if self.nodes.contains_key(id) {
             return;
         }
-        let keys = KeyHistory::new(key, id);
-        let enrolments = BTreeMap::new();
-        let node = Node { id: id.clone(), unit: unit.clone(), parent: None, enrolments, keys, bounds: None };
-        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), (id.clone(), key));
-        Arc::make_mut(&mut self.nodes).insert(id.clone(), node);
+        let judged = Judgement::new(key, id);
+        let node = Node { id: id.clone(), unit: unit.clone(), enrolments: BTreeMap::new(), judged };
+        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), key);
+        Arc::make_mut(&mut self.nodes).insert(id.clone(), Arc::new(node));
     }
 
     fn publish(&mut self, part: &UnitsPublished) -> Result<(), Refusal> {
@@ -336,6 +351,6 @@ impl Directory {
 
 impl Keys for Directory {
     fn public_key(&self, keyid: &Fingerprint) -> Option<PublicKey> {
-        self.keys.get(keyid).map(|(_, key)| *key)
+        self.keys.get(keyid).copied()
     }
 }

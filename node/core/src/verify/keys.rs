@@ -1,6 +1,5 @@
 //! The log keys of one node over time: which of them counts where. By position in a log, never by a clock.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use danso_proto::change::NodeRekeyed;
@@ -32,11 +31,6 @@ impl Era {
         &self.key
     }
 
-    /// Whether both say the same, whoever says it.
-    fn says_as(&self, other: &Self) -> bool {
-        (self.key, &self.from, self.order) == (other.key, &other.from, other.order)
-    }
-
     fn begins(&self, log: &LogId) -> u64 {
         self.from.get(log).copied().unwrap_or(0)
     }
@@ -57,30 +51,28 @@ impl KeyHistory {
         Self { eras: vec![Era::new(key, &[], node)], set_aside: BTreeSet::new() }
     }
 
-    /// A further key of `node`. Keys that the node itself announced stand in its own directory log, those that a node above vouched for in
-    /// that node's; either may be read first, so that the place in the order comes from what is said, not from when it is heard. Of two
-    /// that vouched from the same place on, the upper one spoke last: it took the node over from the other.
-    pub(super) fn add(&mut self, mut era: Era, node: &NodeId, was_above: impl Fn(&NodeId, &NodeId) -> bool) {
-        era.order = (era.begins(&LogId::new(node.clone(), Stream::Directory)), era.by != *node);
-        // What one said is said again by the upper one that takes the node over. It counts from when it was said first.
-        if let Some(known) = self.eras.iter().position(|known| known.says_as(&era)) {
-            if !was_above(&self.eras[known].by, &era.by) {
-                return;
-            }
-            self.eras.remove(known);
+    /// The history of a node that has its first key and these further ones. Keys that the node itself announced stand in its own directory log,
+    /// those that a node above vouched for in that node's; either may be read first, so that the place in the order comes from what is said,
+    /// not from when it is heard. Of two that vouched from the same place on, the upper one spoke last: it took the node over from the other. An
+    /// upper one has the larger `rank`. `set_aside` are keys that do not count.
+    pub(super) fn of<R: Ord>(
+        key: PublicKey,
+        node: &NodeId,
+        mut further: Vec<Era>,
+        set_aside: BTreeSet<Fingerprint>,
+        rank: impl Fn(&NodeId) -> R,
+    ) -> Self {
+        let own = LogId::new(node.clone(), Stream::Directory);
+        for era in &mut further {
+            era.order = (era.begins(&own), era.by != *node);
         }
-        let goes_before = |later: &Era| match later.order.cmp(&era.order) {
-            Ordering::Less => false,
-            Ordering::Equal => was_above(&later.by, &era.by),
-            Ordering::Greater => true,
-        };
-        let at = self.eras.iter().skip(1).position(goes_before).map_or(self.eras.len(), |at| at + 1);
-        self.eras.insert(at, era);
-    }
-
-    /// A key of `node` that does not count.
-    pub(super) fn set_aside(&mut self, key: PublicKey) {
-        self.set_aside.insert(key.fingerprint());
+        further.sort_by_cached_key(|era| (era.order, rank(&era.by), era.by.clone()));
+        let mut eras = vec![Era::new(key, &[], node)];
+        // What one said is said again by the upper one that takes the node over. It counts from when it was said first.
+        let mut said = BTreeSet::new();
+        further.retain(|era| said.insert((era.order, era.key.fingerprint(), era.from.clone())));
+        eras.extend(further);
+        Self { eras, set_aside }
     }
 
     /// The key that signs now.
@@ -154,7 +146,7 @@ impl KeyHistory {
     /// From which size on each log that was named with a key is signed by the current key alone.
     fn current_from(&self) -> BTreeMap<LogId, u64> {
         let mut from = BTreeMap::new();
-        for log in self.eras.iter().flat_map(|era| era.from.keys()) {
+        for log in self.eras.iter().flat_map(|era| era.from.keys()).collect::<BTreeSet<_>>() {
             // Where an era begins is where a key can end.
             let begins = self.eras.iter().map(|era| era.begins(log));
             let others = begins.filter(|begin| self.at(log, *begin) != self.current()).max();
@@ -166,8 +158,8 @@ impl KeyHistory {
 
     /// Whether the current key signs what comes next in every log of the node, where these are their ends.
     pub fn signs_on(&self, ends: impl Fn(&LogId) -> u64) -> bool {
-        let mut named = self.eras.iter().flat_map(|era| era.from.keys());
-        named.all(|log| self.at(log, ends(log)) == self.current())
+        let named: BTreeSet<&LogId> = self.eras.iter().flat_map(|era| era.from.keys()).collect();
+        named.into_iter().all(|log| self.at(log, ends(log)) == self.current())
     }
 
     fn era_of(&self, log: &LogId, sequence: u64) -> usize {
@@ -231,8 +223,15 @@ mod tests {
 
     /// A further key of the commune, as it or a node above it says.
     fn add(keys: &mut KeyHistory, seed: u8, from: &[(LogId, u64)], by: &str) {
-        let above = |above: &NodeId, below: &NodeId| (above, below) == (&node("40"), &node("420"));
-        keys.add(Era::new(key(seed), from, &node(by)), &node("17065"), above);
+        tell(keys, Era::new(key(seed), from, &node(by)));
+    }
+
+    fn tell(keys: &mut KeyHistory, era: Era) {
+        let mut further = keys.eras[1..].to_vec();
+        further.push(era);
+        // The shorter the code of a unit, the nearer it is to the root.
+        let rank = |by: &NodeId| std::cmp::Reverse(by.unit().as_str().len());
+        *keys = KeyHistory::of(*keys.first(), &node("17065"), further, keys.set_aside.clone(), rank);
     }
 
     fn logs() -> (LogId, LogId) {
@@ -305,7 +304,7 @@ mod tests {
         let before = keys.clone();
         for said in again {
             let key = PublicKey::new(said.log_public_key).expect("a key");
-            keys.add(Era::new(key, &said.from, &node("40")), directory.node(), |_, _| false);
+            tell(&mut keys, Era::new(key, &said.from, &node("40")));
         }
         assert_eq!(keys, before);
     }
@@ -331,7 +330,7 @@ mod tests {
         let mut told = there;
         for rekeyed in &news {
             let key = PublicKey::new(rekeyed.log_public_key).expect("a key");
-            told.add(Era::new(key, &rekeyed.from, &node("40")), directory.node(), |_, _| false);
+            tell(&mut told, Era::new(key, &rekeyed.from, &node("40")));
         }
         assert_eq!([5, 6, 8, 9].map(|sequence| *told.at(&records, sequence)), [1, 2, 2, 3].map(key));
         assert_eq!(told.unheard(&news, &held), [], "once");

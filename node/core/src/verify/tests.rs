@@ -341,9 +341,7 @@ fn an_enrolment_behind_its_authors_end_makes_no_child_whatever_is_heard_first() 
         let revoked = NodeRevoked { node: thief.id.clone(), bounds, reason: "stolen".into() };
         top.root.write(&mut top.directory, Body::NodeRevoked(revoked));
     }
-    let before = top.root.entries.len() - 2;
-    let pieces = [(&top.root, 0..before), (&*province, 0..1), (&*district, 0..1), (&top.root, before..usize::MAX)];
-    let revocations_first = top.read(&pieces);
+    let revocations_first = top.read(&[(&top.root, ALL), (&*province, 0..1), (&*district, 0..1)]);
     for directory in [&top.directory, &revocations_first] {
         assert_eq!(directory.node(&commune.id).and_then(Node::parent), Some(&district.id));
         assert!(directory.node(&forged.id).is_none_or(|node| node.valid_size(&forged.log()) == Some(0)));
@@ -358,6 +356,94 @@ fn an_enrolment_behind_its_authors_end_makes_no_child_whatever_is_heard_first() 
 }
 
 #[test]
+fn what_is_said_of_a_node_that_nobody_has_heard_of_yet_is_kept_until_it_is_enrolled() {
+    let mut tiers = Tiers::new();
+    let next = SoftwareSigner::from_secret(&[5; 32]);
+    let Tiers { top, province, commune, .. } = &mut tiers;
+    // All three by nodes that did not enrol it: whoever reads the directory logs from the top down hears of it last.
+    province.write(&mut top.directory, commune.vouched(&next));
+    let decided = ForkDecided { log: commune.log(), size: 0, root: [0; 32], evidence: None, reason: "copy".into() };
+    top.root.write(&mut top.directory, Body::ForkDecided(decided));
+    let revoked = NodeRevoked { node: commune.id.clone(), bounds: Vec::new(), reason: "stolen".into() };
+    top.root.write(&mut top.directory, Body::NodeRevoked(revoked));
+    let node = tiers.known();
+    assert_eq!((node.key(), node.is_revoked()), (next.public_key(), true));
+    let Tiers { top, province, .. } = &tiers;
+    let elsewhere = top.read(&[(&top.root, ALL), (province, ALL)]);
+    assert!(elsewhere.node(&tiers.commune.id).is_none(), "another branch never hears of it, and reads on");
+    assert_eq!(top.directory.fork_decisions(&tiers.commune.log()).count(), 1);
+}
+
+#[test]
+fn nobody_speaks_of_a_node_beside_or_above() {
+    let mut tiers = Tiers::new();
+    let Tiers { top, province, district, commune } = &mut tiers;
+    let beside = Author::new("420", 77);
+    for (author, of) in [(&*district, &beside.id), (district, &province.id), (commune, &district.id)] {
+        let revoked = Body::NodeRevoked(NodeRevoked { node: of.clone(), bounds: Vec::new(), reason: "spite".into() });
+        let mut trial = Trial::new(top.directory.clone(), author.head.clone());
+        let refused = trial.take(&author.log(), author.seal(revoked).bytes(), None).expect_err("not below");
+        assert_eq!(refused.reason, Reason::OutOfScope);
+    }
+}
+
+#[test]
+fn who_lost_a_node_cannot_take_back_what_is_below_it() {
+    let mut tiers = Tiers::new();
+    let forged = SoftwareSigner::from_secret(&[66; 32]);
+    let Tiers { top, province, district, commune } = &mut tiers;
+    // The centre takes the district over; its former province enrols the district's commune, and speaks of it.
+    top.root.write(&mut top.directory, district.taken_over(&[(province, 1)]));
+    province.write(&mut top.directory, commune.taken_over(&[(district, 0)]));
+    province.write(&mut top.directory, commune.vouched(&forged));
+    let revoked = NodeRevoked { node: commune.id.clone(), bounds: Vec::new(), reason: "spite".into() };
+    province.write(&mut top.directory, Body::NodeRevoked(revoked));
+    let node = tiers.known();
+    assert_eq!((node.parent(), node.key()), (Some(&tiers.district.id), tiers.commune.signer.public_key()));
+    assert!(!node.is_revoked());
+}
+
+#[test]
+fn a_child_of_a_revoked_district_may_join_its_successor_with_its_key() {
+    let mut tiers = Tiers::new();
+    let mut successor = Author::new("420", 5);
+    let Tiers { top, province, district, commune } = &mut tiers;
+    let bounds = vec![(district.log(), 1)];
+    let revoked = NodeRevoked { node: district.id.clone(), bounds, reason: "stolen".into() };
+    province.write(&mut top.directory, Body::NodeRevoked(revoked));
+    province.write(&mut top.directory, successor.enrolled());
+    assert_eq!(top.directory.node(&commune.id).and_then(Node::parent), Some(&district.id), "its enrolment stands");
+    successor.write(&mut top.directory, commune.enrolled());
+    let before = [(&top.root, ALL), (&*province, ALL), (&*district, ALL), (&successor, ALL)];
+    let after = [(&top.root, ALL), (&*province, ALL), (&successor, ALL), (&*district, ALL)];
+    for directory in [&top.directory, &top.read(&before), &top.read(&after)] {
+        assert_eq!(directory.node(&commune.id).and_then(Node::parent), Some(&successor.id));
+    }
+}
+
+#[test]
+fn who_is_made_up_by_the_thousand_costs_no_more_than_who_counts() {
+    let mut tiers = Tiers::begun();
+    let Tiers { top, province, commune, .. } = &mut tiers;
+    // Each of them enrols the same commune and is revoked, so that the next one may.
+    for seed in 0..200 {
+        let mut made_up = Author::new("420", 100 + (seed % 100) as u8);
+        made_up.signer = SoftwareSigner::from_secret(&std::array::from_fn(|at| if at == 0 { seed as u8 } else { 9 }));
+        made_up.id = NodeId::new(&made_up.id.unit(), made_up.signer.public_key().as_bytes());
+        province.write(&mut top.directory, made_up.enrolled());
+        made_up.write(&mut top.directory, commune.enrolled());
+        let bounds = vec![(made_up.log(), 1)];
+        let revoked = NodeRevoked { node: made_up.id.clone(), bounds, reason: "made up".into() };
+        province.write(&mut top.directory, Body::NodeRevoked(revoked));
+    }
+    let node = top.directory.node(&commune.id).expect("enrolled");
+    assert!(node.has_place() && node.judged.say.len() <= 64 + 2, "{}", node.judged.say.len());
+    // The one that is nearest the root is its parent in spite of all of them.
+    top.root.write(&mut top.directory, commune.enrolled());
+    assert_eq!(top.directory.node(&commune.id).and_then(Node::parent), Some(&top.root.id));
+}
+
+#[test]
 fn one_node_says_a_bounded_number_of_words_about_another() {
     let mut tiers = Tiers::new();
     let Tiers { top, district, commune, .. } = &mut tiers;
@@ -369,4 +455,8 @@ fn one_node_says_a_bounded_number_of_words_about_another() {
     let mut trial = Trial::new(top.directory.clone(), district.head.clone());
     let refused = trial.take(&district.log(), district.seal(vouched(9_999)).bytes(), None).expect_err("too much");
     assert_eq!(refused.reason, Reason::TooLarge);
+    // A child that had it vouch for so many keys can still be revoked.
+    let revoked = NodeRevoked { node: commune.id.clone(), bounds: Vec::new(), reason: "stolen".into() };
+    district.write(&mut top.directory, Body::NodeRevoked(revoked));
+    assert_eq!(top.directory.node(&commune.id).map(Node::is_revoked), Some(true));
 }

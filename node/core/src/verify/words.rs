@@ -4,7 +4,11 @@
 //! parents, and those could go on to speak: hence the takeover says how far it has read their directory logs, and what stands behind that
 //! counts no more. So does what stands behind the size up to which a revoked node's directory counts, enrolments as well. Nothing is refused for
 //! this and nothing depends on the order in which logs are read: what was said is kept, and judged anew whenever who may speak has changed.
+//!
+//! What a node says of one below counts up to one sequence of its directory log. That is worked out once for each author when a node is judged,
+//! from those who enrolled it, who are judged before it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,6 +17,10 @@ use danso_proto::ids::{LogId, NodeId, Stream};
 
 use super::directory::{Directory, Enrolment, Node};
 use super::keys::{Era, KeyHistory};
+
+/// Of those who enrolled one node so many are asked at most, those nearest the root: a node has few parents in its life, and a hostile node could
+/// make up thousands below it.
+const ENROLLERS_MAX: usize = 64;
 
 /// Something said about a node, by itself or by one above it.
 #[derive(Debug, Clone)]
@@ -32,83 +40,74 @@ pub(super) enum Word {
 }
 
 /// What comes of all that was said about a node.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judgement {
+    /// All who are or were above it, whether their enrolments count or not.
+    pub(super) above: BTreeSet<NodeId>,
+    /// Who above it has or had a say about it, and the first sequence of its directory log that has none.
+    pub(super) say: BTreeMap<NodeId, u64>,
+    pub(super) has_place: bool,
     pub(super) parent: Option<NodeId>,
     pub(super) keys: KeyHistory,
     /// What still counts of its logs, if it has an end.
     pub(super) bounds: Option<BTreeMap<LogId, u64>>,
 }
 
-impl Directory {
-    /// How often `by` spoke about keys or the end of `node`.
-    pub(super) fn words(&self, by: &NodeId, node: &NodeId) -> usize {
-        self.said.get(node).map_or(0, |said| said.iter().filter(|said| said.by == *by).count())
+impl Judgement {
+    /// Of a node that nobody enrolled: the root, or one whose enrolment is being taken in.
+    pub(super) fn new(key: PublicKey, node: &NodeId) -> Self {
+        Self {
+            above: BTreeSet::new(),
+            say: BTreeMap::new(),
+            has_place: true,
+            parent: None,
+            keys: KeyHistory::new(key, node),
+            bounds: None,
+        }
     }
+}
 
-    /// Whether an enrolment of the node counts; the root has its place by itself.
-    pub(super) fn has_place(&self, node: &Node) -> bool {
-        node.enrolments().next().is_none()
-            || node.enrolments().any(|(up, enrolment)| self.is_before_end(up, enrolment.at))
+/// Who enrolled a node, and how.
+type By<'a> = (&'a Node, &'a Enrolment);
+
+impl Directory {
+    /// How often `by` spoke about the end of `node`, or about its keys.
+    pub(super) fn words(&self, by: &NodeId, node: &NodeId, ends: bool) -> usize {
+        let said = self.said.get(node).into_iter().flatten();
+        said.filter(|said| said.by == *by && matches!(said.word, Word::End(_)) == ends).count()
     }
 
     /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts: it stands before the end of who
     /// said it, and a path of enrolments leads from there down to `node`, none of which was ended by a takeover before the entry.
     pub(super) fn counts(&self, by: &NodeId, at: u64, node: &NodeId) -> bool {
-        if !self.is_before_end(by, at) {
-            return false;
-        }
-        let (mut seen, mut stack) = (BTreeSet::new(), vec![node]);
-        while let Some(node) = stack.pop() {
-            let Some(node) = self.node(node) else { continue };
-            let takeovers = self.takeovers(node);
-            for (up, _) in self.counting(node) {
-                let is_ended = takeovers.iter().any(|(new, taken)| {
-                    *new != up && taken.former.get(by).is_none_or(|size| at >= *size) && self.was_above(new, up)
-                });
-                if is_ended {
-                    continue;
-                }
-                if up == by {
-                    return true;
-                }
-                if seen.insert(up) {
-                    stack.push(up);
-                }
-            }
-        }
-        false
+        self.node(node).is_some_and(|node| node.say(by) > at)
     }
 
-    /// Whether entry `at` of a node's directory log stands before its end, if the node was revoked.
-    fn is_before_end(&self, by: &NodeId, at: u64) -> bool {
-        let end = self.node(by).and_then(|by| by.valid_size(&LogId::new(by.id().clone(), Stream::Directory)));
-        end.is_none_or(|end| at < end)
+    /// The sequence at which the directory log of a node ends, if the node was revoked.
+    fn directory_end(node: &Node) -> Option<u64> {
+        node.valid_size(&LogId::new(node.id().clone(), Stream::Directory))
     }
 
-    /// Who enrolled `node` before its own end. Of a node that has no place nothing counts anyway: it is judged as if it had one, so that those
+    /// Who ever enrolled `node`, those nearest the root first. In unit lists that contradict each other two nodes can enrol each other: neither
+    /// is above the other.
+    fn enrollers<'a>(&'a self, node: &'a Node) -> Vec<By<'a>> {
+        let made = node.enrolments().filter_map(|(up, enrolment)| Some((self.node(up)?, enrolment)));
+        let mut made: Vec<By> = made.filter(|(up, _)| up.depth() < node.depth()).collect();
+        made.sort_by_key(|(up, _)| (up.depth(), up.id()));
+        made
+    }
+
+    /// Which enrolments of `node` count. Of a node that has no place nothing counts anyway: it is judged as if it had one, so that those
     /// who do not know yet that the end counts nowhere refuse no more than they must.
-    fn counting<'a>(&self, node: &'a Node) -> Vec<(&'a NodeId, &'a Enrolment)> {
-        let has_place = self.has_place(node);
-        node.enrolments().filter(|(up, enrolment)| !has_place || self.is_before_end(up, enrolment.at)).collect()
-    }
-
-    /// The enrolments of `node` that end the say of those below their author who are not named in it: who enrols took the node over, or had it
-    /// from the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation,
-    /// ends nothing: else a former parent could unsay what another had said before.
-    fn takeovers<'a>(&self, node: &'a Node) -> Vec<(&'a NodeId, &'a Enrolment)> {
-        let mut made = self.counting(node);
-        made.sort_by_cached_key(|(up, _)| self.ancestry(up).len());
-        let mut standing: Vec<(&NodeId, &Enrolment)> = Vec::new();
-        for (new, taken) in made {
-            let is_ended = standing.iter().any(|(upper, over)| {
-                over.former.get(new).is_none_or(|size| taken.at >= *size) && self.was_above(upper, new)
-            });
-            if !is_ended {
-                standing.push((new, taken));
-            }
-        }
-        standing
+    fn counting<'a>(mut made: Vec<By<'a>>, has_place: bool) -> Vec<By<'a>> {
+        made.retain(|(up, enrolment)| !has_place || is_before_end(up, enrolment.at));
+        made.truncate(ENROLLERS_MAX);
+        // Who was above another that enrolled the node, and is that no longer, has lost what is below that one, too.
+        let lost = |up: &Node, at: u64| made.iter().any(|(by, _)| by.above().contains(up.id()) && by.say(up.id()) <= at);
+        let lost: Vec<bool> = made.iter().map(|(up, enrolment)| lost(up, enrolment.at)).collect();
+        let mut lost = lost.into_iter();
+        made.retain(|_| !lost.next().unwrap_or_default());
+        made
     }
 
     /// The directory logs of all who were above `node` and are not above it any longer once `by` has taken it over.
@@ -118,72 +117,142 @@ impl Directory {
         former.map(|above| LogId::new(above, Stream::Directory)).collect()
     }
 
-    /// Takes in something that was said.
+    /// Takes in something that was said. It is judged by [`Self::judge`].
     pub(super) fn hear(&mut self, node: &NodeId, said: Said) {
-        let is_end = matches!(said.word, Word::End(_));
         Arc::make_mut(&mut self.said).entry(node.clone()).or_default().push(said);
-        match is_end {
-            // It may have spoken about others.
-            true => self.judge_below(node),
-            false => self.judge(node),
-        }
     }
 
-    /// Judges anew what was said about a node and all below it: who may speak about them has changed.
-    pub(super) fn judge_below(&mut self, node: &NodeId) {
-        let (mut seen, mut order) = (BTreeSet::new(), vec![node.clone()]);
-        let mut next = 0;
+    /// Judges anew what was said about these nodes, and about all below those that say so: who may speak about them has changed.
+    pub(super) fn judge(&mut self, nodes: BTreeMap<NodeId, bool>) {
+        let mut order: Vec<NodeId> = nodes.iter().filter(|(_, below)| **below).map(|(id, _)| id.clone()).collect();
+        let (mut seen, mut next): (BTreeSet<NodeId>, usize) = (order.iter().cloned().collect(), 0);
         while let Some(id) = order.get(next).cloned() {
             next += 1;
             order.extend(self.enrolled_by(&id).filter(|below| seen.insert((*below).clone())).cloned());
         }
-        // An end of one above comes before what it ends.
-        order.sort_by_cached_key(|id| self.ancestry(id).len());
-        order.iter().for_each(|id| self.judge(id));
-    }
-
-    fn judge(&mut self, id: &NodeId) {
-        let Some(node) = self.node(id) else { return };
-        let judgement = self.judgement(node, self.said.get(id).map_or(&[], Vec::as_slice));
-        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(id) {
-            node.judged(judgement);
+        for id in &order {
+            let above = self.find_above(id);
+            if self.node(id).is_some_and(|node| *node.above() != above) {
+                self.change(id, |judged| judged.above = above);
+            }
+        }
+        order.extend(nodes.into_keys().filter(|id| !seen.contains(id)));
+        // Who is above another is judged before it.
+        order.sort_by_cached_key(|id| self.node(id).map(Node::depth));
+        for id in &order {
+            let Some(node) = self.node(id) else { continue };
+            let judgement = self.judgement(node);
+            // A node that is unchanged is shared with the directory before.
+            if judgement != node.judged {
+                self.change(id, |judged| *judged = judgement);
+            }
         }
     }
 
-    fn judgement(&self, node: &Node, said: &[Said]) -> Judgement {
-        let id = node.id();
-        let counting = self.counting(node).into_iter().map(|(up, _)| up);
-        let parent = counting.min_by_key(|up| self.ancestry(up).len()).cloned();
-        let place = match self.has_place(node) {
-            true => None,
-            // It is there for what was taken in of it to be read.
-            false => Some(BTreeMap::new()),
-        };
+    fn change(&mut self, id: &NodeId, change: impl FnOnce(&mut Judgement)) {
+        if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(id) {
+            change(&mut Arc::make_mut(node).judged);
+        }
+    }
+
+    fn find_above(&self, id: &NodeId) -> BTreeSet<NodeId> {
+        let (mut above, mut stack) = (BTreeSet::new(), vec![id]);
+        while let Some(id) = stack.pop() {
+            for (up, _) in self.node(id).into_iter().flat_map(Node::enrolments) {
+                if above.insert(up.clone()) {
+                    stack.push(up);
+                }
+            }
+        }
+        above
+    }
+
+    fn judgement(&self, node: &Node) -> Judgement {
+        let made = self.enrollers(node);
+        // The root has its place by itself.
+        let has_place =
+            node.enrolments().next().is_none() || made.iter().any(|(up, enrolment)| is_before_end(up, enrolment.at));
+        let counting = Self::counting(made, has_place);
+        let say = say(&counting);
+        let said = self.said.get(node.id()).map_or(&[][..], Vec::as_slice);
+        let stands = |by: &NodeId, at: u64| say.get(by).is_some_and(|end| at < *end);
         let mut end = None;
         for Said { by, at, word } in said {
             if let Word::End(narrower) = word
-                && self.counts(by, *at, id)
+                && stands(by, *at)
             {
                 end = Some(narrowest(end, narrower));
             }
         }
         // The end first: a key that the node announced behind it is none.
-        let own = LogId::new(id.clone(), Stream::Directory);
+        let own = LogId::new(node.id().clone(), Stream::Directory);
         let own_end = end.as_ref().map(|end| end.get(&own).copied().unwrap_or(0));
-        let mut keys = KeyHistory::new(*node.keys().first(), id);
+        let (mut eras, mut set_aside) = (Vec::new(), BTreeSet::new());
         for Said { by, at, word } in said {
             let Word::Key(key, from) = word else { continue };
-            let counts = match by == id {
+            let counts = match by == node.id() {
                 true => own_end.is_none_or(|end| *at < end),
-                false => self.counts(by, *at, id),
+                false => stands(by, *at),
             };
             match counts {
-                true => keys.add(Era::new(*key, from, by), id, |above, node| self.was_above(above, node)),
-                false => keys.set_aside(*key),
+                true => eras.push(Era::new(*key, from, by)),
+                false => drop(set_aside.insert(key.fingerprint())),
             }
         }
-        Judgement { parent, keys, bounds: place.or(end) }
+        let depth = |by: &NodeId| Reverse(self.node(by).map(Node::depth));
+        let keys = KeyHistory::of(*node.keys().first(), node.id(), eras, set_aside, depth);
+        // Without a place it is there for what was taken in of it to be read.
+        let bounds = if has_place { end } else { Some(BTreeMap::new()) };
+        let parent = parent(&counting).cloned();
+        Judgement { above: node.above().clone(), say, has_place, parent, keys, bounds }
     }
+}
+
+/// Whether entry `at` of a node's directory log stands before its end, if the node was revoked.
+fn is_before_end(by: &Node, at: u64) -> bool {
+    Directory::directory_end(by).is_none_or(|end| at < end)
+}
+
+/// Of those whose enrolments count the one nearest the root. One that was revoked gives way to its successor, not to those below it.
+fn parent<'a>(counting: &[By<'a>]) -> Option<&'a NodeId> {
+    let gives_way = |up: &Node| {
+        let mut others = counting.iter().map(|(other, _)| other);
+        up.is_revoked() && others.any(|other| !other.is_revoked() && !other.above().contains(up.id()))
+    };
+    counting.iter().find(|(up, _)| !gives_way(up)).map(|(up, _)| up.id())
+}
+
+/// The enrolments that end the say of those below their author who are not named in it: who enrols took the node over, or had it
+/// from the beginning, and then who enrols it further down has no say. What is ended itself by one from further up, or by a revocation,
+/// ends nothing: else a former parent could unsay what another had said before.
+fn takeovers<'a>(counting: &[By<'a>]) -> Vec<By<'a>> {
+    let mut standing: Vec<By> = Vec::new();
+    for (new, taken) in counting {
+        let is_ended = standing.iter().any(|(upper, over)| {
+            new.above().contains(upper.id()) && over.former.get(new.id()).is_none_or(|size| taken.at >= *size)
+        });
+        if !is_ended {
+            standing.push((new, taken));
+        }
+    }
+    standing
+}
+
+/// Up to which sequence of its directory log each node above has a say about one that these enrolled: along the path on which it has the longest.
+fn say(counting: &[By]) -> BTreeMap<NodeId, u64> {
+    let takeovers = takeovers(counting);
+    let mut say: BTreeMap<NodeId, u64> = BTreeMap::new();
+    for (up, _) in counting {
+        let over: Vec<_> = takeovers.iter().filter(|(new, _)| up.above().contains(new.id())).collect();
+        let own = Directory::directory_end(up).unwrap_or(u64::MAX);
+        for (by, size) in up.judged.say.iter().chain([(up.id(), &own)]) {
+            let ends = over.iter().map(|(_, taken)| taken.former.get(by).copied().unwrap_or(0));
+            let size = ends.min().unwrap_or(u64::MAX).min(*size);
+            let longest = say.entry(by.clone()).or_default();
+            *longest = (*longest).max(size);
+        }
+    }
+    say
 }
 
 /// Several revocations bound a log by the narrowest of them, in whatever order they come.
