@@ -247,8 +247,10 @@ fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<
         if *said > limits::WORDS_MAX {
             let about = if ends { "the end" } else { "keys" };
             let (log, at, by) = (&set.log, set.sequence, author.id());
-            let detail =
-                format!("{log} entry {at} is word {said} of {by} about {about} of {node}; {} at most", limits::WORDS_MAX);
+            let detail = format!(
+                "{log} entry {at} is word {said} of {by} about {about} of {node}; {} at most",
+                limits::WORDS_MAX
+            );
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
     }

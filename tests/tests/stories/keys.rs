@@ -4,12 +4,15 @@ use std::thread;
 use std::time::Duration;
 
 use danso_tests::federation::Federation;
+use danso_tests::node::Node;
 use danso_tests::process::{DONE, Random, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
 const COMMUNE: &str = "17065";
 const NEIGHBOUR: &str = "17062";
 const DISTRICT: &str = "420";
+/// A commune of another district, which knows nothing of these.
+const ELSEWHERE: &str = "16738";
 
 #[test]
 fn every_tier_changes_its_key_while_entries_flow() {
@@ -105,4 +108,32 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
         .refused_with("key_revoked");
     assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
     federation.node(COMMUNE).recover(None).refused_with("key_revoked");
+}
+
+/// How many entries of a log a node holds.
+fn held(node: &Node, log: &str) -> u64 {
+    let list = node.admin(["log", "list", "--output", "json"]).printed();
+    let list: serde_json::Value = serde_json::from_str(&list).expect("a list");
+    let row = list.as_array().into_iter().flatten().find(|row| row["log"] == log);
+    row.and_then(|row| row["entries"].as_u64()).unwrap_or(0)
+}
+
+#[test]
+fn a_word_about_a_grandchild_stops_nobody_who_never_heard_of_it() {
+    let mut federation = Federation::over(&[COMMUNE, ELSEWHERE]);
+    let stolen = federation.node(COMMUNE).status_text("node");
+    federation.node("VN").admin(["child", "revoke", &stolen, "--reason", "mất máy", "--yes"]).must(DONE);
+    let directory = format!("{}/directory", federation.node("VN").status_text("node"));
+    let size = held(federation.node("VN"), &directory);
+    // The other branch reads on behind that entry, and so do those who start with it.
+    for unit in [ELSEWHERE, "415", DISTRICT, "VN"] {
+        let node = federation.node(unit);
+        wait_for(|| format!("{}", node.status()), || (held(node, &directory) == size).then_some(()));
+        federation.node_mut(unit).kill9();
+        federation.node_mut(unit).run();
+    }
+    let elsewhere = federation.node(ELSEWHERE);
+    elsewhere.admin(["period", "close", "--unit", ELSEWHERE, "--month", "2024-01"]).must(DONE);
+    elsewhere.receipt_wait("central").must(DONE);
+    federation.logs_verify();
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_core::ledger::{Draft, LogHead, Sealing, seal};
+use danso_core::ledger::{Draft, LogHead, Sealing, seal, seal_by_both};
 use danso_core::register::Rules;
 use danso_core::units::UnitList;
 use danso_core::verify::Position;
@@ -102,6 +102,15 @@ impl Author {
 
     /// The next entry.
     pub(super) fn entry(&mut self, said: Vec<Said>) -> SealedEntry {
+        self.sealed(said, None)
+    }
+
+    /// The next entry, which announces the next key: both sign it.
+    pub(super) fn entry_by_both(&mut self, said: Vec<Said>, next: &SoftwareSigner) -> SealedEntry {
+        self.sealed(said, Some(next))
+    }
+
+    fn sealed(&mut self, said: Vec<Said>, next: Option<&SoftwareSigner>) -> SealedEntry {
         self.n = self.n.wrapping_add(16);
         let (changes, parts) = said.into_iter().unzip();
         let draft = Draft { first_id: ChangeId::first(NOW_MS as u64, [self.n; 6]), changes, parts };
@@ -113,7 +122,11 @@ impl Author {
             salt_seed: [self.n; 32],
             signer: &*self.signer,
         };
-        let (envelope, parts) = seal(draft, &sealing).expect("sealed");
+        let sealed = match next {
+            None => seal(draft, &sealing),
+            Some(next) => seal_by_both(draft, &sealing, next),
+        };
+        let (envelope, parts) = sealed.expect("sealed");
         let leaf = envelope.leaf_hash();
         self.tree.push(leaf);
         self.position = Position { size: self.position.size + 1, last_leaf: Some(leaf) };

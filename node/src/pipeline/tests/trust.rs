@@ -5,6 +5,7 @@ use std::sync::Arc;
 use danso_proto::change::{Body, Change, ForkDecided, ForwardingPolicy, NodeEnrolled, NodeRekeyed};
 use danso_proto::envelope::Signer as _;
 use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::limits;
 use danso_proto::refusal::Reason;
 
 use super::bed::{self, Author, Bed, enrolled};
@@ -213,5 +214,71 @@ fn a_revocation_behind_what_was_counted_leaves_it_out_and_keeps_it_in_the_log() 
         assert_eq!(bed.stored(&author.log).await.len(), 2, "nothing is deleted");
         let bed = bed.restarted().await;
         assert_eq!((bed.residents("17065").await, bed.counts().await.0), (1, 1));
+    });
+}
+
+#[test]
+fn a_child_makes_its_parent_vouch_a_few_times_and_then_it_takes_the_operator() {
+    run(async |bed| {
+        let mut author = bed.child("17065", 1).await;
+        let (records, directory) = (author.log.clone(), LogId::new(author.log.node().clone(), Stream::Directory));
+        author.log = directory.clone();
+        let size = async || bed.stored(&LogId::new(bed.handle.me().clone(), Stream::Directory)).await.len();
+        let before = size().await;
+        for n in 1..=limits::VOUCHES_ASKED_MAX as u8 + 1 {
+            // A key that is said to sign from behind entries that nobody has seen.
+            let next = bed::signer(100 + n);
+            let from = vec![(directory.clone(), u64::from(n)), (records.clone(), 1_000)];
+            let log_public_key = *next.public_key().as_bytes();
+            let (node, log) = (author.log.node().clone(), author.log.clone());
+            let rekeyed = Body::NodeRekeyed(NodeRekeyed { node, log_public_key, from });
+            let mut change = enrolled("17065", 198_001);
+            (change.0.body, change.0.identity_commitment) = (rekeyed, None);
+            (change.0.event_date, change.0.reported_on) = (None, None);
+            let entry = author.entry_by_both(vec![(change.0, None)], &next);
+            author.signer = Arc::new(next);
+            let received = bed.receive(author.package(u64::from(n) - 1, vec![entry], false)).await;
+            assert_eq!((received.refused, received.log), (None, log));
+            let ends = Some([(records.clone(), 0)].into());
+            let asked = Recovery { secret_hash: None, ends, ..recovery(&author, 100 + n) };
+            let vouched = bed.handle.recover(asked).await;
+            match usize::from(n) > limits::VOUCHES_ASKED_MAX {
+                false => vouched.expect("vouched for"),
+                true => assert_eq!(vouched.expect_err("too often").refusal().reason, Reason::TooLarge),
+            }
+        }
+        assert_eq!(size().await, before + limits::VOUCHES_ASKED_MAX);
+        bed.handle.invite(invite(&author, 3)).await.expect("kept");
+        bed.handle.recover(recovery(&author, 250)).await.expect("the operator said so");
+    });
+}
+
+#[test]
+fn who_lost_its_place_with_its_parent_gets_one_from_the_node_above() {
+    run(async |bed| {
+        let mut province = bed.child("40", 1).await;
+        province.log = LogId::new(province.log.node().clone(), Stream::Directory);
+        let key = *bed::signer(2).public_key().as_bytes();
+        let node = NodeId::new(&bed::code("17065"), &key);
+        let enrolled = Body::NodeEnrolled(NodeEnrolled {
+            node: node.clone(),
+            unit: bed::code("17065"),
+            log_public_key: key,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        });
+        let (change, part) = bed::happened("17065", enrolled, 20_210_101);
+        let entry = province.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)]);
+        assert_eq!(bed.receive(province.package(0, vec![entry], true)).await.refused, None);
+        let (stolen, bounds) = (province.log.node().clone(), vec![(province.log.clone(), 0)]);
+        bed.handle.revoke(Revocation { node: stolen, bounds, reason: "stolen".into() }).await.expect("revoked");
+        let has_place = || bed.handle.snapshot().directory().node(&node).map(danso_core::verify::Node::has_place);
+        assert_eq!(has_place(), Some(false));
+        let author = Author::new(node.clone(), 2);
+        bed.handle.invite(invite(&author, 3)).await.expect("kept");
+        bed.handle.recover(recovery(&author, 2)).await.expect("given a place");
+        let snapshot = bed.handle.snapshot();
+        let known = snapshot.directory().node(&node).expect("enrolled");
+        assert_eq!((known.parent(), known.is_revoked(), has_place()), (Some(bed.handle.me()), false, Some(true)));
     });
 }
