@@ -22,6 +22,18 @@ async fn an_invite_prints_the_token_alone() {
 }
 
 #[tokio::test]
+async fn who_revokes_is_told_first_who_loses_a_place_with_that() {
+    let node = Fake::default().start().await;
+    let revoke = ["child", "revoke", "420-0123456789abcdef", "--reason", "stolen"];
+    let said = node.admin(&revoke).await;
+    assert!(said.err.contains("lose their place") && said.err.contains("420-0123456789abcdef-below"), "{}", said.err);
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Usage, ""), "nobody was there to say yes");
+    let said = node.admin(&[&revoke[..], &["--yes", "--lang", "vi", "--output", "csv"]].concat()).await;
+    assert!(said.err.contains("mất chỗ"), "{}", said.err);
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "log,size\n"));
+}
+
+#[tokio::test]
 async fn a_good_import_is_done_and_says_so() {
     let node = Fake::default().start().await;
     let file = node.file("a.csv", "slip_no,what\n1,ok\n2,ok\n");

@@ -139,6 +139,15 @@ impl AdminService for Fake {
         Ok(Response::new(RevokeChildResponse { log: format!("{node}/directory"), sequence: 3, bounds }))
     }
 
+    async fn plan_revocation(
+        &self,
+        request: Request<PlanRevocationRequest>,
+    ) -> Result<Response<PlanRevocationResponse>, Status> {
+        self.permit()?;
+        let losing_place = vec![format!("{}-below", request.into_inner().node)];
+        Ok(Response::new(PlanRevocationResponse { losing_place }))
+    }
+
     async fn rotate_key(&self, _: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
         self.permit()?;
         let log = "17065-0123456789abcdef/directory".into();

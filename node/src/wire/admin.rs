@@ -185,6 +185,13 @@ impl AdminService for Admin {
         answered(self.0.revoke_child(request.into_inner()).await)
     }
 
+    async fn plan_revocation(
+        &self,
+        request: Request<pb::PlanRevocationRequest>,
+    ) -> Result<Response<pb::PlanRevocationResponse>, Status> {
+        answered(self.0.plan_revocation(request.get_ref()))
+    }
+
     async fn rotate_key(&self, _: Request<pb::RotateKeyRequest>) -> Result<Response<pb::RotateKeyResponse>, Status> {
         answered(self.0.rotate_key().await)
     }

@@ -257,6 +257,8 @@ fn a_former_parent_gains_nothing_by_a_node_between_or_by_a_takeover_of_its_own()
 fn the_word_of_a_revoked_parent_ends_where_its_directory_does() {
     let mut tiers = Tiers::new();
     let Tiers { top, province, district, commune } = &mut tiers;
+    let losing = |size| top.directory.losing_place(&province.id, size);
+    assert_eq!((losing(1), losing(0)), (vec![], vec![district.id.clone(), commune.id.clone()]));
     let (lost, stolen) = (SoftwareSigner::from_secret(&[5; 32]), SoftwareSigner::from_secret(&[66; 32]));
     district.write(&mut top.directory, commune.vouched(&lost));
     district.write(&mut top.directory, commune.vouched(&stolen));

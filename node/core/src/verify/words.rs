@@ -111,6 +111,26 @@ impl Directory {
         made
     }
 
+    /// Who would have no place any longer if the directory log of `node` ended at `size`, each behind those above it: whom it enrolled behind
+    /// that, and whom those enrolled.
+    pub fn losing_place(&self, node: &NodeId, size: u64) -> Vec<NodeId> {
+        let mut ends: BTreeMap<&NodeId, u64> = [(node, size)].into();
+        let mut below: Vec<&Node> =
+            self.nodes().filter(|below| below.has_place() && below.above().contains(node)).collect();
+        below.sort_by_key(|below| below.depth());
+        let mut losing = Vec::new();
+        for below in below {
+            let stands = |(up, enrolment): By| {
+                is_before_end(up, enrolment.at) && ends.get(up.id()).is_none_or(|end| enrolment.at < *end)
+            };
+            if !self.enrollers(below).into_iter().any(stands) {
+                ends.insert(below.id(), 0);
+                losing.push(below.id().clone());
+            }
+        }
+        losing
+    }
+
     /// The directory logs of all who were above `node` and are not above it any longer once `by` has taken it over.
     pub fn former(&self, node: &NodeId, by: &NodeId) -> Vec<LogId> {
         let still: BTreeSet<NodeId> = self.ancestry(by).into_iter().chain([node.clone()]).collect();
