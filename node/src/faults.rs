@@ -21,6 +21,8 @@ pub enum Point {
     Write,
     /// Its content is synced.
     Sync,
+    /// A whole file is about to leave its name for another one.
+    Leave,
     /// It gets its own name.
     Name,
     /// A name is taken away.
