@@ -43,4 +43,4 @@ pub(crate) use plan::pass;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
-mod plan;
+pub(crate) mod plan;

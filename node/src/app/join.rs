@@ -66,7 +66,8 @@ async fn enter(
         return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
     }
     if layout.config().exists() {
-        let detail = format!("{} holds a node already; a new node needs a directory of its own", layout.dir().display());
+        let detail =
+            format!("{} holds a node already; a new node needs a directory of its own", layout.dir().display());
         return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
     }
     if token.expires_at_ms <= clock.now_ms() {

@@ -167,16 +167,8 @@ async fn from_parent(
         false => pki::client_config(&place.ca, None, clock.clone())?,
     };
     let channel = pki::connect(&place.address, tls, &place.parent).await?;
-    let mut asking = Asking {
-        place,
-        key: &key,
-        keys,
-        link_key: &link_key,
-        store,
-        clock: clock.clone(),
-        handle: None,
-        may_stand,
-    };
+    let mut asking =
+        Asking { place, key: &key, keys, link_key: &link_key, store, clock: clock.clone(), handle: None, may_stand };
     asking.handle = match pipeline::node_of(&mut store.read("recover").await?).await? {
         Some(node) if node == place.node => Some(Handle::start(asking.outfit()).await?),
         Some(_) => {

@@ -211,3 +211,21 @@ fn why(wrong: Refusal, refused: &BTreeMap<LogId, Refusal>) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_directory_was_not_taken_is_said_before_what_follows_from_that() {
+        let wrong = Refusal::new(Reason::AnchorMismatch, "the directory does not place this node below its parent");
+        let refused = |log: &str| {
+            BTreeMap::from([(log.parse().expect("a log"), Refusal::new(Reason::KeyNotEnrolled, "entry 3"))])
+        };
+        let said = why(wrong.clone(), &refused("40-0123456789abcdef/directory"));
+        assert_eq!(said.reason, Reason::KeyNotEnrolled);
+        assert!(said.detail.contains("40-0123456789abcdef/directory was not taken: entry 3"), "{said}");
+        assert!(said.detail.contains("below its parent"), "{said}");
+        assert_eq!(why(wrong.clone(), &refused("40-0123456789abcdef/records")), wrong);
+    }
+}

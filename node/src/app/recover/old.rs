@@ -101,7 +101,8 @@ fn copy(layout: &Layout, to: &Path) -> Result<u64, Error> {
     layout.make(&layout.recovering())?;
     let files = COPIED.map(|ending| (beside(&database, ending), beside(to, ending)));
     let bytes: u64 = files.iter().filter_map(|(file, _)| file.metadata().ok()).map(|meta| meta.len()).sum();
-    let free = store::free(&database).map_err(|source| Error::Io { what: "cannot measure the free space".into(), source })?;
+    let free =
+        store::free(&database).map_err(|source| Error::Io { what: "cannot measure the free space".into(), source })?;
     if free < bytes {
         let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
         let detail = format!(

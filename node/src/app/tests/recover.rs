@@ -1,4 +1,4 @@
-//! `recover` where the change of keys reached the parent, and entries from before it are lost.
+//! `recover` from the parent: where the change of keys reached it and entries from before that are lost; where rows of the old database are gone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,24 +7,28 @@ use danso_proto::change::{Body, PeriodClosed};
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::{Package, SealedEntry};
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
 use super::{Parent, join_with, on_runtime};
-use crate::app::recover::{Recover, recover};
-use crate::app::{clock, run};
+use crate::app::recover::{Recover, Recovered, recover};
+use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
+use crate::faults::harness::copy_of;
 use crate::keys::{LogKey, Rotation};
 use crate::pipeline::{Handle, Outfit, directory_draft};
 use crate::store::Store;
 
 /// A node that nothing connects.
-struct Alone {
-    layout: Layout,
-    store: Store,
-    handle: Handle,
+pub(super) struct Alone {
+    pub(super) layout: Layout,
+    pub(super) store: Store,
+    pub(super) handle: Handle,
 }
 
 impl Alone {
-    async fn at(dir: &Path) -> Self {
+    pub(super) async fn at(dir: &Path) -> Self {
         let layout = Layout::open(dir).expect("its directory");
         let store = Store::open(&layout.database()).await.expect("it opens");
         let (anchor, _) = run::place(&store).await.expect("it knows its place");
@@ -33,13 +37,13 @@ impl Alone {
         Self { layout, store, handle: handle.expect("it starts") }
     }
 
-    async fn writes(&self, month: u32) {
+    pub(super) async fn writes(&self, month: u32) {
         let unit = Config::load(&self.layout.config()).expect("its configuration").unit;
         let draft = directory_draft(unit, Body::PeriodClosed(PeriodClosed { month }), clock().now_ms());
         self.handle.write(Stream::Records, vec![draft]).await.expect("written");
     }
 
-    async fn rotates(&self) {
+    pub(super) async fn rotates(&self) {
         let rotation = Rotation::new(self.layout.log_key(), self.layout.next_log_key());
         let next = rotation.begin().expect("a key");
         self.handle.rekey(next).await.expect("announced");
@@ -47,7 +51,7 @@ impl Alone {
     }
 
     /// A log from an entry on.
-    async fn package(&self, stream: Stream, first: u64) -> Package {
+    pub(super) async fn package(&self, stream: Stream, first: u64) -> Package {
         let log = LogId::new(self.me(), stream);
         let row = self.handle.snapshot().log(&log).cloned().expect("the log");
         let mut tx = self.store.read("test").await.expect("store");
@@ -56,7 +60,7 @@ impl Alone {
         Package { log, first, entries, checkpoint: row.checkpoint }
     }
 
-    async fn takes(&self, package: Package) {
+    pub(super) async fn takes(&self, package: Package) {
         let received = self.handle.receive(package).await.expect("asked").await.expect("answered");
         assert_eq!(received.refused, None);
     }
@@ -65,11 +69,11 @@ impl Alone {
         self.handle.snapshot().me().clone()
     }
 
-    fn size(&self, log: &LogId) -> u64 {
+    pub(super) fn size(&self, log: &LogId) -> u64 {
         self.handle.snapshot().log(log).map_or(0, |row| row.head.size())
     }
 
-    async fn ends(self) {
+    pub(super) async fn ends(self) {
         drop(self.handle);
         self.store.close().await;
     }
@@ -107,14 +111,7 @@ fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
         }
         std::fs::rename(&copy, data.join("danso.db")).expect("the copy in its place");
 
-        parent.serves();
-        let layout = Layout::open(&data).expect("its directory");
-        let mut config = Config::load(&layout.config()).expect("its configuration");
-        config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
-        config.write(&layout.config()).expect("written");
-        let what = Recover { data: &data, token: None, listen: None, advertise: None, progress: &mut |_| {} };
-        recover(what).await.expect("recovered");
-        parent.stops();
+        recovered(&data, &mut parent).await;
 
         let commune = Alone::at(&data).await;
         assert_eq!(commune.size(&log), 1);
@@ -124,5 +121,76 @@ fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
         assert_eq!(above.size(&log), 2);
         above.ends().await;
         commune.ends().await;
+    });
+}
+
+/// Gets everything back from a parent that does not serve yet.
+async fn recovered(data: &Path, parent: &mut Parent) -> Recovered {
+    parent.serves();
+    let layout = Layout::open(data).expect("its directory");
+    let mut config = Config::load(&layout.config()).expect("its configuration");
+    config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
+    config.write(&layout.config()).expect("written");
+    let done = again(data).await.expect("recovered");
+    parent.stops();
+    done
+}
+
+/// `recover` without a token.
+pub(super) async fn again(data: &Path) -> Result<Recovered, Error> {
+    recover(Recover { data, token: None, listen: None, advertise: None, progress: &mut |_| {} }).await
+}
+
+/// Changes the database of a node that does not run behind its back.
+pub(super) async fn tamper(data: &Path, statements: &[&'static str]) {
+    let mut db = SqliteConnectOptions::new().filename(data.join("danso.db")).connect().await.expect("a database");
+    for sql in statements {
+        sqlx::query(*sql).execute(&mut db).await.expect(sql);
+    }
+    db.close().await.expect("closed");
+}
+
+const THIRD: [&str; 2] = [
+    "PRAGMA foreign_keys = off",
+    "DELETE FROM entry WHERE sequence = 3 AND log = (SELECT id FROM log WHERE name LIKE '17065%/records')",
+];
+const FIRST: [&str; 2] = [
+    "PRAGMA foreign_keys = off",
+    "DELETE FROM entry WHERE sequence = 0 AND log = (SELECT id FROM log WHERE name LIKE '17065%/records')",
+];
+
+#[test]
+fn rows_that_are_gone_are_no_other_history() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        for month in [202_101, 202_102, 202_103] {
+            commune.writes(month).await;
+        }
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        // Only here.
+        commune.writes(202_104).await;
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.ends().await;
+
+        for (gone, kept) in [(FIRST, 1), (THIRD, 0)] {
+            let (_guard, dir) = copy_of(&data);
+            tamper(&dir, &gone).await;
+            let done = recovered(&dir, &mut parent).await;
+            assert!(done.damage.is_some(), "{gone:?}");
+            assert_eq!((done.kept, done.apart), (kept, Vec::new()), "{gone:?}: {:?}", done.unread);
+            let missing = format!("{log}: from entry 3 on: it is missing");
+            assert_eq!(done.unread, if kept == 0 { vec![missing] } else { Vec::new() }, "{gone:?}");
+            let commune = Alone::at(&dir).await;
+            assert_eq!(commune.size(&log), 3 + kept);
+            commune.ends().await;
+        }
     });
 }
