@@ -130,9 +130,9 @@ async fn give_back(
     let recovered = match given {
         Ok(recovered) => recovered,
         Err(error) => {
-            let is_begun = pipeline::node_of(&mut store.read("recover").await?).await?.is_some();
+            let is_empty = is_empty(&store).await;
             store.close_unsealed().await;
-            if !is_begun {
+            if is_empty {
                 swap::remove_new(layout)?;
             }
             return Err(error);
@@ -148,7 +148,16 @@ async fn give_back(
     Ok(recovered)
 }
 
-/// Asks the parent, takes over what only the old database has, and writes down where the node belongs.
+/// Whether nothing came yet that an attempt could go on with.
+async fn is_empty(store: &Store) -> bool {
+    match store.read("recover").await {
+        Ok(mut tx) => matches!(pipeline::node_of(&mut tx).await, Ok(None)),
+        Err(_) => false,
+    }
+}
+
+/// Asks the parent, takes over what only the old database has, and writes down where the node belongs. That it was restored from a backup is
+/// not carried over: who gave all that it holds has said by that that nothing is missing.
 async fn from_parent(
     layout: &Layout,
     place: &Place,

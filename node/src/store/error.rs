@@ -105,10 +105,8 @@ impl Error {
 
     /// The error with what the database said.
     pub fn told(&self) -> String {
-        match self {
-            Self::Database { source, .. } => format!("{self}: {source}"),
-            error => error.to_string(),
-        }
+        use std::error::Error as _;
+        self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
     }
 
     /// There is no room on the disk.

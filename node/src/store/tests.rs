@@ -341,3 +341,20 @@ async fn evidence_of_two_databases_of_one_node_stands_side_by_side() {
         assert_eq!(theirs, ["two", "one"].map(|text| Statement::Checkpoint(text.into())));
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_damage() {
+    let (_dir, store) = opened().await;
+    let put = "INSERT INTO log (name, size, root, tree, recorded_at_ms, committed_at_ms)
+               VALUES (CAST(x'ff41' AS TEXT), 0, $1, x'', 0, 0)";
+    store
+        .run_tx("test", async |tx| {
+            let root = danso_proto::merkle::empty_root().to_vec();
+            let put = sqlx::query(put).bind(root).execute(tx.conn()).await;
+            put.map(|_| ()).map_err(|e| Error::database("test", e))
+        })
+        .await
+        .expect("written");
+    let error = store.read("test").await.expect("view").log_list().await.expect_err("it does not read");
+    assert!(error.is_damage(), "{error}");
+}

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use danso_proto::refusal::{Reason, Refusal};
+
 use super::super::Error;
 use super::{DATABASE, HEADS};
 use crate::config::Layout;
@@ -35,12 +37,12 @@ fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
 /// Puts the new database, which is closed, in the old one's place, and the old one aside with the files that belong to it; where it is then.
 pub(super) fn swap(layout: &Layout, now_ms: i64) -> Result<Option<PathBuf>, Error> {
     let (database, new) = (layout.database(), layout.recovering().join(DATABASE));
-    let mut aside = None;
-    if database.exists() {
-        let name = format!("danso.db.before-recover-{now_ms}");
-        let to = layout.dir().join(&name);
+    let name = format!("danso.db.before-recover-{now_ms}");
+    let to = layout.dir().join(&name);
+    let aside = database.exists().then(|| to.clone());
+    // Without the database, too, what belonged to it must not be taken for the new one's.
+    if aside.is_some() || ENDINGS.iter().any(|ending| beside(&database, ending).exists()) {
         set_aside(layout, &name, &to).map_err(io("cannot set the old database aside"))?;
-        aside = Some(to);
     }
     // The heads first: cut between the two, there is no database, and recover is run again.
     rename_if_there(&layout.recovering().join(HEADS), &layout.dir().join(HEADS))
@@ -55,21 +57,24 @@ pub(super) fn swap(layout: &Layout, now_ms: i64) -> Result<Option<PathBuf>, Erro
 /// The database first: its write-ahead log alone, in its place, is what tells that it was here.
 fn set_aside(layout: &Layout, name: &str, to: &Path) -> io::Result<()> {
     files::replace(&layout.recovering().join(ASIDE), name.as_bytes(), 0o600)?;
-    files::rename(&layout.database(), to)?;
+    rename_if_there(&layout.database(), to)?;
     ENDINGS.iter().try_for_each(|ending| rename_if_there(&beside(&layout.database(), ending), &beside(to, ending)))
 }
 
 /// Where a swap was cut, ends it if the new database is in its place, and else puts the old one back.
 pub(super) fn resume(layout: &Layout) -> Result<(), Error> {
     let mark = layout.recovering().join(ASIDE);
+    let (has_old, has_new) = (layout.database().exists(), layout.recovering().join(DATABASE).exists());
     let resumed = match fs::read_to_string(&mark) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => Err(error),
-        // What else is left there is its seal, which does not hold any more if the node ran since.
-        Ok(_) if layout.database().exists() && !layout.recovering().join(DATABASE).exists() => {
-            fs::remove_dir_all(layout.recovering())
+        Ok(name) if has_old && has_new && layout.dir().join(&name).exists() => {
+            let detail = format!("{} was made after {name} was set aside; move it away", layout.database().display());
+            return Err(Refusal::new(Reason::DirectoryNotEmpty, detail).into());
         }
-        Ok(_) if layout.database().exists() => files::remove(&mark),
+        // What else is left there is its seal, which does not hold any more if the node ran since.
+        Ok(_) if has_old && !has_new => fs::remove_dir_all(layout.recovering()),
+        Ok(_) if has_old => files::remove(&mark),
         Ok(name) => put_back(layout, &layout.dir().join(name)).and_then(|()| files::remove(&mark)),
     };
     resumed.map_err(io("cannot go on with the recovery that was cut"))
