@@ -182,14 +182,33 @@ impl Keeping<'_> {
             outcome.shared = Some(at);
             return Ok(());
         }
+        let is_unknown = matches!(histories, Histories::Unknown);
+        if is_unknown && row.log.node() == self.handle.me() && !self.goes_on(row, size).await? {
+            outcome.apart = Some(size);
+            return Ok(());
+        }
         // Each entry names the one before it, so that a first one that fits tells that all before it are the same, too.
         let taken = self.take(row, size, outcome).await?;
-        let is_unknown = matches!(histories, Histories::Unknown);
         if is_unknown && taken > size {
             outcome.unread.remove(0);
         }
         outcome.shared = (!is_unknown || taken > size).then(|| taken.min(row.head.size()));
         Ok(())
+    }
+
+    /// Whether what the old database has from `from` on may follow what is here. This node's own other history is not even offered: as evidence
+    /// it would stop the log that was just given back.
+    async fn goes_on(&mut self, row: &LogRow, from: u64) -> Result<bool, Error> {
+        let first = match self.read(row, from, 1).await {
+            Ok(entries) => entries.into_iter().next(),
+            Err(error) if error.is_unreadable() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(first) = first else { return Ok(true) };
+        let snapshot = self.handle.snapshot();
+        let last = snapshot.log(&row.log).and_then(|row| row.head.last_leaf());
+        let opened = snapshot.directory().open(first.envelope, None);
+        Ok(opened.map_or(true, |opened| opened.change_set().previous == last))
     }
 
     async fn compare(&mut self, row: &LogRow, pk: i64, size: u64, outcome: &mut Outcome) -> Result<Histories, Error> {

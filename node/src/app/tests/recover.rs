@@ -6,6 +6,7 @@ use std::sync::Arc;
 use danso_proto::change::{Body, PeriodClosed};
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::{Package, SealedEntry};
+use danso_proto::refusal::{Reason, Refusal};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -17,7 +18,7 @@ use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
 use crate::faults::harness::copy_of;
 use crate::keys::{LogKey, Rotation};
-use crate::pipeline::{Handle, Outfit, directory_draft};
+use crate::pipeline::{Handle, Outfit, Trouble, directory_draft, mark_restored};
 use crate::store::Store;
 
 /// A node that nothing connects.
@@ -65,7 +66,7 @@ impl Alone {
         assert_eq!(received.refused, None);
     }
 
-    fn me(&self) -> NodeId {
+    pub(super) fn me(&self) -> NodeId {
         self.handle.snapshot().me().clone()
     }
 
@@ -192,5 +193,76 @@ fn rows_that_are_gone_are_no_other_history() {
             assert_eq!(commune.size(&log), 3 + kept);
             commune.ends().await;
         }
+    });
+}
+
+#[test]
+fn another_history_of_which_rows_are_gone_does_not_stop_the_log_that_was_given_back() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        commune.ends().await;
+        let (_guard, other) = copy_of(&data);
+        let commune = Alone::at(&data).await;
+        commune.writes(202_102).await;
+        commune.writes(202_103).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.ends().await;
+
+        let copy = Alone::at(&other).await;
+        for month in [202_104, 202_105, 202_106] {
+            copy.writes(month).await;
+        }
+        copy.ends().await;
+        tamper(&other, &FIRST).await;
+        let done = recovered(&other, &mut parent).await;
+        assert_eq!((done.kept, done.apart), (0, vec![(log.clone(), 3)]), "{:?}", done.unread);
+        let copy = Alone::at(&other).await;
+        assert_eq!(copy.size(&log), 3);
+        copy.writes(202_107).await;
+        copy.ends().await;
+    });
+}
+
+#[test]
+fn logs_of_others_stay_stopped_and_own_ones_go_on() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let own = records.log.clone();
+        let above = Alone::at(&parent.data).await;
+        let others = LogId::new(above.me(), Stream::Directory);
+        above.takes(records).await;
+        above.ends().await;
+        for (log, reason) in [(&own, Reason::ReadOnly), (&others, Reason::RootDiffers)] {
+            let trouble = Trouble { refusal: Refusal::new(reason, "as the test says") };
+            commune.handle.trouble(log.clone(), Some(trouble)).await.expect("stopped");
+        }
+        mark_restored(&commune.store, 7).await.expect("marked");
+        commune.ends().await;
+        recovered(&data, &mut parent).await;
+        let commune = Alone::at(&data).await;
+        let snapshot = commune.handle.snapshot();
+        let stopped = snapshot.log(&others).and_then(|row| row.trouble.clone());
+        assert_eq!(stopped, Some(("root_differs".into(), "as the test says".into())));
+        assert_eq!(snapshot.log(&own).and_then(|row| row.trouble.clone()), None);
+        assert_eq!(snapshot.restored(), None, "its parent gave all that it holds");
+        commune.writes(202_102).await;
+        commune.ends().await;
     });
 }
