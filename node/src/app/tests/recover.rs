@@ -1,6 +1,7 @@
 //! `recover` from the parent: where the change of keys reached it and entries from before that are lost; where rows of the old database are gone.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use danso_proto::change::{Body, PeriodClosed};
@@ -11,12 +12,13 @@ use danso_proto::refusal::{Reason, Refusal};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{Parent, join_with, on_runtime};
+use super::root::{evidence, is_aside};
+use super::{Parent, join_with, meaning, on_runtime};
 use crate::app::recover::{Recover, Recovered, recover};
 use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
-use crate::faults::harness::copy_of;
+use crate::faults::harness::{copy_of, die_everywhere};
 use crate::keys::{LogKey, Rotation};
 use crate::pipeline::{Handle, Outfit, Trouble, directory_draft, mark_restored};
 use crate::store::Store;
@@ -128,13 +130,18 @@ fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
 /// Gets everything back from a parent that does not serve yet.
 async fn recovered(data: &Path, parent: &mut Parent) -> Recovered {
     parent.serves();
+    address(data, parent).await;
+    let done = again(data).await.expect("recovered");
+    parent.stops();
+    done
+}
+
+/// Tells a node where its parent serves now.
+async fn address(data: &Path, parent: &Parent) {
     let layout = Layout::open(data).expect("its directory");
     let mut config = Config::load(&layout.config()).expect("its configuration");
     config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
     config.write(&layout.config()).expect("written");
-    let done = again(data).await.expect("recovered");
-    parent.stops();
-    done
 }
 
 /// `recover` without a token.
@@ -264,5 +271,48 @@ fn logs_of_others_stay_stopped_and_own_ones_go_on() {
         assert_eq!(snapshot.restored(), None, "its parent gave all that it holds");
         commune.writes(202_102).await;
         commune.ends().await;
+    });
+}
+
+#[test]
+fn recover_goes_on_wherever_it_died_and_the_old_database_stays_as_it_was() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        // What only it has is in the write-ahead log.
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let log = LogId::new(commune.me(), Stream::Records);
+        let (_guard, prepared) = copy_of(&data);
+        commune.ends().await;
+        address(&prepared, &parent).await;
+        let before = evidence(&prepared, "danso.db");
+        let after = RefCell::new(String::new());
+        let has_all = async |dir: &Path, about: &str| {
+            assert!(is_aside(dir, &before), "{about}");
+            let commune = Alone::at(dir).await;
+            assert_eq!(commune.size(&log), 1, "{about}");
+            commune.ends().await;
+        };
+        let points = die_everywhere(
+            &prepared,
+            async |dir: PathBuf| drop(again(&dir).await),
+            async |dir: PathBuf| {
+                after.replace(meaning(&dir).await);
+                has_all(&dir, "undisturbed").await;
+            },
+            async |dir: PathBuf, at, point| {
+                let about = format!("recover, dying at point {at} ({point:?})");
+                again(&dir).await.unwrap_or_else(|error| panic!("{about}: {error:?}"));
+                assert_eq!(meaning(&dir).await, *after.borrow(), "{about}");
+                has_all(&dir, &about).await;
+            },
+        )
+        .await;
+        println!("recover: died at {} points", points.len());
+        assert!(points.len() > 40, "{points:?}");
+        parent.stops();
     });
 }
