@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use danso_proto::envelope::Signer as _;
-use danso_proto::refusal::Refusal;
+use danso_proto::refusal::{Class, Refusal};
 
 use crate::clock::SystemClock;
 use crate::config::{ConfigError, Layout, LayoutError};
@@ -99,6 +99,11 @@ fn log_key(layout: &Layout) -> Result<Arc<LogKey>, Error> {
 /// The 32 bytes of a log key's public part.
 fn public_bytes(key: &LogKey) -> [u8; 32] {
     *key.public_key().as_bytes()
+}
+
+/// Whether a parent that was asked for a place has said no. After anything else it may have given it, and the answer was lost on the way.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if !matches!(refusal.reason.class(), Class::Unavailable | Class::Internal))
 }
 
 fn clock() -> Arc<SystemClock> {

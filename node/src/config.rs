@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::files;
 
 pub use address::{Address, AddressError};
-pub use layout::{DirLock, Layout, LayoutError};
+pub use layout::{DirLock, Fresh, Layout, LayoutError};
 
 /// Life of the children's certificates when nothing is configured, and at most.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(limits::CERTIFICATE_LIFE_S);

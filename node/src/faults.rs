@@ -21,6 +21,8 @@ pub enum Point {
     Write,
     /// Its content is synced.
     Sync,
+    /// A whole file is about to leave its name for another one.
+    Leave,
     /// It gets its own name.
     Name,
     /// A name is taken away.
@@ -41,4 +43,4 @@ pub(crate) use plan::pass;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
-mod plan;
+pub(crate) mod plan;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::faults::{Point, pass};
@@ -45,9 +45,47 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 /// Gives a whole file another name, in place of what was there. After return it is durable.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    pass(from, Point::Leave)?;
     pass(to, Point::Name)?;
     fs::rename(from, to)?;
     sync_parent(to)
+}
+
+/// Bytes that are read at a time, and those that are given up where they cannot be read.
+const CHUNK: (usize, usize) = (1024 * 1024, 4096);
+
+/// Copies a file, in place of what was there, as far as it can be read: what the disk does not give is zeros in the copy, and so many bytes.
+/// The copy is for this run only, and not synced.
+pub fn copy_readable(from: &Path, to: &Path) -> io::Result<u64> {
+    let file = File::open(from)?;
+    let bytes = file.metadata()?.len();
+    pass(to, Point::Create)?;
+    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    pass(to, Point::Write)?;
+    read_all(bytes, |buffer, at| file.read_exact_at(buffer, at), |bytes| copy.write_all(bytes))
+}
+
+fn read_all(
+    bytes: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<u64> {
+    let (mut buffer, mut at, mut lost) = (vec![0; CHUNK.0], 0, 0);
+    while at < bytes {
+        let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
+        let chunk = &mut buffer[..left.min(CHUNK.0)];
+        if read(chunk, at).is_err() {
+            for (n, block) in chunk.chunks_mut(CHUNK.1).enumerate() {
+                if read(block, at + (n * CHUNK.1) as u64).is_err() {
+                    block.fill(0);
+                    lost += block.len() as u64;
+                }
+            }
+        }
+        write(chunk)?;
+        at += chunk.len() as u64;
+    }
+    Ok(lost)
 }
 
 fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
@@ -91,6 +129,29 @@ mod tests {
         replace(&path, b"three", 0o644).expect("replace");
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 1, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_copy_goes_on_behind_what_the_disk_does_not_give() {
+        let whole: Vec<u8> = (0..CHUNK.0 + 3 * CHUNK.1 + 7).map(|n| (n % 251) as u8 + 1).collect();
+        let bad = CHUNK.0 + CHUNK.1..CHUNK.0 + 2 * CHUNK.1;
+        let read = |buffer: &mut [u8], at: u64| {
+            let at = at as usize;
+            if at < bad.end && bad.start < at + buffer.len() {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            buffer.copy_from_slice(&whole[at..at + buffer.len()]);
+            Ok(())
+        };
+        let mut copy = Vec::new();
+        let lost = read_all(whole.len() as u64, read, |bytes| {
+            copy.extend_from_slice(bytes);
+            Ok(())
+        });
+        assert_eq!(lost.expect("copied"), CHUNK.1 as u64);
+        let mut expected = whole.clone();
+        expected[bad.clone()].fill(0);
+        assert!(copy == expected);
     }
 
     #[test]

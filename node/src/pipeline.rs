@@ -48,7 +48,7 @@ pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use rebuild::{
     LogReader, Progress, Rebuilt, Report, made_by, named_key, node_of, rebuild, remember_rows, tell, verify,
 };
-pub use state::{META_NODE, Snapshot, confirm_restored, directory_to_look, found, mark_restored};
+pub use state::{META_NODE, Snapshot, confirm_restored, directory_to_look, found, mark_restored, restored};
 pub use trust::{Recovery, Revocation};
 
 use job::Job;

@@ -31,7 +31,7 @@ mod peers;
 mod receipts;
 mod register;
 
-pub use condition::{Condition, Disk, Health, Level};
+pub use condition::{Condition, Disk, Health, Level, free};
 pub use copy::copy;
 pub use derived::{Derived, TableDigest};
 pub use error::Error;

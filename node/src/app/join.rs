@@ -12,9 +12,9 @@ use danso_proto::pb::exchange::v1::exchange_service_client::ExchangeServiceClien
 use danso_proto::refusal::{Reason, Refusal};
 use rustls::pki_types::CertificateDer;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, log_key, public_bytes};
+use super::{Error, META_ANCHOR, META_PARENT, clock, is_refusal, log_key, public_bytes};
 use crate::clock::Clock as _;
-use crate::config::{Address, Config, Layout};
+use crate::config::{Address, Config, Fresh, Layout};
 use crate::keys::LinkKey;
 use crate::link;
 use crate::pipeline::{self, Handle, Outfit};
@@ -40,22 +40,41 @@ pub(super) async fn join(
     listen: Address,
     advertise: Option<Address>,
 ) -> Result<Joined, Error> {
-    let clock = clock();
+    let missing = Layout::missing(data);
     let layout = Layout::create(data)?;
     let _lock = layout.lock()?;
+    let fresh = Fresh::of(&layout, missing);
+    let mut may_stand = false;
+    let joined = enter(&layout, token, listen, advertise, &mut may_stand).await;
+    if let (Err(_), Some(fresh), false) = (&joined, fresh, may_stand) {
+        fresh.remove();
+    }
+    joined
+}
+
+/// Takes the place. `may_stand` is set while the parent may have given it to the keys that are here.
+async fn enter(
+    layout: &Layout,
+    token: Token,
+    listen: Address,
+    advertise: Option<Address>,
+    may_stand: &mut bool,
+) -> Result<Joined, Error> {
+    let clock = clock();
     if let Some(node) = &token.node {
         let detail = format!("the token gives {node} its place back: use it with danso-node recover");
         return Err(Refusal::new(Reason::TokenWrongUnit, detail).into());
     }
     if layout.config().exists() {
-        let detail = format!("{} holds a node already; a new node needs a directory of its own", data.display());
+        let detail =
+            format!("{} holds a node already; a new node needs a directory of its own", layout.dir().display());
         return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
     }
     if token.expires_at_ms <= clock.now_ms() {
         // The parent's clock decides; ours may be wrong.
         tracing::warn!("by this machine's clock the invite has ended; asking the parent all the same");
     }
-    let key = log_key(&layout)?;
+    let key = log_key(layout)?;
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
     let public = public_bytes(&key);
     let node = NodeId::new(&token.unit, &public);
@@ -75,8 +94,16 @@ pub(super) async fn join(
         link_csr: csr.into(),
         proof: proof.to_vec().into(),
     };
+    *may_stand = true;
     let call = tokio::time::timeout(MESSAGE_TIMEOUT, client.join(request));
-    let mut answer = call.await.map_err(|_| silent())?.map_err(|e| link::refusal_of(&e))?.into_inner();
+    let mut answer = match call.await.map_err(|_| silent())? {
+        Ok(answer) => answer.into_inner(),
+        Err(error) => {
+            let error = Error::from(link::refusal_of(&error));
+            *may_stand = !is_refusal(&error);
+            return Err(error);
+        }
+    };
     let mut next = async || {
         let message = tokio::time::timeout(MESSAGE_TIMEOUT, answer.message());
         message.await.map_err(|_| silent())?.map_err(|e| link::refusal_of(&e))

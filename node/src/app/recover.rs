@@ -1,8 +1,8 @@
 //! `recover`: a node gets back what it wrote. Its disk is lost, its database is damaged or an old copy, or it moves below another node.
 //!
 //! The new database is made beside the old one, from the parent's logs by the same door as everything else, and takes the old one's place
-//! when it is whole. Cut anywhere, run again it goes on. The old database is set aside, never removed: entries that the parent does not
-//! have are taken over from it, and where it holds another history than the parent, it is the only copy of that.
+//! when it is whole. Cut anywhere, run again it goes on. The old database is set aside, never removed nor written to: entries that the parent
+//! does not have are taken over from a copy of it, and where it holds another history than the parent, it is the only copy of that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,20 +17,22 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Error, META_ANCHOR, META_PARENT, clock, run};
 use crate::clock::Clock;
-use crate::config::{Address, Config, Layout};
-use crate::files;
+use crate::config::{Address, Config, Fresh, Layout};
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::pipeline::{self, Handle};
 use crate::pki::{self, Ca, TrustDomain};
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::token::Token;
 
 mod alone;
 mod ask;
 mod keep;
+mod old;
+mod swap;
 
 use ask::{Asking, Given};
 use keep::keep;
+use old::Old;
 
 /// What `recover` is told.
 pub(super) struct Recover<'a> {
@@ -78,49 +80,108 @@ struct Place {
 }
 
 /// Gets everything back.
-pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
-    let Recover { data, token, listen, advertise, progress } = what;
-    let clock = clock();
-    let layout = if token.is_some() { Layout::create(data)? } else { Layout::open(data)? };
+pub(super) async fn recover(mut what: Recover<'_>) -> Result<Recovered, Error> {
+    let missing = Layout::missing(what.data);
+    let layout = if what.token.is_some() { Layout::create(what.data)? } else { Layout::open(what.data)? };
     let _lock = layout.lock()?;
-    let old = open_old(&layout).await;
-    let root = if token.is_none() { alone::is_damaged_root(old.as_ref()).await } else { None };
-    let old = match (root, old) {
-        (Some(anchor), Some(old)) => return alone::recover(&layout, old, anchor, clock).await,
-        (_, old) => old,
+    let fresh = Fresh::of(&layout, missing);
+    swap::resume(&layout)?;
+    let old = Old::open(&layout).await?;
+    let mut may_stand = false;
+    let given = give_back(&layout, &mut what, old.as_ref(), &mut may_stand).await;
+    if let Some(old) = old {
+        old.close(&layout).await;
+    }
+    let mut recovered = match (given, fresh) {
+        (Ok(recovered), _) => recovered,
+        (Err(error), Some(fresh)) if !may_stand => {
+            fresh.remove();
+            return Err(error);
+        }
+        (Err(error), _) => return Err(error),
     };
+    recovered.aside = swap::swap(&layout, clock().now_ms())?;
+    Ok(recovered)
+}
+
+/// Makes the new database, to the end. `may_stand` is set while a parent may have vouched for the keys that are here.
+async fn give_back(
+    layout: &Layout,
+    what: &mut Recover<'_>,
+    old: Option<&Old>,
+    may_stand: &mut bool,
+) -> Result<Recovered, Error> {
+    let token = what.token.take();
+    if token.is_none()
+        && let Some((old, anchor)) = alone::damaged_root(old).await
+    {
+        return alone::recover(layout, old, anchor, clock()).await;
+    }
     let config = match layout.config().exists() {
         true => Some(Config::load(&layout.config())?),
         false => None,
     };
-    let link_key = LinkKey::load_or_create(&layout.link_key())?;
-    let there = old.as_ref().map(|old| &old.store);
-    let place = place(&layout, token, config.as_ref(), there).await?;
-    let mut unread = Vec::new();
-    let (key, keys) =
-        own_key(&layout, (&place.node, place.anchor), !place.secret.is_empty(), there, &mut unread).await?;
-    let tls = match place.secret.is_empty() {
-        true => run::client_tls(&layout, &link_key, clock.clone())?,
-        false => pki::client_config(&place.ca, None, clock.clone())?,
-    };
-    let channel = pki::connect(&place.address, tls, &place.parent).await?;
+    let place = place(layout, token, config.as_ref(), old.map(|old| &old.store)).await?;
     // What an attempt that was cut brought is kept; of another node it would be refused entry by entry.
     let beside = layout.recovering();
     layout.make(&beside)?;
     let store = Store::open(&beside.join(DATABASE)).await?;
-    let mut asking = Asking {
-        place: &place,
-        key: &key,
-        keys,
-        link_key: &link_key,
-        store: &store,
-        clock: clock.clone(),
-        handle: None,
+    let given = from_parent(layout, &place, old, &store, (what.progress, may_stand)).await;
+    let recovered = match given {
+        Ok(recovered) => recovered,
+        Err(error) => {
+            let is_empty = is_empty(&store).await;
+            store.close_unsealed().await;
+            if is_empty {
+                swap::remove_new(layout)?;
+            }
+            return Err(error);
+        }
     };
-    asking.handle = match store.read("recover").await?.meta_get(pipeline::META_NODE).await? {
-        Some(node) if node == place.node.as_str().as_bytes() => Some(Handle::start(asking.outfit()).await?),
+    let unit = place.node.unit();
+    let listen = what.listen.take();
+    let mut config = config.unwrap_or_else(|| Config::new(unit, listen.clone().unwrap_or_else(Address::any_local)));
+    config.parent = Some(place.address.clone());
+    config.listen = listen.unwrap_or(config.listen);
+    config.advertise = what.advertise.take().or(config.advertise);
+    config.write(&layout.config())?;
+    Ok(recovered)
+}
+
+/// Whether nothing came yet that an attempt could go on with.
+async fn is_empty(store: &Store) -> bool {
+    match store.read("recover").await {
+        Ok(mut tx) => matches!(pipeline::node_of(&mut tx).await, Ok(None)),
+        Err(_) => false,
+    }
+}
+
+/// Asks the parent, takes over what only the old database has, and writes down where the node belongs. That it was restored from a backup is
+/// not carried over: who gave all that it holds has said by that that nothing is missing.
+async fn from_parent(
+    layout: &Layout,
+    place: &Place,
+    old: Option<&Old>,
+    store: &Store,
+    (progress, may_stand): (&mut dyn FnMut(u64), &mut bool),
+) -> Result<Recovered, Error> {
+    let clock = clock();
+    let link_key = LinkKey::load_or_create(&layout.link_key())?;
+    let mut unread: Vec<String> = old.and_then(Old::unread).into_iter().collect();
+    let there = old.map(|old| &old.store);
+    let (key, keys) =
+        own_key(layout, (&place.node, place.anchor), !place.secret.is_empty(), there, &mut unread).await?;
+    let tls = match place.secret.is_empty() {
+        true => run::client_tls(layout, &link_key, clock.clone())?,
+        false => pki::client_config(&place.ca, None, clock.clone())?,
+    };
+    let channel = pki::connect(&place.address, tls, &place.parent).await?;
+    let mut asking =
+        Asking { place, key: &key, keys, link_key: &link_key, store, clock: clock.clone(), handle: None, may_stand };
+    asking.handle = match pipeline::node_of(&mut store.read("recover").await?).await? {
+        Some(node) if node == place.node => Some(Handle::start(asking.outfit()).await?),
         Some(_) => {
-            let detail = format!("{} is of another node; move it away", beside.display());
+            let detail = format!("{} is of another node; move it away", layout.recovering().display());
             return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
         }
         None => None,
@@ -133,28 +194,22 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         kept: 0,
         apart: Vec::new(),
         refused: BTreeMap::new(),
-        damage: None,
+        damage: old.and_then(|old| old.damage.clone()),
         unread,
         aside: None,
     };
     if let Some(old) = old {
-        let shared = keep(&old.store, &store, &given.handle, &mut recovered).await?;
-        match &old.damage {
-            None => old.store.close().await,
-            Some(damage) => {
-                old.store.close_unsealed().await;
-                recovered.damage = Some(damage.to_string());
-            }
-        }
-        recovered.unread.extend(store.adopt(&layout.database(), &shared).await?);
+        let shared = keep(&old.store, store, &given.handle, &mut recovered).await?;
+        old.store.close_unsealed().await;
+        recovered.unread.extend(store.adopt(&old.path, &shared).await?);
     }
-    if !signs_on(&given.handle, &place, &key) {
+    if !signs_on(&given.handle, place, &key) {
         tracing::warn!(
             "entries from before the last change of keys are lost; the parent is asked to vouch for the key from here on"
         );
         asking.handle = Some(given.handle);
         given = asking.ask(channel, true, &mut |_| {}).await?;
-        if !signs_on(&given.handle, &place, &key) {
+        if !signs_on(&given.handle, place, &key) {
             let detail = "entries from before the last change of the log key are lost, and the parent does not accept the key for what comes next; \
                           recover with a new key: move keys/log.pem away, and use a token that the parent makes: danso-admin child invite --node NODE";
             return Err(Refusal::new(Reason::KeyNotEnrolled, detail).into());
@@ -164,7 +219,7 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
     let Given { handle, certificates, refused, .. } = given;
     drop(handle);
     recovered.refused = refused;
-    settle(&store, place.anchor, Some(&place.parent)).await?;
+    settle(store, place.anchor, Some(&place.parent)).await?;
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
     pki::write_certificates(&layout.parent_ca_certificate(), std::slice::from_ref(&place.ca))?;
     if !layout.ca_key().exists() && layout.ca_certificate().exists() {
@@ -176,13 +231,6 @@ pub(super) async fn recover(what: Recover<'_>) -> Result<Recovered, Error> {
         let domain = TrustDomain::of_anchor(&place.anchor);
         Ca::create(&layout.ca_key(), &layout.ca_certificate(), &place.node, &domain)?;
     }
-    let unit = place.node.unit();
-    let mut config = config.unwrap_or_else(|| Config::new(unit, listen.clone().unwrap_or_else(Address::any_local)));
-    config.parent = Some(place.address.clone());
-    config.listen = listen.unwrap_or(config.listen);
-    config.advertise = advertise.or(config.advertise);
-    config.write(&layout.config())?;
-    recovered.aside = swap(&layout, clock.now_ms())?;
     Ok(recovered)
 }
 
@@ -193,32 +241,6 @@ fn signs_on(handle: &Handle, place: &Place, key: &LogKey) -> bool {
     let ends = |log: &LogId| snapshot.log(log).map_or(0, |row| row.head.size());
     let me = snapshot.directory().node(&place.node);
     me.is_some_and(|me| me.key() == key.public_key() && me.keys().signs_on(ends))
-}
-
-/// The old database.
-struct Old {
-    store: Store,
-    /// What is wrong with it, if it opens to look only.
-    damage: Option<store::Error>,
-}
-
-/// The old database, if there is one. One that does not open is set aside all the same; of one that is damaged is taken what can be read: its
-/// entries pass the same door as everybody's.
-async fn open_old(layout: &Layout) -> Option<Old> {
-    if !layout.database().exists() {
-        return None;
-    }
-    let damage = match Store::open(&layout.database()).await {
-        Ok(store) => return Some(Old { store, damage: None }),
-        Err(error) => error,
-    };
-    match Store::open_to_look(&layout.database()).await {
-        Ok((store, _)) => Some(Old { store, damage: Some(damage) }),
-        Err(error) => {
-            tracing::warn!(%error, "the old database cannot be read; what only it had is not taken over");
-            None
-        }
-    }
 }
 
 /// Where the node belongs: by the token, else by what is in its directory.
@@ -313,40 +335,12 @@ async fn settle(store: &Store, anchor: Fingerprint, parent: Option<&NodeId>) -> 
             }
         })
         .await?;
-    // What was typed is lost with the old disk; which rows came before is told by what was written.
-    pipeline::remember_rows(store, anchor).await?;
+    // What was typed is lost with the old disk; which rows came before is told by what was written. Nor shall the node say for ever that an
+    // attempt which was cut left something that nobody compared.
+    match store.condition().health().uncompared {
+        true => drop(pipeline::rebuild(store, anchor, &pipeline::tell()).await?),
+        false => pipeline::remember_rows(store, anchor).await?,
+    }
     store.close().await;
     Ok(())
-}
-
-/// Puts the new database in the old one's place, and the old one aside with the files that belong to it.
-fn swap(layout: &Layout, now_ms: i64) -> Result<Option<PathBuf>, Error> {
-    let (database, beside) = (layout.database(), layout.recovering());
-    let io = |what: &str| {
-        let what = what.to_owned();
-        move |source| Error::Io { what, source }
-    };
-    let mut aside = None;
-    if database.exists() {
-        let to = layout.dir().join(format!("danso.db.before-recover-{now_ms}"));
-        for suffix in ["-wal", "-shm"] {
-            let of = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-            match fs::rename(of(&database), of(&to)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io("cannot set the old database aside")(error));
-                }
-                _ => {}
-            }
-        }
-        files::rename(&database, &to).map_err(io("cannot set the old database aside"))?;
-        aside = Some(to);
-    }
-    // The heads first: cut between the two, the node finds its database older than they say, and recover is run again.
-    let heads = beside.join(HEADS);
-    if heads.exists() {
-        files::rename(&heads, &layout.dir().join(HEADS)).map_err(io("cannot put the heads in their place"))?;
-    }
-    files::rename(&beside.join(DATABASE), &database).map_err(io("cannot put the new database in its place"))?;
-    fs::remove_dir_all(&beside).map_err(io("cannot remove the directory of the new database"))?;
-    Ok(aside)
 }

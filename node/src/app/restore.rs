@@ -14,7 +14,7 @@ use super::rebuild::hex;
 use super::run::place;
 use super::{Error, META_PARENT};
 use crate::archive::{self, Manifest, Part, Reader, SecretString};
-use crate::config::Layout;
+use crate::config::{Fresh, Layout};
 use crate::files;
 use crate::keys::Rotation;
 use crate::pipeline;
@@ -53,13 +53,15 @@ pub(super) const MARK: &str = ".restoring";
 pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&SecretString>) -> Result<Restored, Error> {
     // The backup first: nothing is made on disk for one that cannot be read.
     let reader = Reader::open(input, passphrase)?;
+    let missing = Layout::missing(data);
     let layout = prepare(data)?;
     let _lock = layout.lock()?;
     match fill(reader, &layout).await {
         Ok(restored) => Ok(restored),
         Err(error) => {
-            if let Err(left) = clear(&layout) {
-                eprintln!("{} could not be emptied again: {left}", data.display());
+            match clear(&layout) {
+                Err(left) => eprintln!("{} could not be emptied again: {left}", data.display()),
+                Ok(()) => drop(Fresh::of(&layout, missing).map(Fresh::remove)),
             }
             Err(error)
         }

@@ -48,7 +48,7 @@ fn is_whole(layout: &Layout) -> Result<(), Error> {
     let dir = layout.dir().display();
     let detail = if missing && layout.recovering().exists() {
         format!(
-            "recover was cut here: run it again, with the same token file: danso-node recover --data {dir} --token-file FILE"
+            "recover was cut here: run it again as it was run, with the same token file if there was one: danso-node recover --data {dir}"
         )
     } else if !layout.config().exists() && layout.dir().join(restore::MARK).exists() {
         format!("restore was cut here: run it again: danso-node restore --in FILE --data {dir}")

@@ -17,6 +17,7 @@ use crate::token::Token;
 
 mod backup;
 mod recover;
+mod root;
 
 fn on_runtime(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");

@@ -25,10 +25,10 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
             format!("{entries} entries came back from {parent}; {kept} that only the old database had were kept.")
         }
         (None, Lang::Vi) => format!(
-            "Đã lập lại cơ sở dữ liệu từ {kept} mục đọc được. Mọi mục do nút này ghi đều còn; phần thiếu của cấp dưới sẽ đến lại qua liên kết."
+            "Đã lập lại cơ sở dữ liệu từ {kept} mục đọc được. Mọi mục do nút này ghi đều còn; phần của nút khác không đọc được có nêu ở dưới, và chỉ đến lại từ ai còn giữ."
         ),
         (None, Lang::En) => format!(
-            "The database was made again from {kept} entries that can be read. All that this node wrote is there; what is missing of those below comes again over their links."
+            "The database was made again from {kept} entries that can be read. All that this node wrote is there; what cannot be read of others is named below, and comes again only from who holds it."
         ),
     }];
     said.extend(done.apart.iter().map(|(log, from)| match lang {

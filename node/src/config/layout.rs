@@ -1,6 +1,6 @@
 //! Where things lie in a node's directory, and the lock that keeps it to one process.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -62,6 +62,12 @@ impl Layout {
             layout.make(&path)?;
         }
         Ok(layout)
+    }
+
+    /// The directories that are not there on the way to this one, itself first: what [`Layout::create`] would make.
+    pub fn missing(dir: &Path) -> Vec<PathBuf> {
+        let above = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+        above.take_while(|dir| !dir.exists()).map(Path::to_path_buf).collect()
     }
 
     /// Makes a directory for the node's user only, unless it is there.
@@ -170,6 +176,44 @@ impl Layout {
     /// Certificate of the node's own CA.
     pub fn ca_certificate(&self) -> PathBuf {
         self.keys().join("ca-cert.pem")
+    }
+}
+
+/// A directory in which there was nothing before a verb began: all that is in it is the verb's, and goes when that is refused.
+#[derive(Debug)]
+pub struct Fresh {
+    dir: PathBuf,
+    missing: Vec<PathBuf>,
+}
+
+impl Fresh {
+    /// If nothing is in the directory but what [`Layout::create`] and [`Layout::lock`] make; `missing` is what was not there before. The lock
+    /// is held: another process may have made a node here since.
+    pub fn of(layout: &Layout, missing: Vec<PathBuf>) -> Option<Self> {
+        let is_empty = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+        let ours = |entry: fs::DirEntry| match entry.file_name().to_str() {
+            Some("lock") => true,
+            Some("keys") => is_empty(&entry.path()),
+            _ => false,
+        };
+        let mut entries = fs::read_dir(&layout.0).ok()?;
+        entries.all(|entry| entry.is_ok_and(ours)).then(|| Self { dir: layout.0.clone(), missing })
+    }
+
+    /// Takes away what was made.
+    pub fn remove(self) {
+        if let Err(error) = self.try_remove() {
+            tracing::warn!(%error, dir = %self.dir.display(), "what was made could not be removed again");
+        }
+    }
+
+    fn try_remove(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+        // Others may have put something beside it.
+        self.missing.iter().try_for_each(fs::remove_dir)
     }
 }
 

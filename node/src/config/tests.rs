@@ -110,3 +110,29 @@ fn a_directory_too_deep_for_a_socket_is_refused_at_once() {
     assert!(matches!(Layout::create(&deep), Err(LayoutError::PathTooLong(_))));
     assert!(!deep.exists());
 }
+
+#[test]
+fn what_was_made_for_a_verb_goes_again_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("a/b/node");
+    let made = |path: &std::path::Path| {
+        let missing = Layout::missing(path);
+        let layout = Layout::create(path).expect("made");
+        let lock = layout.lock().expect("locked");
+        (Fresh::of(&layout, missing), layout, lock)
+    };
+    let (fresh, layout, _lock) = made(&path);
+    std::fs::write(layout.log_key(), "a key").expect("written");
+    fresh.expect("nothing was there").remove();
+    assert!(dir.path().exists() && !dir.path().join("a").exists());
+    // What was there stays, the directory itself too.
+    std::fs::create_dir_all(&path).expect("made");
+    let (fresh, ..) = made(&path);
+    fresh.expect("nothing was there").remove();
+    assert!(std::fs::read_dir(&path).expect("there").next().is_none());
+    std::fs::write(path.join("a"), "file").expect("written");
+    assert!(made(&path).0.is_none());
+    std::fs::remove_file(path.join("a")).expect("removed");
+    std::fs::write(path.join("keys/log.pem"), "a key").expect("written");
+    assert!(made(&path).0.is_none());
+}

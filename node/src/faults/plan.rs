@@ -41,12 +41,19 @@ struct Run {
     state: Mutex<State>,
 }
 
+/// A name, and the content that stood under it.
+type Before = (PathBuf, Option<Vec<u8>>);
+/// A name that a file had, and the file's content.
+type Left = (PathBuf, Vec<u8>);
+
 #[derive(Debug, Default)]
 struct State {
     passed: Vec<Point>,
     dead: bool,
     /// What stood under the name that was given last.
-    before: Option<(PathBuf, Option<Vec<u8>>)>,
+    before: Option<Before>,
+    /// The file that left its name for that one.
+    leaves: Option<Left>,
 }
 
 static PLANS: Mutex<Vec<Arc<Run>>> = Mutex::new(Vec::new());
@@ -126,13 +133,15 @@ impl Run {
             }
             What::Die { at, names } if n == *at => {
                 state.dead = true;
-                self.cut(path, point, *names, state.before.take());
+                let lost = (state.before.take(), state.leaves.take());
+                self.cut(path, point, *names, lost);
                 Err(io::Error::other("the process died here"))
             }
             What::Full { .. } | What::Die { .. } => {
                 match point {
+                    Point::Leave => state.leaves = fs::read(path).ok().map(|content| (path.to_path_buf(), content)),
                     Point::Name => state.before = Some((path.to_path_buf(), fs::read(path).ok())),
-                    Point::SyncNames => state.before = None,
+                    Point::SyncNames => (state.before, state.leaves) = (None, None),
                     _ => {}
                 }
                 Ok(())
@@ -141,7 +150,7 @@ impl Run {
     }
 
     /// What is on the disk at this moment; content that was not synced is half there.
-    fn cut(&self, path: &Path, point: Point, names: Names, before: Option<(PathBuf, Option<Vec<u8>>)>) {
+    fn cut(&self, path: &Path, point: Point, names: Names, (before, leaves): (Option<Before>, Option<Left>)) {
         copy_dir(&self.dir, &self.copy);
         let in_copy = |path: &Path| self.copy.join(path.strip_prefix(&self.dir).expect("the plan's own directory"));
         if point == Point::Sync {
@@ -153,6 +162,9 @@ impl Run {
             match content {
                 Some(content) => fs::write(in_copy(&name), content).expect("put back"),
                 None => fs::remove_file(in_copy(&name)).expect("taken away"),
+            }
+            if let Some((name, content)) = leaves {
+                fs::write(in_copy(&name), content).expect("put back");
             }
         }
     }

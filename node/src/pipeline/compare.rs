@@ -53,13 +53,13 @@ async fn from_logs(tx: &mut Tx, anchor: Fingerprint, rules: Rules, progress: Pro
     again(tx, &directory, &logs, rules, progress).await
 }
 
-/// What a comparison ends with: nothing of it is written, unless something was wrong.
-enum Compared {
+/// Why the transaction of a comparison is undone: nothing of it is written, unless something was wrong.
+enum Undone {
     Same,
     Failed(Error),
 }
 
-impl From<store::Error> for Compared {
+impl From<store::Error> for Undone {
     fn from(error: store::Error) -> Self {
         Self::Failed(error.into())
     }
@@ -79,9 +79,9 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
     let compared = store
         .run_tx("compare", async |tx| {
             let before = tx.derived().await?;
-            from_logs(tx, anchor, rules, &|_, _| {}).await.map_err(Compared::Failed)?;
+            from_logs(tx, anchor, rules, &|_, _| {}).await.map_err(Undone::Failed)?;
             match tx.derived().await? == before {
-                true => Err(Compared::Same),
+                true => Err(Undone::Same),
                 false => Ok(()),
             }
         })
@@ -94,13 +94,13 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
             store.condition().set_uncompared(false);
             Ok(())
         }
-        Err(Compared::Same) => is_compared(store).await,
+        Err(Undone::Same) => is_compared(store).await,
         // There is no room for it: what was there is served, as before.
-        Err(Compared::Failed(Error::Store(error))) if error.is_full() => {
+        Err(Undone::Failed(Error::Store(error))) if error.is_full() => {
             tracing::warn!(%error, "there was no room to compare the register with its logs; run `danso-admin doctor`");
             put_off(store).await
         }
-        Err(Compared::Failed(error)) => Err(error),
+        Err(Undone::Failed(error)) => Err(error),
     }
 }
 

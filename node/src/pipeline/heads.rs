@@ -140,9 +140,11 @@ pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]
         }
         let mut tree = CompactTree::default();
         while tree.size() < head.size {
-            let leaves = tx.leaf_read(pk, tree.size()..head.size.min(tree.size() + LEAVES)).await?;
-            if leaves.is_empty() {
-                break;
+            let to = head.size.min(tree.size() + LEAVES);
+            let leaves = tx.leaf_read(pk, tree.size()..to).await?;
+            if leaves.len() as u64 != to - tree.size() {
+                let what = format!("{}: entries are missing before {to}", head.log);
+                return Err(crate::store::Error::Damaged { what }.into());
             }
             leaves.into_iter().for_each(|leaf| tree.push(leaf));
         }

@@ -100,6 +100,10 @@ impl<'a> LogReader<'a> {
             let why = format!("{log} ends at {}, not at {}", self.head.size(), self.row.head.size());
             return Err(inconsistent("sequence", why));
         }
+        // A row that is gone is damage, and not an entry that does not fit.
+        if let Some((_, at)) = stored.iter().zip(self.head.size()..).find(|(entry, at)| entry.sequence != *at) {
+            return Err(inconsistent("sequence", format!("{log}: entry {at} is missing")));
+        }
         Ok(stored)
     }
 

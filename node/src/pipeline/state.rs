@@ -210,7 +210,11 @@ impl Shared {
     }
 }
 
-async fn restored(tx: &mut Tx) -> Result<Option<i64>, Error> {
+/// When the backup was taken that a store was restored from, Unix milliseconds, while nobody has said that it is not behind.
+///
+/// # Errors
+/// When the store fails.
+pub async fn restored(tx: &mut Tx) -> Result<Option<i64>, Error> {
     let Some(text) = tx.meta_get(META_RESTORED).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text);
     let why = format!("{text:?} is no time");

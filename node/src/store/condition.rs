@@ -174,7 +174,10 @@ fn level(before: Disk, free: u64, forgive: bool) -> Level {
 }
 
 /// Bytes that this process may write where the store is.
-fn free(path: &Path) -> io::Result<u64> {
+///
+/// # Errors
+/// When the file system does not tell.
+pub fn free(path: &Path) -> io::Result<u64> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

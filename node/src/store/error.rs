@@ -92,6 +92,23 @@ impl Error {
         matches!(self, Self::Damaged { .. } | Self::Inconsistent { .. })
     }
 
+    /// What an old database does not give: it is damaged, or of a version that has no such table or column.
+    pub fn is_unreadable(&self) -> bool {
+        /// SQLITE_ERROR, the bare one: the statement does not fit the tables.
+        const NO_SUCH: &str = "1";
+        let unfit = |error: &dyn sqlx::error::DatabaseError| error.code().as_deref() == Some(NO_SUCH);
+        match self {
+            Self::Database { source: sqlx::Error::Database(error), .. } => unfit(&**error),
+            error => error.is_damage(),
+        }
+    }
+
+    /// The error with what the database said.
+    pub fn told(&self) -> String {
+        use std::error::Error as _;
+        self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
+    }
+
     /// There is no room on the disk.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })

@@ -62,16 +62,41 @@ pub fn set_id(id: ChangeId) -> [u8; 12] {
 
 /// An entry from its row. Bytes that are not those that were taken in never leave the store: the cost is one SHA-256.
 fn stored(log: i64, row: &SqliteRow) -> Result<StoredEntry> {
-    let sequence = unsigned(row.get("sequence"), "entry", "sequence")?;
-    let leaf = hash(row.get("leaf"), "entry", "leaf")?;
-    let envelope = Bytes::from(row.get::<Vec<u8>, _>("envelope"));
+    let failed = |error| Error::database("entry", error);
+    let sequence = unsigned(row.try_get("sequence").map_err(failed)?, "entry", "sequence")?;
+    let leaf = hash(row.try_get("leaf").map_err(failed)?, "entry", "leaf")?;
+    let envelope = Bytes::from(row.try_get::<Vec<u8>, _>("envelope").map_err(failed)?);
     if leaf_hash(&envelope) != leaf {
         let what = format!("entry {sequence} of the log with row number {log} has other bytes than were taken in");
         return Err(Error::damaged(what));
     }
-    let parts: Option<Vec<u8>> = row.get("parts");
+    let parts: Option<Vec<u8>> = row.try_get("parts").map_err(failed)?;
     let parts = parts.map(|parts| PartSet::decode(parts.into())).transpose();
     Ok(StoredEntry { sequence, leaf, envelope, parts: parts.map_err(|e| Error::inconsistent("entry", "parts", e))? })
+}
+
+/// A log from its row.
+fn log_row(row: &SqliteRow) -> Result<LogRow> {
+    let failed = |error| Error::database("log", error);
+    let size = unsigned(row.try_get("size").map_err(failed)?, "log", "size")?;
+    let last_leaf: Option<&[u8]> = row.try_get("last_leaf").map_err(failed)?;
+    let last_leaf = last_leaf.map(|leaf| hash(leaf, "log", "last_leaf")).transpose()?;
+    let head = LogHead::restore(size, row.try_get("tree").map_err(failed)?, last_leaf)
+        .map_err(|e| Error::inconsistent("log", "tree", e))?;
+    if head.root()[..] != *row.try_get::<&[u8], _>("root").map_err(failed)? {
+        return Err(Error::inconsistent("log", "root", "it is not the root of the kept tree"));
+    }
+    let reason: Option<String> = row.try_get("reason").map_err(failed)?;
+    let detail: Option<String> = row.try_get("detail").map_err(failed)?;
+    Ok(LogRow {
+        pk: row.try_get("id").map_err(failed)?,
+        log: parsed(row.try_get("name").map_err(failed)?, "log", "name")?,
+        head,
+        checkpoint: row.try_get("checkpoint").map_err(failed)?,
+        recorded_at_ms: row.try_get("recorded_at_ms").map_err(failed)?,
+        committed_at_ms: row.try_get("committed_at_ms").map_err(failed)?,
+        trouble: reason.map(|reason| (reason, detail.unwrap_or_default())),
+    })
 }
 
 impl Tx {
@@ -85,28 +110,8 @@ impl Tx {
         .fetch_all(self.conn())
         .await
         .map_err(failed)?;
-        rows.iter()
-            .map(|row| {
-                let size = unsigned(row.get("size"), "log", "size")?;
-                let last_leaf: Option<&[u8]> = row.get("last_leaf");
-                let last_leaf = last_leaf.map(|leaf| hash(leaf, "log", "last_leaf")).transpose()?;
-                let head = LogHead::restore(size, row.get("tree"), last_leaf)
-                    .map_err(|e| Error::inconsistent("log", "tree", e))?;
-                if head.root()[..] != *row.get::<&[u8], _>("root") {
-                    return Err(Error::inconsistent("log", "root", "it is not the root of the kept tree"));
-                }
-                let reason: Option<String> = row.get("reason");
-                Ok(LogRow {
-                    pk: row.get("id"),
-                    log: parsed(row.get("name"), "log", "name")?,
-                    head,
-                    checkpoint: row.get("checkpoint"),
-                    recorded_at_ms: row.get("recorded_at_ms"),
-                    committed_at_ms: row.get("committed_at_ms"),
-                    trouble: reason.map(|reason| (reason, row.get::<Option<String>, _>("detail").unwrap_or_default())),
-                })
-            })
-            .collect()
+        let rows: Result<Vec<_>> = rows.iter().map(log_row).collect();
+        rows.map_err(|error| self.condition.noted(error))
     }
 
     /// Writes where logs stand now; a log that is new gets a row. Returns the row numbers in the order given.
@@ -191,7 +196,8 @@ impl Tx {
         .map_err(&failed)?;
         let mut bytes = 0usize;
         let fitting = sizes.iter().take_while(|row| {
-            bytes = bytes.saturating_add(usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX));
+            let size = row.try_get::<i64, _>(0).ok().and_then(|size| usize::try_from(size).ok());
+            bytes = bytes.saturating_add(size.unwrap_or(usize::MAX));
             bytes <= max_bytes
         });
         let count = fitting.count().max(1);

@@ -317,3 +317,44 @@ async fn of_an_old_database_only_what_still_holds_is_taken_over() {
         "its change was not taken over: the row can be imported again"
     );
 }
+
+#[tokio::test]
+async fn evidence_of_two_databases_of_one_node_stands_side_by_side() {
+    use danso_proto::evidence::{Contradiction, Statement};
+    let (old_dir, old) = opened().await;
+    let (_dir, new) = opened().await;
+    let log: LogId = "17065-0123456789abcdef/records".parse().expect("a log");
+    let say = async |store: &Store, theirs: &str| {
+        let statement = |text: &str| Statement::Checkpoint(text.into());
+        let contradiction = Contradiction { ours: statement("ours"), theirs: statement(theirs), growth: None };
+        let kept = store.run_tx("test", async |tx| tx.evidence_add(&log, 1, log.node(), &contradiction).await).await;
+        kept.expect("kept").0
+    };
+    assert_eq!((say(&old, "one").await, say(&new, "two").await), (1, 1), "both have the same number");
+    say(&old, "two").await;
+    old.close().await;
+    for _ in 0..2 {
+        let unread = new.adopt(&old_dir.path().join("danso.db"), &[]).await.expect("taken over");
+        assert_eq!(unread, Vec::<String>::new());
+        let kept = new.read("test").await.expect("view").evidence_list(None).await.expect("read");
+        let theirs: Vec<_> = kept.into_iter().map(|row| row.contradiction.theirs).collect();
+        assert_eq!(theirs, ["two", "one"].map(|text| Statement::Checkpoint(text.into())));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_damage() {
+    let (_dir, store) = opened().await;
+    let put = "INSERT INTO log (name, size, root, tree, recorded_at_ms, committed_at_ms)
+               VALUES (CAST(x'ff41' AS TEXT), 0, $1, x'', 0, 0)";
+    store
+        .run_tx("test", async |tx| {
+            let root = danso_proto::merkle::empty_root().to_vec();
+            let put = sqlx::query(put).bind(root).execute(tx.conn()).await;
+            put.map(|_| ()).map_err(|e| Error::database("test", e))
+        })
+        .await
+        .expect("written");
+    let error = store.read("test").await.expect("view").log_list().await.expect_err("it does not read");
+    assert!(error.is_damage(), "{error}");
+}

@@ -4,13 +4,14 @@
 //! Not here: a disk that fails (see `damage`), quotas.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 
-use danso_tests::federation::Federation;
+use danso_tests::federation::{Federation, UNITS_VERSION};
 use danso_tests::health::serves;
 use danso_tests::node::Node;
 use danso_tests::process::{DONE, REFUSED, wait_for};
 use danso_tests::small_disk::{SmallDisk, inside};
-use danso_tests::truth::{Plan, Truth};
+use danso_tests::truth::{Plan, Truth, units_file};
 
 const MIB: u64 = 1024 * 1024;
 const EXCHANGE: &str = "danso.exchange.v1.ExchangeService";
@@ -91,4 +92,27 @@ fn a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!(district.stop(), DONE);
     district.run();
     federation.truth_holds(&truth);
+}
+
+#[test]
+fn a_recovery_for_which_there_is_no_room_says_so_and_touches_nothing() {
+    if !inside("disk::a_recovery_for_which_there_is_no_room_says_so_and_touches_nothing") {
+        return;
+    }
+    let disk = SmallDisk::of_mib(64);
+    let mut root = Node::at(disk.path(), "VN");
+    root.init(&units_file(), UNITS_VERSION).must(DONE);
+    root.run();
+    assert_eq!(root.stop(), DONE);
+    let database = root.data.join("danso.db");
+    // A byte that SQLite does not use: only the seal tells that it changed.
+    fs::File::options().write(true).open(&database).unwrap().write_all_at(&[1], 72).unwrap();
+    let before = fs::read(&database).unwrap();
+    disk.leave_free(before.len() as u64 / 2);
+    let said = root.recover(None).refused_with("disk_full").stderr;
+    assert!(said.contains("stays as it is"), "{said}");
+    assert!(fs::read(&database).unwrap() == before && !root.data.join("recovering").exists());
+    disk.make_room();
+    root.recover(None).must(DONE);
+    root.run();
 }

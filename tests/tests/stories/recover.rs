@@ -36,6 +36,7 @@ fn a_lost_disk_comes_back_from_the_parent_and_writing_goes_on() {
     commune.join_with(&commune.token_file(&token)).refused_with("token_wrong_unit");
     let fresh = federation.node(DISTRICT).invite_with("17059", &[]);
     commune.recover(Some(&fresh)).refused_with("token_wrong_unit");
+    assert!(!commune.data.exists(), "where nothing was there is nothing");
     commune.recover(Some(&token)).must(DONE);
     federation.node_mut(COMMUNE).run();
     let commune = federation.node(COMMUNE);
@@ -49,6 +50,68 @@ fn a_lost_disk_comes_back_from_the_parent_and_writing_goes_on() {
     // Used once: a thief of the token gets nothing.
     let thief = Node::named(federation.dir(), "thief", COMMUNE);
     thief.recover(Some(&token)).refused_with("token_used");
+    assert!(!thief.data.exists(), "where nothing was there is nothing");
+}
+
+/// A byte of the header that SQLite does not use: the seal of the last stop tells that the file changed, and every page is whole.
+fn damage(node: &Node) {
+    use std::os::unix::fs::FileExt as _;
+    let file = fs::File::options().write(true).open(node.data.join("danso.db")).unwrap();
+    file.write_all_at(&[1], 72).unwrap();
+}
+
+#[test]
+fn a_damaged_root_keeps_what_nodes_wrote_that_never_come_back() {
+    let (mut federation, truth) = stage(&[COMMUNE, "17062"]);
+    for commune in [COMMUNE, "17062"] {
+        federation.node(commune).import_all("households", &truth.households(commune));
+        federation.node(commune).import_all("changes", &truth.changes(commune));
+    }
+    federation.settle();
+    for gone in [COMMUNE, "17062", DISTRICT, PROVINCE] {
+        federation.node_mut(gone).kill9();
+        fs::remove_dir_all(&federation.node(gone).data).unwrap();
+    }
+    assert_eq!(federation.node_mut("VN").stop(), DONE);
+    damage(federation.node("VN"));
+    let said = federation.node("VN").recover(None).must(DONE).stderr;
+    assert!(said.contains("is damaged") && !said.contains("not taken over"), "{said}");
+    federation.node_mut("VN").run();
+    let root = federation.node("VN");
+    for unit in [COMMUNE, "17062", DISTRICT, PROVINCE, "VN"] {
+        truth.holds_at(root, unit, "local");
+    }
+    root.admin(["log", "verify"]).must(DONE);
+    root.admin(["doctor"]).must(DONE);
+}
+
+#[test]
+fn the_old_database_stays_as_it_was_to_the_byte() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.node_mut(COMMUNE).kill9();
+    let commune = federation.node(COMMUNE);
+    let files = |name: &str| ["", "-wal"].map(|ending| fs::read(commune.data.join(format!("{name}{ending}"))).unwrap());
+    let before = files("danso.db");
+    assert!(!before[1].is_empty(), "what it wrote last is in the write-ahead log");
+    // The parent does not answer.
+    assert_ne!(commune.recover(None).code, DONE);
+    assert!(files("danso.db") == before, "a recovery that is refused writes nothing to it");
+    assert!(!commune.data.join("recovering").exists(), "nor leaves anything");
+    federation.node_mut(DISTRICT).run();
+    let commune = federation.node(COMMUNE);
+    let said = commune.recover(None).must(DONE).stderr;
+    assert!(!said.contains(" 0 that only"), "what was in the write-ahead log is taken over: {said}");
+    let names = fs::read_dir(&commune.data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut aside = names.filter(|name| name.starts_with("danso.db.before-recover-") && !name.contains("-wal"));
+    let files = |name: &str| ["", "-wal"].map(|ending| fs::read(commune.data.join(format!("{name}{ending}"))).unwrap());
+    assert!(files(&aside.next().unwrap()) == before, "set aside as it was");
+    federation.node_mut(COMMUNE).run();
+    federation.settle();
+    federation.truth_holds(&truth);
 }
 
 #[test]

@@ -72,8 +72,9 @@ fn nobody_invites_a_unit_that_is_not_below_it() {
     province.admin(["child", "invite", "--unit", "99999", "--address", &province.listen]).refused_with("unit_unknown");
 }
 
-/// A refused join leaves nothing that would run.
+/// A refused join leaves nothing, and nothing that would run.
 fn nothing_was_made(node: &Node) {
+    assert!(!node.data.exists(), "where nothing was there is nothing");
     let ended = danso_tests::process::run(
         danso_tests::process::program("danso-node"),
         ["run".as_ref(), "--data".as_ref(), node.data.as_os_str()],

@@ -10,47 +10,61 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::super::{Error, run};
 use super::keep::keep;
-use super::{DATABASE, HEADS, Old, Recovered, own_key, settle, swap};
+use super::swap::remove_new;
+use super::{DATABASE, HEADS, Old, Recovered, own_key, settle};
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{self, Handle, Outfit};
 use crate::store::{LogRow, Store};
 
-/// The anchor of a root whose database is damaged.
-pub(super) async fn is_damaged_root(old: Option<&Old>) -> Option<Fingerprint> {
+/// A root whose database is damaged, and its anchor.
+pub(super) async fn damaged_root(old: Option<&Old>) -> Option<(&Old, Fingerprint)> {
     let old = old.filter(|old| old.damage.is_some())?;
     let (anchor, parent) = run::place(&old.store).await.ok()?;
-    parent.is_none().then_some(anchor)
+    parent.is_none().then_some((old, anchor))
 }
 
 /// Makes the database of a root again from what can be read of it.
 pub(super) async fn recover(
     layout: &Layout,
-    old: Old,
+    old: &Old,
     anchor: Fingerprint,
     clock: Arc<dyn Clock>,
 ) -> Result<Recovered, Error> {
-    match again(layout, old, anchor, clock).await {
-        Err(Error::Store(error) | Error::Pipeline(pipeline::Error::Store(error))) if error.is_damage() => {
-            Err(lost(&error.to_string()))
+    // All that it is made of is here: what an attempt that was cut left is worth nothing.
+    remove_new(layout)?;
+    layout.make(&layout.recovering())?;
+    let store = Store::open(&layout.recovering().join(DATABASE)).await?;
+    match again(layout, old, anchor, clock, &store).await {
+        Ok(recovered) => Ok(recovered),
+        Err(error) => {
+            store.close_unsealed().await;
+            remove_new(layout)?;
+            Err(match error {
+                Error::Store(error) | Error::Pipeline(pipeline::Error::Store(error)) if error.is_unreadable() => {
+                    lost(&error.told())
+                }
+                error => error,
+            })
         }
-        done => done,
     }
 }
 
-async fn again(layout: &Layout, old: Old, anchor: Fingerprint, clock: Arc<dyn Clock>) -> Result<Recovered, Error> {
+async fn again(
+    layout: &Layout,
+    old: &Old,
+    anchor: Fingerprint,
+    clock: Arc<dyn Clock>,
+    store: &Store,
+) -> Result<Recovered, Error> {
     let node = pipeline::node_of(&mut old.store.read("recover").await?).await?;
     let node = node.ok_or_else(|| lost("the database does not say whose it is"))?;
-    let mut unread = Vec::new();
+    let mut unread: Vec<String> = old.unread().into_iter().collect();
     let (signer, _) = own_key(layout, (&node, anchor), false, Some(&old.store), &mut unread).await?;
-    let beside = layout.recovering();
-    layout.make(&beside)?;
-    let store = Store::open(&beside.join(DATABASE)).await?;
-    if store.read("recover").await?.meta_get(pipeline::META_NODE).await?.is_none() {
-        let genesis = Envelope::decode(genesis(&old.store, &node).await?)?;
-        pipeline::found(&store, &node, genesis, anchor, clock.now_ms()).await?;
-    }
+    let restored = pipeline::restored(&mut old.store.read("recover").await?).await;
+    let genesis = Envelope::decode(genesis(&old.store, &node).await?)?;
+    pipeline::found(store, &node, genesis, anchor, clock.now_ms()).await?;
     let handle = Handle::start(Outfit { store: store.clone(), signer, clock: clock.clone(), anchor }).await?;
     let mut recovered = Recovered {
         node,
@@ -59,18 +73,25 @@ async fn again(layout: &Layout, old: Old, anchor: Fingerprint, clock: Arc<dyn Cl
         kept: 0,
         apart: Vec::new(),
         refused: BTreeMap::new(),
-        damage: old.damage.as_ref().map(ToString::to_string),
+        damage: old.damage.clone(),
         unread,
         aside: None,
     };
-    let shared = keep(&old.store, &store, &handle, &mut recovered).await?;
-    is_whole(layout, &old.store, &store, &handle).await?;
+    let shared = keep(&old.store, store, &handle, &mut recovered).await?;
+    is_whole(layout, &old.store, store, &handle).await?;
     recovered.kept = handle.snapshot().logs().map(|row| row.head.size()).sum();
     drop(handle);
     old.store.close_unsealed().await;
-    recovered.unread.extend(store.adopt(&layout.database(), &shared).await?);
-    settle(&store, anchor, None).await?;
-    recovered.aside = swap(layout, clock.now_ms())?;
+    recovered.unread.extend(store.adopt(&old.path, &shared).await?);
+    // Nobody has said since that it is not behind. A mark that does not read was there, too.
+    let restored = match restored {
+        Err(pipeline::Error::Store(error)) if error.is_damage() => Some(clock.now_ms()),
+        restored => restored?,
+    };
+    if let Some(taken_at_ms) = restored {
+        pipeline::mark_restored(store, taken_at_ms).await?;
+    }
+    settle(store, anchor, None).await?;
     Ok(recovered)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use danso_proto::change::NodeRekeyed;
 use danso_proto::envelope::{Envelope, Signer as _};
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, Stream};
 use danso_proto::limits;
 use danso_proto::package::{self, Package};
 use danso_proto::pb::exchange::v1 as pb;
@@ -16,7 +16,7 @@ use pb::recover_response::Body;
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
-use super::super::Error;
+use super::super::{Error, is_refusal};
 use super::Place;
 use crate::clock::Clock;
 use crate::keys::{LinkKey, LogKey};
@@ -38,6 +38,8 @@ pub(super) struct Asking<'a> {
     pub(super) clock: Arc<dyn Clock>,
     /// The new node, from when it has its anchor.
     pub(super) handle: Option<Handle>,
+    /// The parent may have written down that this is the node's key: what it answered, if anything, is no refusal.
+    pub(super) may_stand: &'a mut bool,
 }
 
 /// What the parent gave.
@@ -84,7 +86,10 @@ impl Asking<'_> {
     ) -> Result<Given, Error> {
         let place = self.place;
         let request = self.request(vouch)?;
-        let mut answer = Answer::open(channel, request).await?;
+        let could_stand = std::mem::replace(self.may_stand, true);
+        let mut answer = Answer::open(channel, request).await.inspect_err(|error| {
+            *self.may_stand = could_stand || !is_refusal(error);
+        })?;
         let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
             return Err(Refusal::new(Reason::Malformed, "the parent's answer does not begin with a place").into());
         };
@@ -183,20 +188,44 @@ fn complete(
             return Err(cut());
         }
     }
-    // Who misses a directory log may not know its place for that reason.
-    if let Some(refusal) = refused.values().next()
-        && snapshot.directory().node(&place.node).is_none_or(|me| me.key() != key.public_key())
-    {
-        return Err(refusal.clone().into());
-    }
-    match snapshot.directory().node(&place.node) {
+    let (reason, wrong) = match snapshot.directory().node(&place.node) {
         Some(me) if me.parent() != Some(&place.parent) => {
-            Err(Refusal::new(Reason::AnchorMismatch, "the directory does not place this node below its parent").into())
+            (Reason::AnchorMismatch, "the directory does not place this node below its parent")
         }
         Some(me) if me.key() != key.public_key() => {
-            Err(Refusal::new(Reason::KeyNotEnrolled, "the directory does not name the log key that is here").into())
+            (Reason::KeyNotEnrolled, "the directory does not name the log key that is here")
         }
-        Some(_) => Ok(()),
-        None => Err(Refusal::new(Reason::AnchorMismatch, "the directory does not enrol this node").into()),
+        Some(_) => return Ok(()),
+        None => (Reason::AnchorMismatch, "the directory does not enrol this node"),
+    };
+    Err(why(Refusal::new(reason, wrong), refused).into())
+}
+
+/// Who misses a directory log may not know its place for that reason, which then is said first.
+fn why(wrong: Refusal, refused: &BTreeMap<LogId, Refusal>) -> Refusal {
+    let missed = refused.iter().find(|(log, _)| *log.stream() == Stream::Directory);
+    match missed {
+        None => wrong,
+        Some((log, refusal)) => {
+            Refusal::new(refusal.reason, format!("{log} was not taken: {}; hence {}", refusal.detail, wrong.detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_directory_was_not_taken_is_said_before_what_follows_from_that() {
+        let wrong = Refusal::new(Reason::AnchorMismatch, "the directory does not place this node below its parent");
+        let refused = |log: &str| {
+            BTreeMap::from([(log.parse().expect("a log"), Refusal::new(Reason::KeyNotEnrolled, "entry 3"))])
+        };
+        let said = why(wrong.clone(), &refused("40-0123456789abcdef/directory"));
+        assert_eq!(said.reason, Reason::KeyNotEnrolled);
+        assert!(said.detail.contains("40-0123456789abcdef/directory was not taken: entry 3"), "{said}");
+        assert!(said.detail.contains("below its parent"), "{said}");
+        assert_eq!(why(wrong.clone(), &refused("40-0123456789abcdef/records")), wrong);
     }
 }

@@ -1,30 +1,37 @@
-//! `recover` where the change of keys reached the parent, and entries from before it are lost.
+//! `recover` from the parent: where the change of keys reached it and entries from before that are lost; where rows of the old database are gone.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use danso_proto::change::{Body, PeriodClosed};
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::{Package, SealedEntry};
+use danso_proto::refusal::{Reason, Refusal};
 
-use super::{Parent, join_with, on_runtime};
-use crate::app::recover::{Recover, recover};
-use crate::app::{clock, run};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::root::{evidence, is_aside};
+use super::{Parent, join_with, meaning, on_runtime};
+use crate::app::recover::{Recover, Recovered, recover};
+use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
+use crate::faults::harness::{copy_of, die_everywhere};
 use crate::keys::{LogKey, Rotation};
-use crate::pipeline::{Handle, Outfit, directory_draft};
+use crate::pipeline::{Handle, Outfit, Trouble, directory_draft, mark_restored};
 use crate::store::Store;
 
 /// A node that nothing connects.
-struct Alone {
-    layout: Layout,
-    store: Store,
-    handle: Handle,
+pub(super) struct Alone {
+    pub(super) layout: Layout,
+    pub(super) store: Store,
+    pub(super) handle: Handle,
 }
 
 impl Alone {
-    async fn at(dir: &Path) -> Self {
+    pub(super) async fn at(dir: &Path) -> Self {
         let layout = Layout::open(dir).expect("its directory");
         let store = Store::open(&layout.database()).await.expect("it opens");
         let (anchor, _) = run::place(&store).await.expect("it knows its place");
@@ -33,13 +40,13 @@ impl Alone {
         Self { layout, store, handle: handle.expect("it starts") }
     }
 
-    async fn writes(&self, month: u32) {
+    pub(super) async fn writes(&self, month: u32) {
         let unit = Config::load(&self.layout.config()).expect("its configuration").unit;
         let draft = directory_draft(unit, Body::PeriodClosed(PeriodClosed { month }), clock().now_ms());
         self.handle.write(Stream::Records, vec![draft]).await.expect("written");
     }
 
-    async fn rotates(&self) {
+    pub(super) async fn rotates(&self) {
         let rotation = Rotation::new(self.layout.log_key(), self.layout.next_log_key());
         let next = rotation.begin().expect("a key");
         self.handle.rekey(next).await.expect("announced");
@@ -47,7 +54,7 @@ impl Alone {
     }
 
     /// A log from an entry on.
-    async fn package(&self, stream: Stream, first: u64) -> Package {
+    pub(super) async fn package(&self, stream: Stream, first: u64) -> Package {
         let log = LogId::new(self.me(), stream);
         let row = self.handle.snapshot().log(&log).cloned().expect("the log");
         let mut tx = self.store.read("test").await.expect("store");
@@ -56,20 +63,20 @@ impl Alone {
         Package { log, first, entries, checkpoint: row.checkpoint }
     }
 
-    async fn takes(&self, package: Package) {
+    pub(super) async fn takes(&self, package: Package) {
         let received = self.handle.receive(package).await.expect("asked").await.expect("answered");
         assert_eq!(received.refused, None);
     }
 
-    fn me(&self) -> NodeId {
+    pub(super) fn me(&self) -> NodeId {
         self.handle.snapshot().me().clone()
     }
 
-    fn size(&self, log: &LogId) -> u64 {
+    pub(super) fn size(&self, log: &LogId) -> u64 {
         self.handle.snapshot().log(log).map_or(0, |row| row.head.size())
     }
 
-    async fn ends(self) {
+    pub(super) async fn ends(self) {
         drop(self.handle);
         self.store.close().await;
     }
@@ -107,14 +114,7 @@ fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
         }
         std::fs::rename(&copy, data.join("danso.db")).expect("the copy in its place");
 
-        parent.serves();
-        let layout = Layout::open(&data).expect("its directory");
-        let mut config = Config::load(&layout.config()).expect("its configuration");
-        config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
-        config.write(&layout.config()).expect("written");
-        let what = Recover { data: &data, token: None, listen: None, advertise: None, progress: &mut |_| {} };
-        recover(what).await.expect("recovered");
-        parent.stops();
+        recovered(&data, &mut parent).await;
 
         let commune = Alone::at(&data).await;
         assert_eq!(commune.size(&log), 1);
@@ -124,5 +124,195 @@ fn a_key_that_came_behind_lost_entries_signs_on_after_a_recovery() {
         assert_eq!(above.size(&log), 2);
         above.ends().await;
         commune.ends().await;
+    });
+}
+
+/// Gets everything back from a parent that does not serve yet.
+async fn recovered(data: &Path, parent: &mut Parent) -> Recovered {
+    parent.serves();
+    address(data, parent).await;
+    let done = again(data).await.expect("recovered");
+    parent.stops();
+    done
+}
+
+/// Tells a node where its parent serves now.
+async fn address(data: &Path, parent: &Parent) {
+    let layout = Layout::open(data).expect("its directory");
+    let mut config = Config::load(&layout.config()).expect("its configuration");
+    config.parent = Some(parent.invite().await.parse::<crate::token::Token>().expect("a token").address);
+    config.write(&layout.config()).expect("written");
+}
+
+/// `recover` without a token.
+pub(super) async fn again(data: &Path) -> Result<Recovered, Error> {
+    recover(Recover { data, token: None, listen: None, advertise: None, progress: &mut |_| {} }).await
+}
+
+/// Changes the database of a node that does not run behind its back.
+pub(super) async fn tamper(data: &Path, statements: &[&'static str]) {
+    let mut db = SqliteConnectOptions::new().filename(data.join("danso.db")).connect().await.expect("a database");
+    for sql in statements {
+        sqlx::query(*sql).execute(&mut db).await.expect(sql);
+    }
+    db.close().await.expect("closed");
+}
+
+const THIRD: [&str; 2] = [
+    "PRAGMA foreign_keys = off",
+    "DELETE FROM entry WHERE sequence = 3 AND log = (SELECT id FROM log WHERE name LIKE '17065%/records')",
+];
+const FIRST: [&str; 2] = [
+    "PRAGMA foreign_keys = off",
+    "DELETE FROM entry WHERE sequence = 0 AND log = (SELECT id FROM log WHERE name LIKE '17065%/records')",
+];
+
+#[test]
+fn rows_that_are_gone_are_no_other_history() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        for month in [202_101, 202_102, 202_103] {
+            commune.writes(month).await;
+        }
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        // Only here.
+        commune.writes(202_104).await;
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.ends().await;
+
+        for (gone, kept) in [(FIRST, 1), (THIRD, 0)] {
+            let (_guard, dir) = copy_of(&data);
+            tamper(&dir, &gone).await;
+            let done = recovered(&dir, &mut parent).await;
+            assert!(done.damage.is_some(), "{gone:?}");
+            assert_eq!((done.kept, done.apart), (kept, Vec::new()), "{gone:?}: {:?}", done.unread);
+            let missing = format!("{log}: from entry 3 on: it is missing");
+            assert_eq!(done.unread, if kept == 0 { vec![missing] } else { Vec::new() }, "{gone:?}");
+            let commune = Alone::at(&dir).await;
+            assert_eq!(commune.size(&log), 3 + kept);
+            commune.ends().await;
+        }
+    });
+}
+
+#[test]
+fn another_history_of_which_rows_are_gone_does_not_stop_the_log_that_was_given_back() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        commune.ends().await;
+        let (_guard, other) = copy_of(&data);
+        let commune = Alone::at(&data).await;
+        commune.writes(202_102).await;
+        commune.writes(202_103).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.ends().await;
+
+        let copy = Alone::at(&other).await;
+        for month in [202_104, 202_105, 202_106] {
+            copy.writes(month).await;
+        }
+        copy.ends().await;
+        tamper(&other, &FIRST).await;
+        let done = recovered(&other, &mut parent).await;
+        assert_eq!((done.kept, done.apart), (0, vec![(log.clone(), 3)]), "{:?}", done.unread);
+        let copy = Alone::at(&other).await;
+        assert_eq!(copy.size(&log), 3);
+        copy.writes(202_107).await;
+        copy.ends().await;
+    });
+}
+
+#[test]
+fn logs_of_others_stay_stopped_and_own_ones_go_on() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let own = records.log.clone();
+        let above = Alone::at(&parent.data).await;
+        let others = LogId::new(above.me(), Stream::Directory);
+        above.takes(records).await;
+        above.ends().await;
+        for (log, reason) in [(&own, Reason::ReadOnly), (&others, Reason::RootDiffers)] {
+            let trouble = Trouble { refusal: Refusal::new(reason, "as the test says") };
+            commune.handle.trouble(log.clone(), Some(trouble)).await.expect("stopped");
+        }
+        mark_restored(&commune.store, 7).await.expect("marked");
+        commune.ends().await;
+        recovered(&data, &mut parent).await;
+        let commune = Alone::at(&data).await;
+        let snapshot = commune.handle.snapshot();
+        let stopped = snapshot.log(&others).and_then(|row| row.trouble.clone());
+        assert_eq!(stopped, Some(("root_differs".into(), "as the test says".into())));
+        assert_eq!(snapshot.log(&own).and_then(|row| row.trouble.clone()), None);
+        assert_eq!(snapshot.restored(), None, "its parent gave all that it holds");
+        commune.writes(202_102).await;
+        commune.ends().await;
+    });
+}
+
+#[test]
+fn recover_goes_on_wherever_it_died_and_the_old_database_stays_as_it_was() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        // What only it has is in the write-ahead log.
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let log = LogId::new(commune.me(), Stream::Records);
+        let (_guard, prepared) = copy_of(&data);
+        commune.ends().await;
+        address(&prepared, &parent).await;
+        let before = evidence(&prepared, "danso.db");
+        let after = RefCell::new(String::new());
+        let has_all = async |dir: &Path, about: &str| {
+            assert!(is_aside(dir, &before), "{about}");
+            let commune = Alone::at(dir).await;
+            assert_eq!(commune.size(&log), 1, "{about}");
+            commune.ends().await;
+        };
+        let points = die_everywhere(
+            &prepared,
+            async |dir: PathBuf| drop(again(&dir).await),
+            async |dir: PathBuf| {
+                after.replace(meaning(&dir).await);
+                has_all(&dir, "undisturbed").await;
+            },
+            async |dir: PathBuf, at, point| {
+                let about = format!("recover, dying at point {at} ({point:?})");
+                again(&dir).await.unwrap_or_else(|error| panic!("{about}: {error:?}"));
+                assert_eq!(meaning(&dir).await, *after.borrow(), "{about}");
+                has_all(&dir, &about).await;
+            },
+        )
+        .await;
+        println!("recover: died at {} points", points.len());
+        assert!(points.len() > 40, "{points:?}");
+        parent.stops();
     });
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use danso_proto::ids::Stream;
 use danso_proto::refusal::Reason;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::bed::{self, Bed, enrolled};
 use super::run;
@@ -116,5 +118,25 @@ fn a_restored_node_takes_in_nothing_of_others_until_it_is_known_not_to_be_behind
         bed.handle.confirm().await.expect("its parent says so");
         assert_eq!(bed.receive(package).await.refused, None);
         assert_eq!(bed.residents("17065").await, 1);
+    });
+}
+
+#[test]
+fn rows_that_are_gone_are_damage_and_no_other_history() {
+    run(async |mut bed| {
+        let mut child = bed.child("17065", 1).await;
+        let entries = (0..3).map(|_| child.entry(vec![enrolled("17065", 198_001)])).collect();
+        assert_eq!(bed.receive(child.package(0, entries, true)).await.refused, None);
+        let (keep, dir) = (bed.keep(), bed.dir.clone());
+        bed.ended().await;
+        let mut db = SqliteConnectOptions::new().filename(dir.join("danso.db")).connect().await.expect("a database");
+        let gone = "DELETE FROM entry WHERE sequence = 1 AND log = (SELECT id FROM log WHERE name LIKE '17065%')";
+        sqlx::query(gone).execute(&mut db).await.expect("deleted");
+        db.close().await.expect("closed");
+        // Nothing says what the file held: register and figures are compared with the logs.
+        fs::remove_file(dir.join("danso.db.sha256")).expect("removed");
+        let error = Bed::at(&dir).await.err().expect("refused");
+        assert_eq!(error.refusal().reason, Reason::StoreDamaged, "{error:?}");
+        drop(keep);
     });
 }
