@@ -102,12 +102,6 @@ impl Directory {
     fn counting<'a>(mut made: Vec<By<'a>>, has_place: bool) -> Vec<By<'a>> {
         made.retain(|(up, enrolment)| !has_place || is_before_end(up, enrolment.at));
         made.truncate(ENROLLERS_MAX);
-        // Who was above another that enrolled the node, and is that no longer, has lost what is below that one, too.
-        let lost =
-            |up: &Node, at: u64| made.iter().any(|(by, _)| by.above().contains(up.id()) && by.say(up.id()) <= at);
-        let lost: Vec<bool> = made.iter().map(|(up, enrolment)| lost(up, enrolment.at)).collect();
-        let mut lost = lost.into_iter();
-        made.retain(|_| !lost.next().unwrap_or_default());
         made
     }
 
