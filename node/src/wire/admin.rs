@@ -39,6 +39,7 @@ mod logs;
 mod overview;
 mod period;
 mod receipts;
+mod standing;
 
 /// What the operator's service is made of.
 #[derive(Clone)]

@@ -89,7 +89,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::CommitmentMismatch => {
             ("An identity part does not fit what was signed.", "Do not use it; ask its author to send it again.")
         }
-        Reason::TooLarge => ("This is larger than allowed.", "Split it into smaller pieces."),
+        Reason::TooLarge => (
+            "This is larger than allowed.",
+            "Split it into smaller pieces; where it cannot be split, the detail says what else can be done.",
+        ),
         Reason::InflatesTooFar => {
             ("The package becomes larger than allowed when it is unpacked.", "Do not use it; ask who sent it.")
         }

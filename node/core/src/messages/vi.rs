@@ -82,7 +82,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::CommitmentMismatch => {
             ("Phần thông tin cá nhân không khớp với nội dung đã ký.", "Không sử dụng; đề nghị đơn vị lập gửi lại.")
         }
-        Reason::TooLarge => ("Dữ liệu lớn hơn mức cho phép.", "Hãy chia thành các phần nhỏ hơn."),
+        Reason::TooLarge => (
+            "Dữ liệu lớn hơn mức cho phép.",
+            "Hãy chia thành các phần nhỏ hơn; nếu không chia được, phần chi tiết nêu cách khác.",
+        ),
         Reason::InflatesTooFar => ("Gói dữ liệu khi giải nén lớn hơn mức cho phép.", "Không sử dụng; hỏi lại nơi gửi."),
         Reason::LogNotForLink => (
             "Sổ ghi này không được gửi qua kết nối này.",
