@@ -137,48 +137,85 @@ async fn one(
     if let Some(reject) = &mut reject {
         reject.next_file(&file)?;
     }
-    let summary = loop {
-        let Some(response) = feed.watch(ctx, responses.message()).await?? else {
-            return Err(Failure::Unavailable(match ctx.lang {
-                Lang::Vi => "nút kết thúc mà không báo kết quả; hãy nhập lại tệp này".into(),
-                Lang::En => "the node ended without a result; import this file again".into(),
-            }));
-        };
-        match response.body {
-            None => {}
-            Some(Body::Progress(progress)) => bar.at(progress.bytes, progress.rows),
-            Some(Body::Header(header)) => {
-                if !header.ignored.is_empty() {
-                    let names = crate::output::harmless(&header.ignored.join(", "));
-                    bar.aside(|| {
-                        ctx.note(format_args!("{file}: {}: {names}", ctx.lang.of("cột bị bỏ qua", "columns ignored")))
-                    });
+    let mut confirmed = 0;
+    let heard = async {
+        loop {
+            let Some(response) = feed.watch(ctx, responses.message()).await?? else {
+                return Err(Failure::Unavailable(match ctx.lang {
+                    Lang::Vi => "nút kết thúc mà không báo kết quả; hãy nhập lại tệp này".into(),
+                    Lang::En => "the node ended without a result; import this file again".into(),
+                }));
+            };
+            match response.body {
+                None => {}
+                Some(Body::Progress(progress)) => {
+                    confirmed = progress.rows;
+                    bar.at(progress.bytes, progress.rows);
                 }
-                if let Some(reject) = &mut reject {
-                    reject.header(&header)?;
+                Some(Body::Header(header)) => {
+                    if !header.warning.is_empty() {
+                        let warning = crate::output::harmless(&header.warning);
+                        bar.aside(|| ctx.note(format_args!("{file}: {}: {warning}", ctx.lang.of("CHÚ Ý", "NOTE"))));
+                    }
+                    if !header.ignored.is_empty() {
+                        let names = crate::output::harmless(&header.ignored.join(", "));
+                        bar.aside(|| {
+                            ctx.note(format_args!(
+                                "{file}: {}: {names}",
+                                ctx.lang.of("cột bị bỏ qua", "columns ignored")
+                            ))
+                        });
+                    }
+                    if let Some(reject) = &mut reject {
+                        reject.header(&header)?;
+                    }
                 }
+                Some(Body::Problem(problem)) => {
+                    let refused = matches!(problem.severity(), Severity::Refused | Severity::Unspecified);
+                    // Line 0 is no row of this file: a slip that waited, which the node keeps.
+                    if let Some(reject) = reject.as_mut().filter(|_| refused && problem.line > 0) {
+                        reject.row(&problem)?;
+                    }
+                    problems.push(problem);
+                }
+                Some(Body::Summary(summary)) => return Ok(summary),
             }
-            Some(Body::Problem(problem)) => {
-                let refused = matches!(problem.severity(), Severity::Refused | Severity::Unspecified);
-                // Line 0 is no row of this file: a slip that waited, which the node keeps.
-                if let Some(reject) = reject.as_mut().filter(|_| refused && problem.line > 0) {
-                    reject.row(&problem)?;
-                }
-                problems.push(problem);
-            }
-            Some(Body::Summary(summary)) => break summary,
         }
-    };
+    }
+    .await;
     bar.finish();
     for text in problems.in_words(&file, ctx.lang, ctx.look_beside()) {
         ctx.note(text);
     }
+    let summary = match heard {
+        Ok(summary) => summary,
+        Err(failure) => {
+            if !dry_run && !matches!(failure, Failure::OutputClosed) {
+                ctx.note(broken_off(&file, confirmed, ctx.lang));
+            }
+            return Err(failure);
+        }
+    };
     if !summary.reason.is_empty() {
         let (reason, message) = (&summary.reason, crate::output::harmless(&summary.message));
         let refused = ctx.lang.of("tệp bị từ chối", "the file is refused");
         ctx.note(format_args!("{file}: {refused} [{reason}]: {message}"));
     }
     Ok(Outcome { file, summary, refused_by_reason: problems.refused_by_reason() })
+}
+
+/// What an operator must know of an import that did not come to its end.
+fn broken_off(file: &str, confirmed: u64, lang: Lang) -> String {
+    match lang {
+        Lang::Vi => format!(
+            "{file}: nút đã trả lời về {confirmed} dòng; dòng nào đã nhận thì đã được lưu chắc chắn, và có thể nút đã nhận thêm một số dòng tiếp theo. \
+             Khi nút hoạt động lại, hãy nhập lại chính tệp này: dòng đã nhận là “đã có”, không bị tính hai lần."
+        ),
+        Lang::En => format!(
+            "{file}: the node answered for {confirmed} rows; what it took of them is durable, and it may have taken some of the next ones. \
+             Import the same file again when the node is well: what was taken is unchanged then, and counts once."
+        ),
+    }
 }
 
 fn print(outcomes: &[Outcome], ctx: &mut Context) -> Result<(), Failure> {

@@ -27,6 +27,7 @@ use crate::link::{Children, LinkStatus, Retry};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
+mod authors;
 mod checkup;
 mod forks;
 mod held;

@@ -6,7 +6,7 @@ use std::fs;
 use danso_proto::ids::LogId;
 use danso_tests::federation::{Federation, ROOT};
 use danso_tests::node::Node;
-use danso_tests::process::{DONE, program, run, wait_for};
+use danso_tests::process::{DONE, UNAVAILABLE, program, run, wait_for};
 
 use crate::forks::{decide, evidence, is_proven_anywhere, quarantined, stops_nothing};
 use crate::refusals_wire::{log_at, residents};
@@ -58,6 +58,38 @@ fn is_found_out(federation: &mut Federation, twin: &Node, log: &LogId) {
         || format!("the fork does not show: {:?}", federation.node(DISTRICT).logged()),
         || (at(federation.node(DISTRICT)) == "root_differs" && at(twin) == "root_differs").then_some(()),
     );
+    // The copy says so itself, to whoever looks at it at all.
+    let status = twin.status();
+    assert!(["root_differs", "log_quarantined"].contains(&status["reason"].as_str().unwrap()), "{status}");
+    let waited = twin.admin(["receipt", "wait", "--timeout", "1s"]).must(UNAVAILABLE);
+    assert!(!waited.stderr.contains("Nothing is lost"), "{}", waited.stderr);
+}
+
+#[test]
+fn after_forty_changes_of_keys_at_every_tier_everything_is_proven_still() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    for _ in 0..40 {
+        for unit in [COMMUNE, DISTRICT, PROVINCE] {
+            federation.node(unit).admin(["key", "rotate", "--yes"]).must(DONE);
+        }
+    }
+    let (twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    let name = log.to_string();
+    let kept = evidence(federation.node(DISTRICT), &name);
+    is_proven_anywhere(federation.node(DISTRICT), &kept[0]["number"], federation.dir());
+    let anchor = federation.node(ROOT).status_text("anchor");
+    let file = federation.path("old.proof").to_string_lossy().into_owned();
+    let check = || {
+        let words = ["proof", "check", &file, "--anchor", &anchor];
+        let said = run(program("danso-admin"), words).must(DONE);
+        std::fs::remove_file(&file).unwrap();
+        said
+    };
+    federation.node(ROOT).admin(["log", "prove", &name, "0", "--out", &file]).must(DONE);
+    check();
+    twin.admin(["receipt", "show", "--sequence", "0", "--out", &file]).must(DONE);
+    assert!(check().stdout.contains(PROVINCE));
 }
 
 /// Residents of the commune at every tier above it.

@@ -29,7 +29,10 @@ impl Parts {
         let renewal_trouble = renewal.as_ref().and_then(|renewal| renewal.trouble.clone());
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
         let health = self.view.health();
-        let ill = self.ill(&health, &snapshot);
+        let ill = match self.ill(&health, &snapshot) {
+            Some(ill) => Some(ill),
+            None => self.taken_in_twice(&snapshot).await?,
+        };
         let mut logs = self.logs(&snapshot);
         if logs.len() > GLANCE {
             // Those in trouble first, then our own.
