@@ -31,7 +31,8 @@ async fn channel(ctx: &Context) -> Result<Channel, Failure> {
     };
     let socket = socket(data);
     let Some(path) = socket.to_str() else {
-        return Err(Failure::Usage(format!("--data: the path is not UTF-8: {}", socket.display())));
+        let why = ctx.lang.of("đường dẫn không phải UTF-8", "the path is not UTF-8");
+        return Err(Failure::Usage(format!("--data: {why}: {}", socket.display())));
     };
     let endpoint = Endpoint::from_shared(format!("unix://{path}"))
         .map_err(|e| Failure::Usage(format!("--data: {e}")))?

@@ -220,9 +220,19 @@ async fn an_aggregate_says_what_it_was_made_from() {
 
 #[tokio::test]
 async fn receipts_are_waited_for() {
-    let receipt =
-        |size| Receipt { log: "a/records".into(), size, log_size: 12, giver: "420-x".into(), ..Default::default() };
+    let receipt = |size| Receipt {
+        log: "a/records".into(),
+        size,
+        log_size: 12,
+        giver: "420-x".into(),
+        giver_tier: "province".into(),
+        ..Default::default()
+    };
     let node = Fake { complete: true, receipts: vec![receipt(12)], ..Fake::default() }.start().await;
+    for (words, tier) in [(&["--lang", "vi"][..], "tỉnh"), (&["--lang", "vi", "--output", "csv"], "province")] {
+        let said = node.admin(&[&["receipt", "wait"], words].concat()).await;
+        assert!(said.out.contains(tier), "{words:?}: {}", said.out);
+    }
     assert_eq!(node.admin(&["receipt", "wait", "--timeout", "500ms"]).await.exit, Exit::Done);
     let node = Fake { complete: false, receipts: vec![receipt(10)], wait_reason: "out_of_scope", ..Fake::default() };
     let node = node.start().await;

@@ -60,7 +60,11 @@ const COLUMNS: [Column; 6] = [
 /// Asks, and prints the cells as they come (CSV) or when they are all here.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     if args.from > args.to {
-        return Err(Failure::Usage(format!("--from {} is after --to {}", month_text(args.from), month_text(args.to))));
+        let (from, to) = (month_text(args.from), month_text(args.to));
+        return Err(Failure::Usage(match ctx.lang {
+            Lang::Vi => format!("--from {from} ở sau --to {to}"),
+            Lang::En => format!("--from {from} is after --to {to}"),
+        }));
     }
     let standing = Standing::ask(ctx, &mut connect::admin(ctx).await?).await;
     let mut node = connect::query(ctx).await?;

@@ -38,7 +38,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     // 0 would mean the default on the wire; nobody who writes 0s or 1ms wants seven days.
     let expires_in_s = args.expires.as_secs();
     if expires_in_s == 0 {
-        return Err(Failure::Usage("--expires: at least 1s".into()));
+        return Err(Failure::Usage(ctx.lang.of("--expires: ít nhất 1s", "--expires: at least 1s").into()));
     }
     if expires_in_s > limits::INVITE_LIFE_MAX_S {
         let days = limits::INVITE_LIFE_MAX_S / 86_400;

@@ -47,7 +47,7 @@ struct Outcome {
 /// Imports file by file. A refused row or file stops neither the other rows nor the other files; a node that is gone stops all, and
 /// what was taken until then is said and safe: importing the same files again changes nothing about it.
 pub async fn run(form: Form, args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
-    check_files(args)?;
+    check_files(args, ctx.lang)?;
     let mut reject =
         args.reject_file.as_deref().map(|place| RejectFile::begin(place, args.files.len() > 1)).transpose()?;
     let mut outcomes = Vec::new();
@@ -104,16 +104,20 @@ fn has_refusal(summary: &ImportSummary) -> bool {
 }
 
 /// A file that is not there is found out before the first one is imported.
-fn check_files(args: &Args) -> Result<(), Failure> {
+fn check_files(args: &Args, lang: Lang) -> Result<(), Failure> {
     let reject = args.reject_file.as_deref().and_then(|path| path.canonicalize().ok());
     for path in &args.files {
         let usage = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
         let real = path.canonicalize().map_err(|e| usage(e.to_string()))?;
         if real.is_dir() {
-            return Err(usage("a directory".into()));
+            return Err(usage(lang.of("đây là một thư mục", "a directory").into()));
         }
         if Some(&real) == reject.as_ref() {
-            return Err(usage("the reject file is one of the files to import; give it another name".into()));
+            let same = lang.of(
+                "tệp dòng bị từ chối trùng với một tệp cần nhập; hãy đặt tên khác",
+                "the reject file is one of the files to import; give it another name",
+            );
+            return Err(usage(same.into()));
         }
     }
     Ok(())
