@@ -250,6 +250,33 @@ fn of_a_commune_that_is_reset_the_beginning_and_its_new_node_count() {
 }
 
 #[test]
+fn of_a_commune_that_is_reset_to_nothing_the_new_node_takes_in_the_whole_book() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let (mut twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    assert_eq!(twin.stop(), DONE);
+    let district = federation.node(DISTRICT);
+    let said = decide(district, "reset", &log.to_string(), &["--size", "0", "--yes"]).must(DONE);
+    assert!(said.stderr.contains("must not import again what still counts"), "{}", said.stderr);
+    wait_for(
+        || "the figures above keep what was cut off".into(),
+        || [DISTRICT, PROVINCE, ROOT].iter().all(|unit| residents(federation.node(unit), COMMUNE) == 0).then_some(()),
+    );
+    let mut new = Node::named(federation.dir(), "new", COMMUNE);
+    let invite = ["child", "invite", "--unit", COMMUNE, "--address", &district.listen, "--again"];
+    let invited = district.admin(invite).must(DONE);
+    assert!(!invited.stderr.contains("counts twice"), "nothing of the old one counts: {}", invited.stderr);
+    new.join_with(&new.token_file(invited.stdout.trim())).must(DONE);
+    new.run();
+    for number in [1, 2] {
+        enrol(&federation, &new, number);
+    }
+    new.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 2);
+    assert_ne!(federation.node(DISTRICT).status()["reason"], "two_authors");
+}
+
+#[test]
 fn a_parent_with_two_histories_is_found_out_by_its_child_which_goes_on_delivering() {
     let mut federation = Federation::over(&[COMMUNE]);
     let directory: LogId = format!("{}/directory", federation.node(DISTRICT).status_text("node")).parse().unwrap();
