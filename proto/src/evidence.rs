@@ -143,7 +143,8 @@ impl EvidenceFile {
     /// `too_large`, `malformed`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::EVIDENCE_BYTES_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("evidence file of {} bytes", bytes.len())));
+            let detail = format!("evidence file of {} bytes, {} at most", bytes.len(), limits::EVIDENCE_BYTES_MAX);
+            return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let message = bytes.strip_prefix(MAGIC).ok_or_else(|| malformed("not an evidence file"))?;
         proof::check_chain_length(message)?;

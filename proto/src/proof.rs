@@ -68,7 +68,12 @@ impl ProofFile {
     /// `malformed`, also for bytes that say more than this version reads: evidence counts as a whole or not at all. `too_large`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::PROOF_BYTES_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("proof file of {} bytes", bytes.len())));
+            let detail = format!(
+                "proof file of {} bytes, {} at most; the logs themselves can be checked still: danso-admin log verify",
+                bytes.len(),
+                limits::PROOF_BYTES_MAX
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let message = bytes.strip_prefix(MAGIC).ok_or_else(|| malformed("not a proof file"))?;
         check_chain_length(message)?;
