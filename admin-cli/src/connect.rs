@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use danso_proto::limits::GRPC_MESSAGE_MAX;
+use danso_proto::limits::{GRPC_MESSAGE_MAX, OPERATOR_MESSAGE_MAX};
 use danso_proto::pb::admin::v1::admin_service_client::AdminServiceClient;
 use danso_proto::pb::query::v1::query_service_client::QueryServiceClient;
 use tonic::transport::{Channel, Endpoint};
@@ -31,7 +31,8 @@ async fn channel(ctx: &Context) -> Result<Channel, Failure> {
     };
     let socket = socket(data);
     let Some(path) = socket.to_str() else {
-        return Err(Failure::Usage(format!("--data: the path is not UTF-8: {}", socket.display())));
+        let why = ctx.lang.of("đường dẫn không phải UTF-8", "the path is not UTF-8");
+        return Err(Failure::Usage(format!("--data: {why}: {}", socket.display())));
     };
     let endpoint = Endpoint::from_shared(format!("unix://{path}"))
         .map_err(|e| Failure::Usage(format!("--data: {e}")))?
@@ -65,7 +66,7 @@ fn io_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std:
 /// A client of the node's admin service.
 pub async fn admin(ctx: &Context) -> Result<AdminServiceClient<Channel>, Failure> {
     Ok(AdminServiceClient::new(channel(ctx).await?)
-        .max_decoding_message_size(GRPC_MESSAGE_MAX)
+        .max_decoding_message_size(OPERATOR_MESSAGE_MAX)
         .max_encoding_message_size(GRPC_MESSAGE_MAX))
 }
 

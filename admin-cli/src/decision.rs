@@ -60,12 +60,14 @@ fn reset(plan: &DecideForkResponse, lang: Lang) -> String {
         Lang::Vi => format!(
             "Sẽ xảy ra: chỉ {entries} mục đầu trong {held} mục của {log} còn được tính, vĩnh viễn; {changes_left_out} biến động trong các mục sau \
              không còn trong số liệu, các mục vẫn được giữ làm chứng cứ. Nút {author} bị thu hồi và không ghi được nữa. Sau đó hãy mời nút mới: \
-             danso-admin child invite --unit {author_unit} --again"
+             danso-admin child invite --unit {author_unit} --again. Nút mới không được nhập lại những gì còn được tính, nếu không người dân bị \
+             tính hai lần; muốn nhập lại cả sổ hộ thì chọn --size 0."
         ),
         Lang::En => format!(
             "What will happen: only the first {entries} of the {held} entries of {log} count any longer, for good; {changes_left_out} changes in \
              the entries behind them leave the figures, and the entries stay as evidence. The node {author} is revoked and writes nothing more. \
-             Then invite a new one: danso-admin child invite --unit {author_unit} --again"
+             Then invite a new one: danso-admin child invite --unit {author_unit} --again. It must not import again what still counts, or \
+             people count twice; to import the whole book anew, reset to --size 0."
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! `danso-admin`: the operator's command line. It speaks gRPC to the node over its unix socket, and checks logs and proofs by itself.
 //!
-//! Rooms, each importing only those before it: `lang`, `exit`, `args`; `output`, `files`; `tables`, `decode`; `context`; `connect`, `bar`, `say`, `audit`; `decision`; `verbs`; `cli`. The
+//! Rooms, each importing only those before it: `lang`, `exit`, `args`; `output`, `files`; `tables`, `decode`; `context`; `connect`, `bar`, `say`, `audit`; `decision`, `standing`; `verbs`; `cli`. The
 //! binary is a thin door to [`run`]; tests and the demo use [`capture`].
 
 pub mod args;
@@ -16,6 +16,7 @@ pub mod files;
 pub mod lang;
 pub mod output;
 pub mod say;
+pub mod standing;
 pub mod tables;
 pub mod verbs;
 

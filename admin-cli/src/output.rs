@@ -6,6 +6,7 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use danso_core::tier::{Tier, TierPolicy};
 use serde_json::{Map, Value, json};
 
 use crate::lang::Lang;
@@ -61,6 +62,8 @@ pub enum Field {
     Flag(bool),
     /// yyyymm; 0 is none.
     Month(u32),
+    /// The name of a tier; people read it in their language.
+    Tier(String),
 }
 
 impl From<String> for Field {
@@ -92,13 +95,17 @@ impl Field {
             Self::Flag(true) => lang.of("có", "yes").into(),
             Self::Flag(false) => lang.of("không", "no").into(),
             Self::Month(month) => month_text(*month),
+            Self::Tier(name) => match (Tier::parse(name), lang) {
+                (Some(tier), Lang::Vi) => TierPolicy::of(tier).vietnamese_name().into(),
+                _ => harmless(name),
+            },
         }
     }
 
     /// The text in CSV.
     pub fn for_csv(&self) -> String {
         match self {
-            Self::Text(text) => text.clone(),
+            Self::Text(text) | Self::Tier(text) => text.clone(),
             Self::Count(number) | Self::Number(number) => number.to_string(),
             Self::Figure(figure) => figure.to_string(),
             Self::Time(ms) => rfc3339(*ms).unwrap_or_default(),
@@ -109,7 +116,7 @@ impl Field {
 
     fn for_json(&self) -> Value {
         match self {
-            Self::Text(text) => json!(text),
+            Self::Text(text) | Self::Tier(text) => json!(text),
             Self::Count(number) | Self::Number(number) => json!(number),
             Self::Figure(figure) => json!(figure),
             Self::Time(ms) => rfc3339(*ms).map_or(Value::Null, Value::String),

@@ -79,7 +79,7 @@ pub fn receipts(receipts: &[Receipt]) -> Sheet {
     for receipt in receipts {
         sheet.push([
             Field::from(&*receipt.log),
-            Field::from(&*receipt.giver_tier),
+            Field::Tier(receipt.giver_tier.clone()),
             Field::from(&*receipt.giver_unit),
             Field::from(&*receipt.giver),
             Field::Count(receipt.size),

@@ -109,6 +109,10 @@ async fn a_node_that_ends_in_mid_import_is_unavailable_and_what_was_refused_is_k
     let said = node.admin(&["import", "changes", &file, "--reject-file", rejects.to_str().expect("text")]).await;
     assert_eq!(said.exit, Exit::Unavailable);
     assert!(said.err.contains("shutting_down"), "{}", said.err);
+    assert!(said.err.contains("the node answered for 1 rows"), "{}", said.err);
+    assert!(said.err.contains("Import the same file again") && said.err.contains("correct it (en)"), "{}", said.err);
+    let dry = node.admin(&["import", "changes", &file, "--dry-run"]).await;
+    assert!(!dry.err.contains("durable"), "nothing was written: {}", dry.err);
     assert!(std::fs::read_to_string(&rejects).expect("reads").contains("1,bad,2,date_invalid"));
 }
 
@@ -228,9 +232,19 @@ async fn an_aggregate_says_what_it_was_made_from() {
 
 #[tokio::test]
 async fn receipts_are_waited_for() {
-    let receipt =
-        |size| Receipt { log: "a/records".into(), size, log_size: 12, giver: "420-x".into(), ..Default::default() };
+    let receipt = |size| Receipt {
+        log: "a/records".into(),
+        size,
+        log_size: 12,
+        giver: "420-x".into(),
+        giver_tier: "province".into(),
+        ..Default::default()
+    };
     let node = Fake { complete: true, receipts: vec![receipt(12)], ..Fake::default() }.start().await;
+    for (words, tier) in [(&["--lang", "vi"][..], "tỉnh"), (&["--lang", "vi", "--output", "csv"], "province")] {
+        let said = node.admin(&[&["receipt", "wait"], words].concat()).await;
+        assert!(said.out.contains(tier), "{words:?}: {}", said.out);
+    }
     assert_eq!(node.admin(&["receipt", "wait", "--timeout", "500ms"]).await.exit, Exit::Done);
     let node = Fake { complete: false, receipts: vec![receipt(10)], wait_reason: "out_of_scope", ..Fake::default() };
     let node = node.start().await;
@@ -242,6 +256,26 @@ async fn receipts_are_waited_for() {
         "{}",
         said.err
     );
+}
+
+#[tokio::test]
+async fn receipts_and_figures_of_a_node_that_was_revoked_or_is_behind_do_not_look_well() {
+    for (reason, exit) in [(Reason::KeyRevoked, Exit::Refused), (Reason::ReadOnly, Exit::Unavailable)] {
+        let node = Fake { wait_reason: reason.code(), ..figures() }.start().await;
+        let waited = node.admin(&["receipt", "wait", "--timeout", "500ms"]).await;
+        assert_eq!(waited.exit, exit, "{}", waited.err);
+        assert!(!waited.err.contains("Nothing is lost"), "{}", waited.err);
+        let pull = ["aggregate", "pull", "--unit", "17065", "--from", "2021-01", "--to", "2021-12", "--output"];
+        for format in ["csv", "json", "table"] {
+            let said = node.admin(&[&pull[..], &[format]].concat()).await;
+            assert!(said.err.contains(reason.code()), "{format}: {}", said.err);
+            assert_eq!(said.out.contains(reason.code()), format == "json", "{format}: {}", said.out);
+        }
+        for words in [&["receipt", "show"][..], &["receipt", "wait", "--lang", "vi"]] {
+            let said = node.admin(words).await;
+            assert!(said.err.contains(reason.code()), "{words:?}: {}", said.err);
+        }
+    }
 }
 
 #[tokio::test]

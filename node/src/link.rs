@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use danso_core::sync::{Head, Held, Link, flows, rank};
-use danso_core::verify::Directory;
-use danso_proto::ids::{LogId, NodeId};
+use danso_core::verify::{Directory, Node};
+use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
 
 use crate::answer::Answers;
@@ -93,10 +93,25 @@ pub fn check_child(snapshot: &Snapshot, node: &NodeId) -> Result<(), Refusal> {
         Some(known) if known.parent() != Some(snapshot.me()) => {
             Err(Refusal::new(Reason::NotAChild, format!("{node} is a child of another node")))
         }
-        Some(known) if known.is_revoked() => Err(Refusal::new(Reason::KeyRevoked, format!("{node} was revoked"))),
+        Some(known) if known.is_revoked() => {
+            Err(Refusal::new(Reason::KeyRevoked, format!("{node} was revoked: {}", what_counts(known))))
+        }
         Some(_) => Ok(()),
         None => Err(Refusal::new(Reason::NotAChild, format!("{node} is not enrolled here"))),
     }
+}
+
+/// What still counts of a node that was revoked, in words: the node itself may not be told in its directory, because it is let go at once.
+pub fn what_counts(node: &Node) -> String {
+    let counts = [Stream::Records, Stream::Directory].map(|stream| {
+        let log = LogId::new(node.id().clone(), stream);
+        match node.valid_size(&log) {
+            Some(0) => format!("nothing of {log}"),
+            Some(size) => format!("of {log} the first {size} entries"),
+            None => format!("all of {log}"),
+        }
+    });
+    format!("{} counts", counts.join(", and "))
 }
 
 /// What a node signs with its log key that wants its place back: that it holds the key, for this invite and this certificate request.

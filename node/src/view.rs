@@ -8,6 +8,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use crate::store::{self, Store};
 
+mod authors;
 mod evidence;
 mod findings;
 mod held;

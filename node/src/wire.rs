@@ -71,7 +71,7 @@ pub async fn serve_operator(
 ) -> Result<(), tonic::transport::Error> {
     let admin = AdminServiceServer::new(admin)
         .max_decoding_message_size(limits::GRPC_MESSAGE_MAX)
-        .max_encoding_message_size(limits::GRPC_MESSAGE_MAX);
+        .max_encoding_message_size(limits::OPERATOR_MESSAGE_MAX);
     let query = QueryServiceServer::new(query)
         .max_decoding_message_size(limits::GRPC_MESSAGE_MAX)
         .max_encoding_message_size(limits::GRPC_MESSAGE_MAX);

@@ -17,7 +17,6 @@ use crate::merkle::{self, Hash};
 use crate::pb::exchange::v1 as pb;
 use crate::proof::{self, Known, ProvenEntry};
 use crate::refusal::{Reason, Refusal};
-use crate::wire;
 
 /// First line of an evidence file; the message follows.
 pub const MAGIC: &[u8] = b"danso-evidence-v1\n";
@@ -144,12 +143,11 @@ impl EvidenceFile {
     /// `too_large`, `malformed`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::EVIDENCE_BYTES_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("evidence file of {} bytes", bytes.len())));
+            let detail = format!("evidence file of {} bytes, {} at most", bytes.len(), limits::EVIDENCE_BYTES_MAX);
+            return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let message = bytes.strip_prefix(MAGIC).ok_or_else(|| malformed("not an evidence file"))?;
-        if wire::count(message, 1).is_none_or(|chain| !(1..=limits::PROOF_CHAIN_MAX).contains(&chain)) {
-            return Err(malformed("not an evidence file, or a chain of wrong length"));
-        }
+        proof::check_chain_length(message)?;
         let message =
             pb::EvidenceFile::decode(Bytes::copy_from_slice(message)).map_err(|_| malformed("not an evidence file"))?;
         let contradiction = message.contradiction.ok_or_else(|| malformed("an evidence file without statements"))?;

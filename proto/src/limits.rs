@@ -31,14 +31,18 @@ pub const PARTS_BYTES_MAX: usize = 640 * 1024;
 pub const PACKAGE_ZSTD_MAX: usize = GRPC_MESSAGE_MAX - 1024;
 /// Hashes of an inclusion or consistency proof: one for each bit of a log's size, and one.
 pub const PROOF_HASHES_MAX: usize = 65;
-/// Entries in the chain of a proof file: one for each tier, key changes, and a wide margin.
-pub const PROOF_CHAIN_MAX: usize = 16;
-/// Further checkpoints in a proof file: one for each node above the author.
-pub const PROOF_FURTHER_MAX: usize = PROOF_CHAIN_MAX;
-/// Bytes of a proof file: the largest chain and its entry. Receipts at other sizes are small beside them.
-pub const PROOF_BYTES_MAX: usize = (PROOF_CHAIN_MAX + 1) * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX + 3 * 1024);
+/// Entries in the chain of a proof file: one for each tier, and all changes of keys on the way. Each is signed with the key before it, so
+/// that none can be left out: a change a month for two decades at each of four tiers.
+pub const PROOF_CHAIN_MAX: usize = 1_024;
+/// Further checkpoints in a proof file: one for each node above the author, with a wide margin.
+pub const PROOF_FURTHER_MAX: usize = 16;
+/// Bytes of a proof file: the longest chain, of whose entries each has a few kibibytes, and the largest entry. Sixteen of the largest fit,
+/// too: files of older versions had so many at most.
+pub const PROOF_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of an evidence file: the largest chain, and two entries with what stands around them.
 pub const EVIDENCE_BYTES_MAX: usize = PROOF_BYTES_MAX + 2 * (ENVELOPE_BYTES_MAX + NOTE_BYTES_MAX) + 4 * 1024;
+/// Bytes of an answer of the operator's service, which crosses no network: a whole evidence file.
+pub const OPERATOR_MESSAGE_MAX: usize = EVIDENCE_BYTES_MAX + 1024;
 /// Heads in one frame.
 pub const HEADS_PER_FRAME: usize = 1_000;
 /// Heads in one hello: logs of every commune in the country, with a wide margin.

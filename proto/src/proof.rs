@@ -68,12 +68,15 @@ impl ProofFile {
     /// `malformed`, also for bytes that say more than this version reads: evidence counts as a whole or not at all. `too_large`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > limits::PROOF_BYTES_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("proof file of {} bytes", bytes.len())));
+            let detail = format!(
+                "proof file of {} bytes, {} at most; the logs themselves can be checked still: danso-admin log verify",
+                bytes.len(),
+                limits::PROOF_BYTES_MAX
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let message = bytes.strip_prefix(MAGIC).ok_or_else(|| malformed("not a proof file"))?;
-        if wire::count(message, 1).is_none_or(|chain| !(1..=limits::PROOF_CHAIN_MAX).contains(&chain)) {
-            return Err(malformed("not a proof file, or a chain of wrong length"));
-        }
+        check_chain_length(message)?;
         if wire::count(message, 3).is_none_or(|further| further > limits::PROOF_FURTHER_MAX) {
             return Err(Refusal::new(
                 Reason::TooLarge,
@@ -124,6 +127,18 @@ fn hashes_from_pb(hashes: &[Bytes]) -> Result<Vec<Hash>, Refusal> {
         return Err(Refusal::new(Reason::TooLarge, format!("inclusion proof of {} hashes", hashes.len())));
     }
     hashes.iter().map(|bytes| bytes[..].try_into().map_err(|_| malformed("a hash has 32 bytes"))).collect()
+}
+
+/// A chain is counted before it is read: the first field of a proof file and of an evidence file.
+pub(crate) fn check_chain_length(message: &[u8]) -> Result<(), Refusal> {
+    match wire::count(message, 1) {
+        None | Some(0) => Err(malformed("no chain of entries, or not to be read")),
+        Some(chain) if chain > limits::PROOF_CHAIN_MAX => {
+            let detail = format!("a chain of {chain} entries; {} at most", limits::PROOF_CHAIN_MAX);
+            Err(Refusal::new(Reason::TooLarge, detail))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// What a proof file proves.
@@ -278,8 +293,8 @@ pub(crate) fn establish(chain: &[ProvenEntry], anchor: &Fingerprint) -> Result<K
 fn open(known: &Known, entry: &ProvenEntry) -> Result<Opened, Refusal> {
     let opened = envelope::open(Envelope::decode(entry.envelope.clone())?, None, known)?;
     let author = opened.change_set().log.node();
-    let own = |key: &PublicKey| opened.signers().contains(&key.fingerprint());
-    if !known.keys_of(author).iter().any(own) {
+    let own = |key: PublicKey| known.keys_of(author).contains(&key);
+    if !opened.signers().iter().filter_map(|signer| known.public_key(signer)).any(own) {
         return Err(Refusal::new(
             Reason::KeyNotEnrolled,
             format!("no key of {author} signed {}", opened.change_set().log),

@@ -142,6 +142,8 @@ reasons! {
     UnitHasNode = "unit_has_node", Conflict;
     /// Others wrote about the unit, which a new node for it would not hold.
     UnitHasRecords = "unit_has_records", Conflict;
+    /// Two nodes took in the same people of a unit, or one is about to.
+    TwoAuthors = "two_authors", Conflict;
     /// The unit is not below the inviting node's unit.
     UnitNotBelow = "unit_not_below", Denied;
     /// Nobody is there: refused, unreachable, or timed out.

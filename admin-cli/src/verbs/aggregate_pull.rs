@@ -11,6 +11,7 @@ use crate::context::{Context, of_csv};
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
 use crate::output::{Column, Field, Format, Sheet, column, local_time, month_text, rfc3339};
+use crate::standing::Standing;
 
 /// What to ask.
 #[derive(Debug, clap::Args)]
@@ -59,8 +60,13 @@ const COLUMNS: [Column; 6] = [
 /// Asks, and prints the cells as they come (CSV) or when they are all here.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     if args.from > args.to {
-        return Err(Failure::Usage(format!("--from {} is after --to {}", month_text(args.from), month_text(args.to))));
+        let (from, to) = (month_text(args.from), month_text(args.to));
+        return Err(Failure::Usage(match ctx.lang {
+            Lang::Vi => format!("--from {from} ở sau --to {to}"),
+            Lang::En => format!("--from {from} is after --to {to}"),
+        }));
     }
+    let standing = Standing::ask(ctx, &mut connect::admin(ctx).await?).await;
     let mut node = connect::query(ctx).await?;
     let request = PullAggregateRequest {
         query: Some(query(args)),
@@ -94,7 +100,10 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             ctx.note(footer);
         }
         Format::Json => {
-            ctx.json(&json!({ "header": header_json(&header), "cells": sheet(&COLUMNS, &cells).to_json() }))?
+            let mut header = header_json(&header);
+            header["reason"] = json!(standing.reason);
+            header["detail"] = json!(standing.detail);
+            ctx.json(&json!({ "header": header, "cells": sheet(&COLUMNS, &cells).to_json() }))?
         }
         Format::Table => {
             let asked: BTreeSet<&str> = args.dimensions.iter().map(String::as_str).collect();
@@ -107,6 +116,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             ctx.print(format!("\n{}\n{}\n", period(args, ctx.lang), footer(&header, ctx.lang)))?;
         }
     }
+    standing.note(ctx);
     Ok(Exit::Done)
 }
 

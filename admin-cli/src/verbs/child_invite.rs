@@ -38,7 +38,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     // 0 would mean the default on the wire; nobody who writes 0s or 1ms wants seven days.
     let expires_in_s = args.expires.as_secs();
     if expires_in_s == 0 {
-        return Err(Failure::Usage("--expires: at least 1s".into()));
+        return Err(Failure::Usage(ctx.lang.of("--expires: ít nhất 1s", "--expires: at least 1s").into()));
     }
     if expires_in_s > limits::INVITE_LIFE_MAX_S {
         let days = limits::INVITE_LIFE_MAX_S / 86_400;
@@ -80,6 +80,22 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             ]);
             ctx.sheet(&sheet)?;
         }
+    }
+    if !invite.former.is_empty() {
+        let logs = harmless(&invite.former.join(", "));
+        let persons = invite.persons;
+        ctx.note(match ctx.lang {
+            Lang::Vi => format!(
+                "CHÚ Ý: dữ liệu về {whom} trong {logs} đang được tính (tại đây có {persons} người). Nếu nút mới nhập lại cùng sổ hộ, mọi người sẽ \
+                 bị tính hai lần. Nên lấy lại nút cũ: danso-admin child invite --node NODE rồi danso-node recover. Nếu muốn nhập lại từ đầu, trước \
+                 hết bỏ dữ liệu cũ: danso-admin child revoke NODE --size NODE/records=0 --reason ..."
+            ),
+            Lang::En => format!(
+                "NOTE: the records about {whom} in {logs} count ({persons} persons are here). If the new node imports the same book, everybody \
+                 counts twice. Better get the old node back: danso-admin child invite --node NODE, then danso-node recover. To import all of it \
+                 anew, first end the old records where they begin: danso-admin child revoke NODE --size NODE/records=0 --reason ..."
+            ),
+        });
     }
     let verb = if args.node.is_some() { "recover" } else { "join" };
     ctx.note(match ctx.lang {

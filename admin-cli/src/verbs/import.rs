@@ -47,7 +47,7 @@ struct Outcome {
 /// Imports file by file. A refused row or file stops neither the other rows nor the other files; a node that is gone stops all, and
 /// what was taken until then is said and safe: importing the same files again changes nothing about it.
 pub async fn run(form: Form, args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
-    check_files(args)?;
+    check_files(args, ctx.lang)?;
     let mut reject =
         args.reject_file.as_deref().map(|place| RejectFile::begin(place, args.files.len() > 1)).transpose()?;
     let mut outcomes = Vec::new();
@@ -104,16 +104,20 @@ fn has_refusal(summary: &ImportSummary) -> bool {
 }
 
 /// A file that is not there is found out before the first one is imported.
-fn check_files(args: &Args) -> Result<(), Failure> {
+fn check_files(args: &Args, lang: Lang) -> Result<(), Failure> {
     let reject = args.reject_file.as_deref().and_then(|path| path.canonicalize().ok());
     for path in &args.files {
         let usage = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
         let real = path.canonicalize().map_err(|e| usage(e.to_string()))?;
         if real.is_dir() {
-            return Err(usage("a directory".into()));
+            return Err(usage(lang.of("đây là một thư mục", "a directory").into()));
         }
         if Some(&real) == reject.as_ref() {
-            return Err(usage("the reject file is one of the files to import; give it another name".into()));
+            let same = lang.of(
+                "tệp dòng bị từ chối trùng với một tệp cần nhập; hãy đặt tên khác",
+                "the reject file is one of the files to import; give it another name",
+            );
+            return Err(usage(same.into()));
         }
     }
     Ok(())
@@ -137,48 +141,85 @@ async fn one(
     if let Some(reject) = &mut reject {
         reject.next_file(&file)?;
     }
-    let summary = loop {
-        let Some(response) = feed.watch(ctx, responses.message()).await?? else {
-            return Err(Failure::Unavailable(match ctx.lang {
-                Lang::Vi => "nút kết thúc mà không báo kết quả; hãy nhập lại tệp này".into(),
-                Lang::En => "the node ended without a result; import this file again".into(),
-            }));
-        };
-        match response.body {
-            None => {}
-            Some(Body::Progress(progress)) => bar.at(progress.bytes, progress.rows),
-            Some(Body::Header(header)) => {
-                if !header.ignored.is_empty() {
-                    let names = crate::output::harmless(&header.ignored.join(", "));
-                    bar.aside(|| {
-                        ctx.note(format_args!("{file}: {}: {names}", ctx.lang.of("cột bị bỏ qua", "columns ignored")))
-                    });
+    let mut confirmed = 0;
+    let heard = async {
+        loop {
+            let Some(response) = feed.watch(ctx, responses.message()).await?? else {
+                return Err(Failure::Unavailable(match ctx.lang {
+                    Lang::Vi => "nút kết thúc mà không báo kết quả; hãy nhập lại tệp này".into(),
+                    Lang::En => "the node ended without a result; import this file again".into(),
+                }));
+            };
+            match response.body {
+                None => {}
+                Some(Body::Progress(progress)) => {
+                    confirmed = progress.rows;
+                    bar.at(progress.bytes, progress.rows);
                 }
-                if let Some(reject) = &mut reject {
-                    reject.header(&header)?;
+                Some(Body::Header(header)) => {
+                    if !header.warning.is_empty() {
+                        let warning = crate::output::harmless(&header.warning);
+                        bar.aside(|| ctx.note(format_args!("{file}: {}: {warning}", ctx.lang.of("CHÚ Ý", "NOTE"))));
+                    }
+                    if !header.ignored.is_empty() {
+                        let names = crate::output::harmless(&header.ignored.join(", "));
+                        bar.aside(|| {
+                            ctx.note(format_args!(
+                                "{file}: {}: {names}",
+                                ctx.lang.of("cột bị bỏ qua", "columns ignored")
+                            ))
+                        });
+                    }
+                    if let Some(reject) = &mut reject {
+                        reject.header(&header)?;
+                    }
                 }
+                Some(Body::Problem(problem)) => {
+                    let refused = matches!(problem.severity(), Severity::Refused | Severity::Unspecified);
+                    // Line 0 is no row of this file: a slip that waited, which the node keeps.
+                    if let Some(reject) = reject.as_mut().filter(|_| refused && problem.line > 0) {
+                        reject.row(&problem)?;
+                    }
+                    problems.push(problem);
+                }
+                Some(Body::Summary(summary)) => return Ok(summary),
             }
-            Some(Body::Problem(problem)) => {
-                let refused = matches!(problem.severity(), Severity::Refused | Severity::Unspecified);
-                // Line 0 is no row of this file: a slip that waited, which the node keeps.
-                if let Some(reject) = reject.as_mut().filter(|_| refused && problem.line > 0) {
-                    reject.row(&problem)?;
-                }
-                problems.push(problem);
-            }
-            Some(Body::Summary(summary)) => break summary,
         }
-    };
+    }
+    .await;
     bar.finish();
     for text in problems.in_words(&file, ctx.lang, ctx.look_beside()) {
         ctx.note(text);
     }
+    let summary = match heard {
+        Ok(summary) => summary,
+        Err(failure) => {
+            if !dry_run && !matches!(failure, Failure::OutputClosed) {
+                ctx.note(broken_off(&file, confirmed, ctx.lang));
+            }
+            return Err(failure);
+        }
+    };
     if !summary.reason.is_empty() {
         let (reason, message) = (&summary.reason, crate::output::harmless(&summary.message));
         let refused = ctx.lang.of("tệp bị từ chối", "the file is refused");
         ctx.note(format_args!("{file}: {refused} [{reason}]: {message}"));
     }
     Ok(Outcome { file, summary, refused_by_reason: problems.refused_by_reason() })
+}
+
+/// What an operator must know of an import that did not come to its end.
+fn broken_off(file: &str, confirmed: u64, lang: Lang) -> String {
+    match lang {
+        Lang::Vi => format!(
+            "{file}: nút đã trả lời về {confirmed} dòng; dòng nào đã nhận thì đã được lưu chắc chắn, và có thể nút đã nhận thêm một số dòng tiếp theo. \
+             Khi nút hoạt động lại, hãy nhập lại chính tệp này: dòng đã nhận là “đã có”, không bị tính hai lần."
+        ),
+        Lang::En => format!(
+            "{file}: the node answered for {confirmed} rows; what it took of them is durable, and it may have taken some of the next ones. \
+             Import the same file again when the node is well: what was taken is unchanged then, and counts once."
+        ),
+    }
 }
 
 fn print(outcomes: &[Outcome], ctx: &mut Context) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::lang::Lang;
 use crate::output::{Column, Field, Format, Sheet, column, detail, harmless, rfc3339};
+use crate::standing::Standing;
 
 /// Which change sets.
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         Format::Json => ctx.json(&Value::Array(sets.iter().map(object).collect()))?,
         Format::Csv => ctx.sheet(&flat(&sets))?,
     }
+    Standing::ask(ctx, &mut node).await.note(ctx);
     let (Some(out), Some(set)) = (&args.out, sets.first()) else { return Ok(Exit::Done) };
     let request = ProveEntryRequest { log: set.log.clone(), sequence: set.sequence, receipts: true };
     let proof = connect::within(ctx, PROMPT, node.prove_entry(request)).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use danso_proto::pb::admin::v1::WaitReceiptRequest;
+use danso_proto::refusal::Reason;
 
 use crate::args;
 use crate::connect;
@@ -10,6 +11,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
 use crate::output::harmless;
+use crate::say;
 use crate::tables;
 
 /// What to wait for.
@@ -26,7 +28,8 @@ pub struct Args {
 /// What a node may need beyond the time that it was asked to wait.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Waits; done when all own entries are receipted.
+/// Waits; done when all own entries are receipted. Refused when the node was revoked; not available when nobody can know, because the node is an
+/// old copy or one of its logs is stopped.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
     let request = WaitReceiptRequest {
@@ -39,6 +42,7 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     if answer.complete {
         return Ok(Exit::Done);
     }
+    let reason = Reason::from_code(&answer.reason);
     let waited = humantime::format_duration(args.timeout);
     for receipt in answer.receipts.iter().filter(|receipt| receipt.size < receipt.log_size) {
         let (size, log_size, log, giver) = (receipt.size, receipt.log_size, &receipt.log, &receipt.giver);
@@ -47,6 +51,12 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             Lang::Vi => format!("còn thiếu: {log}: {size} trong {log_size} mục được {giver} xác nhận"),
             Lang::En => format!("missing: {log}: {size} of {log_size} entries are receipted by {giver}"),
         });
+    }
+    // What ends only when somebody does something about it, here or above: waiting longer does not help.
+    if let Some(Reason::KeyRevoked | Reason::ReadOnly | Reason::RootDiffers | Reason::LogQuarantined) = reason {
+        let said = say::refusal(ctx.lang, &answer.reason, &answer.detail);
+        ctx.note(said);
+        return Ok(if reason == Some(Reason::KeyRevoked) { Exit::Refused } else { Exit::Unavailable });
     }
     if !answer.reason.is_empty() {
         let (reason, detail) = (harmless(&answer.reason), harmless(&answer.detail));

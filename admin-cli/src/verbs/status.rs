@@ -63,7 +63,7 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
         (column("node", "Nút", "Node"), text(&status.node)),
         (column("unit", "Mã đơn vị", "Unit"), text(&status.unit)),
         (column("unit_name", "Tên đơn vị", "Unit name"), text(&status.unit_name)),
-        (column("tier", "Cấp", "Tier"), text(&status.tier)),
+        (column("tier", "Cấp", "Tier"), Field::Tier(status.tier.clone())),
         (column("software", "Phần mềm", "Software"), text(&status.software)),
         (column("anchor", "Gốc tin cậy", "Trust anchor"), text(&status.anchor)),
         (column("listen", "Địa chỉ nghe", "Listens on"), text(&status.listen)),

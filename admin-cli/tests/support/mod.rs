@@ -112,6 +112,7 @@ impl AdminService for Fake {
             persons: 12_345,
             link: LinkState::Connected.into(),
             logs: self.logs.iter().map(FakeLog::state).collect(),
+            reason: self.wait_reason.into(),
             ..Default::default()
         }))
     }
@@ -127,6 +128,7 @@ impl AdminService for Fake {
             unit_name: "Châu Quang".into(),
             expires_at_ms: 1_609_459_200_000,
             address: "10.0.0.1:7000".into(),
+            ..Default::default()
         }))
     }
 
@@ -183,7 +185,7 @@ impl AdminService for Fake {
             (summary.reason, summary.message) = (Reason::FileEmpty.code().into(), "no rows".into());
         }
         let ignored = columns.iter().skip(2).cloned().collect();
-        answer(import_response::Body::Header(ImportHeader { columns, ignored }));
+        answer(import_response::Body::Header(ImportHeader { columns, ignored, ..Default::default() }));
         for (i, row) in lines.enumerate() {
             summary.rows += 1;
             let fields: Vec<String> = row.split(',').map(str::to_owned).collect();

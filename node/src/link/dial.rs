@@ -91,6 +91,9 @@ async fn supervise<F: Future<Output = Ended>>(
             backoff_ms = backoff.as_millis() as u64, "link: down, will dial again");
         status.send_modify(|status| {
             status.state = LinkState::Waiting;
+            if ended.refusal.reason == Reason::KeyRevoked {
+                status.revoked = Some(ended.refusal.clone());
+            }
             status.trouble = Some(ended.refusal);
             status.ended += 1;
         });
@@ -203,6 +206,7 @@ async fn converse(
                 status.send_modify(|status| {
                     status.state = LinkState::Connected;
                     status.trouble = None;
+                    status.revoked = None;
                     status.heard_ms = seen.heard_ms;
                     status.refused = seen.refused;
                     status.shorter = seen.shorter;

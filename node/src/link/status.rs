@@ -32,6 +32,8 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// What ended the last attempt; `None` while all is well.
     pub trouble: Option<Refusal>,
+    /// That the parent let this node go because it was revoked. Kept while the parent is away: it does not change its mind by that.
+    pub revoked: Option<Refusal>,
     /// The parent's clock at the last hello or renewal.
     pub parent_clock: Option<ParentClock>,
     /// Unix milliseconds of the last frame from the parent; 0: never since the start.
@@ -66,6 +68,7 @@ impl Default for LinkStatus {
         Self {
             state: LinkState::Connecting,
             trouble: None,
+            revoked: None,
             parent_clock: None,
             heard_ms: 0,
             refused: Refused::new(),

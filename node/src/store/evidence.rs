@@ -32,15 +32,26 @@ impl Tx {
         contradiction: &Contradiction,
     ) -> Result<(i64, bool)> {
         let Contradiction { ours, theirs, growth } = contradiction;
+        // Asked first: an insert that does nothing would use up a number, and people would look for the evidence that is missing.
+        let failed = self.failed();
+        let known = sqlx::query_scalar("SELECT id FROM evidence WHERE log = $1 AND theirs = $2")
+            .bind(log.to_string())
+            .bind(bytes(theirs))
+            .fetch_optional(self.conn())
+            .await
+            .map_err(failed)?;
+        if let Some(id) = known {
+            return Ok((id, false));
+        }
         let entries = matches!(theirs, Statement::Entry(_));
         let (root, proof) = match growth {
             Some((root, proof)) => (Some(root.to_vec()), proof.concat()),
             None => (None, Vec::new()),
         };
         let failed = self.failed();
-        let added: Option<i64> = sqlx::query_scalar(
+        let added = sqlx::query_scalar(
             "INSERT INTO evidence (log, at_ms, shown_by, entries, ours, theirs, root, proof) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT DO NOTHING RETURNING id",
+             RETURNING id",
         )
         .bind(log.to_string())
         .bind(at_ms)
@@ -50,20 +61,10 @@ impl Tx {
         .bind(bytes(theirs))
         .bind(root)
         .bind(proof)
-        .fetch_optional(self.write()?)
+        .fetch_one(self.write()?)
         .await
         .map_err(failed)?;
-        if let Some(id) = added {
-            return Ok((id, true));
-        }
-        let failed = self.failed();
-        let id = sqlx::query_scalar("SELECT id FROM evidence WHERE log = $1 AND theirs = $2")
-            .bind(log.to_string())
-            .bind(bytes(theirs))
-            .fetch_one(self.conn())
-            .await
-            .map_err(failed)?;
-        Ok((id, false))
+        Ok((added, true))
     }
 
     /// All evidence, or that about one log, by number.

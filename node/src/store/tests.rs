@@ -152,6 +152,21 @@ async fn receipts_of_a_database_of_the_first_version_are_carried_over() {
 }
 
 #[tokio::test]
+async fn evidence_that_is_shown_again_uses_up_no_number() {
+    use danso_proto::evidence::{Contradiction, Statement};
+    let (_dir, store) = opened().await;
+    let node = NodeId::new(&"17065".parse().expect("code"), &[7; 32]);
+    let log = LogId::new(node.clone(), Stream::Records);
+    let said = |text: &str| Statement::Checkpoint(text.into());
+    let add = async |theirs: &str| {
+        let pair = Contradiction { ours: said("ours"), theirs: said(theirs), growth: None };
+        store.run_tx("test", async |tx| tx.evidence_add(&log, 7, &node, &pair).await).await.expect("kept")
+    };
+    assert_eq!([add("a").await, add("a").await, add("a").await, add("b").await].map(|(id, _)| id), [1, 1, 1, 2]);
+    assert_eq!(add("b").await, (2, false));
+}
+
+#[tokio::test]
 async fn evidence_that_an_older_version_kept_is_taken_over() {
     let dir = tempfile::tempdir().expect("directory");
     let path = dir.path().join("danso.db");

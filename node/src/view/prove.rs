@@ -92,8 +92,12 @@ impl Prover {
             chain.push(bare(self.prove(&log, entry, None).await?));
         }
         if chain.len() > limits::PROOF_CHAIN_MAX {
-            let detail =
-                format!("{} entries lead from the anchor to the author, with all changes of keys", chain.len());
+            let detail = format!(
+                "{} entries lead from the anchor to the author, with all changes of keys; a file holds {} at most. \
+                 The logs themselves can be checked still: danso-admin log verify",
+                chain.len(),
+                limits::PROOF_CHAIN_MAX
+            );
             return Err(Refusal::new(Reason::TooLarge, detail).into());
         }
         Ok(chain)

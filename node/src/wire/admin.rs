@@ -27,6 +27,7 @@ use crate::link::{Children, LinkStatus, Retry};
 use crate::pipeline::{self, Snapshot};
 use crate::view::{self, View};
 
+mod authors;
 mod checkup;
 mod forks;
 mod held;
@@ -39,6 +40,7 @@ mod logs;
 mod overview;
 mod period;
 mod receipts;
+mod standing;
 
 /// What the operator's service is made of.
 #[derive(Clone)]

@@ -154,7 +154,8 @@ fn each_broken_link_has_its_reason() {
     assert_eq!(broken(&|_| ()), None);
     assert_eq!(reason(&file, &Fingerprint([0; 32])), Some(Reason::AnchorMismatch));
     assert_eq!(broken(&|f| f.chain.clear()), Some(Reason::Malformed));
-    assert_eq!(broken(&|f| f.chain = vec![f.chain[0].clone(); 17]), Some(Reason::Malformed));
+    let long = vec![file.chain[0].clone(); limits::PROOF_CHAIN_MAX + 1];
+    assert_eq!(broken(&|f| f.chain.clone_from(&long)), Some(Reason::TooLarge));
     assert_eq!(broken(&|f| drop(f.chain.remove(0))), Some(Reason::AnchorMismatch));
     assert_eq!(broken(&|f| drop(f.chain.remove(1))), Some(Reason::KeyNotEnrolled));
     assert_eq!(broken(&|f| drop(f.chain.pop())), Some(Reason::KeyNotEnrolled));
@@ -224,6 +225,45 @@ fn a_node_that_changed_its_key_proves_with_the_new_one() {
     assert_eq!(check(&file.encode(), &anchor).expect("holds").chain, [central, province, commune]);
     file.chain.pop();
     assert_eq!(reason(&file, &anchor), Some(Reason::KeyNotEnrolled));
+}
+
+#[test]
+fn a_node_that_changed_its_key_for_a_lifetime_still_proves() {
+    let (mut file, anchor, _) = case();
+    let mut author = Author::new("17065", 3);
+    let key = |at: usize| {
+        let mut secret = [3; 32];
+        if at > 0 {
+            secret[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        }
+        SoftwareSigner::from_secret(&secret)
+    };
+    // As many as a file can hold, three entries less: the genesis and two enrolments.
+    let changes = limits::PROOF_CHAIN_MAX - file.chain.len();
+    for at in 0..changes {
+        let (old, next) = (key(at), key(at + 1));
+        let log_public_key = *next.public_key().as_bytes();
+        let rekeyed = NodeRekeyed { node: author.node.clone(), log_public_key, from: vec![] };
+        author.write(&DIRECTORY, Body::NodeRekeyed(rekeyed), &[&old, &next]);
+    }
+    let last = key(changes);
+    let leaves: Vec<Hash> = author.entries.iter().map(Envelope::leaf_hash).collect();
+    let head = Checkpoint { log: author.log(&DIRECTORY), size: leaves.len() as u64, root: merkle::root(&leaves) };
+    let checkpoint = checkpoint::sign(&head, &last).expect("signs");
+    file.chain.extend(author.entries.iter().enumerate().map(|(at, envelope)| ProvenEntry {
+        envelope: envelope.bytes().clone(),
+        sequence: at as u64,
+        checkpoint: checkpoint.clone(),
+        inclusion: merkle::inclusion_proof(&leaves, at).expect("is there"),
+    }));
+    author.entries.clear();
+    author.write(&RECORDS, Body::PeriodClosed(PeriodClosed { month: 202401 }), &[&last]);
+    file.entry = author.prove_with(&RECORDS, 0, &last);
+    let bytes = file.encode();
+    assert!(bytes.len() < limits::PROOF_BYTES_MAX / 4, "{} bytes", bytes.len());
+    assert_eq!(check(&bytes, &anchor).expect("holds").chain.len(), 3);
+    file.chain.remove(500);
+    assert_eq!(reason(&file, &anchor), Some(Reason::KeyNotEnrolled), "none can be left out");
 }
 
 /// The entry of [`case`] with receipts that the two above its author gave at other sizes of the log.

@@ -345,13 +345,16 @@ fn proofs() {
     let bytes = file.encode();
     let mut other_anchor = raw("another anchor", Reason::AnchorMismatch, &bytes);
     other_anchor.anchor = province().key.public_key_print().0.into();
+    let nothing =
+        ProvenEntry { envelope: Vec::new().into(), sequence: 0, checkpoint: String::new(), inclusion: Vec::new() };
     let proofs = vec![
         good("four tiers with receipts", &file),
         good("without receipts", &no_receipts),
         good("after a change of keys", &after_rekey),
         other_anchor,
         broken("no chain", Reason::Malformed, &|f| f.chain.clear()),
-        broken("a chain of 17", Reason::Malformed, &|f| f.chain = vec![f.chain[0].clone(); 17]),
+        // Counted before any entry is read.
+        broken("a chain of 1025", Reason::TooLarge, &|f| f.chain = vec![nothing.clone(); 1_025]),
         broken("the chain begins at the province", Reason::AnchorMismatch, &|f| drop(f.chain.remove(0))),
         broken("an enrolment missing", Reason::KeyNotEnrolled, &|f| drop(f.chain.remove(2))),
         broken("enrolments in another order", Reason::KeyNotEnrolled, &|f| f.chain.swap(1, 3)),

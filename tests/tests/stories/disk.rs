@@ -68,6 +68,7 @@ fn a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!([EXCHANGE, ADMIN, QUERY, ""].map(|service| serves(district, service)), [false, false, true, false]);
     let again = district.import("changes", &truth.changes("17062"), &[]).refused_with("disk_full");
     assert!(again.stderr.contains("Make room"), "{}", again.stderr);
+    assert!(again.stderr.contains("Import the same file again"), "{}", again.stderr);
     district.admin(["period", "close", "--unit", "17062", "--month", "2021-12"]).refused_with("disk_full");
     district.admin(["child", "invite", "--unit", "17062", "--again"]).refused_with("disk_full");
     let status = district.status();

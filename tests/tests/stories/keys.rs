@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use danso_tests::federation::Federation;
 use danso_tests::node::Node;
-use danso_tests::process::{DONE, Random, wait_for};
+use danso_tests::process::{DONE, REFUSED, Random, UNAVAILABLE, wait_for};
 use danso_tests::truth::{Plan, Truth};
+
+use crate::refusals_wire::residents;
 
 const COMMUNE: &str = "17065";
 const NEIGHBOUR: &str = "17062";
@@ -92,6 +94,7 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
         || format!("{}", commune.status()),
         || (commune.status_text("link_reason") == "key_revoked").then_some(()),
     );
+    says_that_it_was_revoked(commune);
     // What it wrote now would go nowhere: it is refused, also in a dry run. Everybody else goes on.
     for more in [&[][..], &["--dry-run"]] {
         commune.import("changes", &truth.changes(COMMUNE), more).refused_with("key_revoked");
@@ -106,6 +109,12 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
         .node(DISTRICT)
         .admin(["child", "invite", "--node", &stolen, "--address", "127.0.0.1:1"])
         .refused_with("key_revoked");
+    // It does not forget because its parent is away.
+    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
+    let commune = federation.node(COMMUNE);
+    commune.admin(["link", "retry"]).must(UNAVAILABLE);
+    says_that_it_was_revoked(commune);
+    federation.node_mut(DISTRICT).run();
     assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
     federation.node(COMMUNE).recover(None).refused_with("key_revoked");
 }
@@ -136,4 +145,56 @@ fn a_word_about_a_grandchild_stops_nobody_who_never_heard_of_it() {
     elsewhere.admin(["period", "close", "--unit", ELSEWHERE, "--month", "2024-01"]).must(DONE);
     elsewhere.receipt_wait("central").must(DONE);
     federation.logs_verify();
+}
+
+/// Whoever looks is told, and from where on nothing counts.
+#[track_caller]
+fn says_that_it_was_revoked(commune: &Node) {
+    let status = commune.status();
+    assert_eq!(status["reason"], "key_revoked", "{status}");
+    assert!(status["detail"].as_str().unwrap().contains("/records the first "), "{status}");
+    let waited = commune.admin(["receipt", "wait", "--tier", "central"]).must(REFUSED);
+    assert!(waited.stderr.contains("key_revoked") && !waited.stderr.contains("goes on sending"), "{}", waited.stderr);
+    let shown = commune.admin(["receipt", "show"]).must(DONE);
+    assert!(shown.stderr.contains("/records the first "), "{}", shown.stderr);
+    let pull = ["aggregate", "pull", "--unit", COMMUNE, "--from", "2021-01", "--to", "2021-01", "--output", "json"];
+    let pulled = commune.admin(pull).must(DONE);
+    assert!(pulled.stderr.contains("key_revoked"), "{}", pulled.stderr);
+    let pulled: serde_json::Value = serde_json::from_str(&pulled.stdout).unwrap();
+    assert_eq!(pulled["header"]["reason"], "key_revoked");
+    commune.admin(["doctor"]).refused_with("key_revoked");
+}
+
+#[test]
+fn a_second_node_of_a_unit_that_takes_in_the_same_book_is_noticed_and_undone() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
+    let book = truth.households(COMMUNE);
+    federation.node(COMMUNE).import_all("households", &book);
+    federation.settle();
+    let former = format!("{}/records", federation.node(COMMUNE).status_text("node"));
+    federation.node_mut(COMMUNE).kill9();
+    let district = federation.node(DISTRICT);
+    let once = residents(district, COMMUNE);
+    let mut new = Node::named(federation.dir(), "new", COMMUNE);
+    let invite = ["child", "invite", "--unit", COMMUNE, "--address", &district.listen, "--again"];
+    let invited = district.admin(invite).must(DONE);
+    assert!(invited.stderr.contains(&former) && invited.stderr.contains("counts twice"), "{}", invited.stderr);
+    new.join_with(&new.token_file(invited.stdout.trim())).must(DONE);
+    new.run();
+    // It knows of the other from the directory, and says so before it takes anything in.
+    let warned = |more: &[&str]| new.import("households", &book, more).must(DONE).stderr.contains(&former);
+    wait_for(|| "it does not warn".into(), || warned(&["--dry-run"]).then_some(()));
+    assert!(warned(&[]));
+    new.receipt_wait("").must(DONE);
+    let status = district.status();
+    assert_eq!(status["reason"], "two_authors", "{status}");
+    assert!(status["detail"].as_str().unwrap().contains(&former), "{status}");
+    assert_eq!(residents(district, COMMUNE), 2 * once);
+    // What the texts advise undoes it.
+    let (node, bound) = (former.split('/').next().unwrap(), format!("{former}=0"));
+    district.admin(["child", "revoke", node, "--size", &bound, "--reason", "máy hỏng", "--yes"]).must(DONE);
+    wait_for(|| format!("{}", district.status()), || (district.status()["reason"] == "").then_some(()));
+    assert_eq!(residents(district, COMMUNE), once);
+    wait_for(|| "it goes on warning".into(), || (!warned(&["--dry-run"])).then_some(()));
 }

@@ -10,8 +10,35 @@ use std::thread;
 use std::time::Duration;
 
 use danso_tests::federation::Federation;
-use danso_tests::process::{DONE, Random, UNAVAILABLE, wait_for};
+use danso_tests::process::{DONE, Random, UNAVAILABLE, program, run, wait_for};
 use danso_tests::truth::{Plan, Truth};
+
+#[test]
+fn an_import_that_is_cut_in_the_middle_says_what_was_answered_and_what_to_do() {
+    let mut federation = Federation::over(&["17065"]);
+    let book = federation.path("large.csv");
+    let rows = (1..=20_000).map(|n| format!("17065,{n:05},{n:05}.1,Vi Văn Nam,M,1980-05-04\n"));
+    let header = "unit_code,household_no,person_ref,full_name,sex,birth_date\n";
+    fs::write(&book, header.to_owned() + &rows.collect::<String>()).unwrap();
+    let data = federation.node("17065").data.clone();
+    let importing = thread::spawn({
+        let words = ["import".into(), "households".into(), book.clone().into_os_string(), "--data".into(), data.into()];
+        move || run(program("danso-admin"), words)
+    });
+    let node = federation.node("17065");
+    let grown = || (node.status()["own_entries"].as_u64().unwrap() > 0).then_some(());
+    wait_for(|| "nothing is taken".into(), grown);
+    federation.node_mut("17065").kill9();
+    let cut = importing.join().unwrap().must(UNAVAILABLE);
+    assert!(
+        cut.stderr.contains("the node answered for ") && cut.stderr.contains("Import the same file again"),
+        "{}",
+        cut.stderr
+    );
+    federation.node_mut("17065").run();
+    let again = federation.node("17065").import_all("households", &book);
+    assert!(again.unchanged > 0 && again.taken + again.unchanged == 20_000, "{again:?}");
+}
 
 /// Paste the seed of a failure here.
 const SEED: u64 = 20_210_701;

@@ -6,7 +6,7 @@ use std::fs;
 use danso_proto::ids::LogId;
 use danso_tests::federation::{Federation, ROOT};
 use danso_tests::node::Node;
-use danso_tests::process::{DONE, program, run, wait_for};
+use danso_tests::process::{DONE, UNAVAILABLE, program, run, wait_for};
 
 use crate::forks::{decide, evidence, is_proven_anywhere, quarantined, stops_nothing};
 use crate::refusals_wire::{log_at, residents};
@@ -58,6 +58,38 @@ fn is_found_out(federation: &mut Federation, twin: &Node, log: &LogId) {
         || format!("the fork does not show: {:?}", federation.node(DISTRICT).logged()),
         || (at(federation.node(DISTRICT)) == "root_differs" && at(twin) == "root_differs").then_some(()),
     );
+    // The copy says so itself, to whoever looks at it at all.
+    let status = twin.status();
+    assert!(["root_differs", "log_quarantined"].contains(&status["reason"].as_str().unwrap()), "{status}");
+    let waited = twin.admin(["receipt", "wait", "--timeout", "1s"]).must(UNAVAILABLE);
+    assert!(!waited.stderr.contains("Nothing is lost"), "{}", waited.stderr);
+}
+
+#[test]
+fn after_forty_changes_of_keys_at_every_tier_everything_is_proven_still() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    for _ in 0..40 {
+        for unit in [COMMUNE, DISTRICT, PROVINCE] {
+            federation.node(unit).admin(["key", "rotate", "--yes"]).must(DONE);
+        }
+    }
+    let (twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    let name = log.to_string();
+    let kept = evidence(federation.node(DISTRICT), &name);
+    is_proven_anywhere(federation.node(DISTRICT), &kept[0]["number"], federation.dir());
+    let anchor = federation.node(ROOT).status_text("anchor");
+    let file = federation.path("old.proof").to_string_lossy().into_owned();
+    let check = || {
+        let words = ["proof", "check", &file, "--anchor", &anchor];
+        let said = run(program("danso-admin"), words).must(DONE);
+        std::fs::remove_file(&file).unwrap();
+        said
+    };
+    federation.node(ROOT).admin(["log", "prove", &name, "0", "--out", &file]).must(DONE);
+    check();
+    twin.admin(["receipt", "show", "--sequence", "0", "--out", &file]).must(DONE);
+    assert!(check().stdout.contains(PROVINCE));
 }
 
 /// Residents of the commune at every tier above it.
@@ -218,6 +250,33 @@ fn of_a_commune_that_is_reset_the_beginning_and_its_new_node_count() {
 }
 
 #[test]
+fn of_a_commune_that_is_reset_to_nothing_the_new_node_takes_in_the_whole_book() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    let (mut twin, log) = two_histories(&mut federation);
+    is_found_out(&mut federation, &twin, &log);
+    assert_eq!(twin.stop(), DONE);
+    let district = federation.node(DISTRICT);
+    let said = decide(district, "reset", &log.to_string(), &["--size", "0", "--yes"]).must(DONE);
+    assert!(said.stderr.contains("must not import again what still counts"), "{}", said.stderr);
+    wait_for(
+        || "the figures above keep what was cut off".into(),
+        || [DISTRICT, PROVINCE, ROOT].iter().all(|unit| residents(federation.node(unit), COMMUNE) == 0).then_some(()),
+    );
+    let mut new = Node::named(federation.dir(), "new", COMMUNE);
+    let invite = ["child", "invite", "--unit", COMMUNE, "--address", &district.listen, "--again"];
+    let invited = district.admin(invite).must(DONE);
+    assert!(!invited.stderr.contains("counts twice"), "nothing of the old one counts: {}", invited.stderr);
+    new.join_with(&new.token_file(invited.stdout.trim())).must(DONE);
+    new.run();
+    for number in [1, 2] {
+        enrol(&federation, &new, number);
+    }
+    new.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 2);
+    assert_ne!(federation.node(DISTRICT).status()["reason"], "two_authors");
+}
+
+#[test]
 fn a_parent_with_two_histories_is_found_out_by_its_child_which_goes_on_delivering() {
     let mut federation = Federation::over(&[COMMUNE]);
     let directory: LogId = format!("{}/directory", federation.node(DISTRICT).status_text("node")).parse().unwrap();
@@ -247,7 +306,9 @@ fn a_parent_with_two_histories_is_found_out_by_its_child_which_goes_on_deliverin
         || (log_at(commune, &directory).1 == "root_differs").then_some(()),
     );
     let name = directory.to_string();
-    let kept = evidence(commune, &name);
+    // The parent's refusal of what it is shown can be seen before the pair is weighed and kept.
+    let kept = || Some(evidence(commune, &name)).filter(|kept| !kept.is_empty());
+    let kept = wait_for(|| "nothing proves it".into(), kept);
     is_proven_anywhere(commune, &kept[0]["number"], federation.dir());
     let listed = quarantined(commune, &name);
     let province = federation.node(PROVINCE).data.clone();

@@ -165,7 +165,7 @@ mod tests {
 
     fn header(columns: &[&str], ignored: &[&str]) -> ImportHeader {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        ImportHeader { columns: own(columns), ignored: own(ignored) }
+        ImportHeader { columns: own(columns), ignored: own(ignored), ..Default::default() }
     }
 
     fn problem(line: u64, reason: &str, fields: &[&str]) -> RowProblem {

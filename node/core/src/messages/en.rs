@@ -89,7 +89,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::CommitmentMismatch => {
             ("An identity part does not fit what was signed.", "Do not use it; ask its author to send it again.")
         }
-        Reason::TooLarge => ("This is larger than allowed.", "Split it into smaller pieces."),
+        Reason::TooLarge => (
+            "This is larger than allowed.",
+            "Split it into smaller pieces; where it cannot be split, the detail says what else can be done.",
+        ),
         Reason::InflatesTooFar => {
             ("The package becomes larger than allowed when it is unpacked.", "Do not use it; ask who sent it.")
         }
@@ -145,7 +148,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::TokenExpired => {
             ("The time of the token is over.", "Ask for a new token with `danso-admin child invite`.")
         }
-        Reason::TokenWrongUnit => ("The token is for another unit.", "Ask for a token for your own unit."),
+        Reason::TokenWrongUnit => (
+            "The token is for something else: for another unit or node, or to join where it is used to recover, or the other way round.",
+            "Use it with the command that was named when it was made (`danso-node join` or `danso-node recover`), or ask for one for your own unit or node.",
+        ),
         Reason::JoinProofInvalid => (
             "The joining node did not prove that it holds its key.",
             "Run `danso-node join` again; if it happens again, begin with an empty directory.",
@@ -176,11 +182,15 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::UnitHasNode => (
             "A node serves this unit already; a second one would count its people twice.",
-            "Start that node again, from its own directory or keys. If it is gone for good and nothing will be imported twice, invite with `--again`.",
+            "Start that node again. If its disk is lost: `danso-admin child invite --node NODE`, and `danso-node recover` there. If it shall be replaced and the book imported anew, first `danso-admin child revoke NODE --size NODE/records=0 --reason ...`, then invite with `--again`.",
         ),
         Reason::UnitHasRecords => (
             "Others have written records about this unit, and a new node for it does not hold them: importing the same book there would count people twice.",
             "If the new node will hand in new slips only, invite with `--again`.",
+        ),
+        Reason::TwoAuthors => (
+            "Another node of this unit wrote records that count: whoever is taken in by both counts twice.",
+            "If the other node is gone for good, its parent first ends it where its records begin: `danso-admin child revoke NODE --size NODE/records=0 --reason ...`; only then is the book imported anew. Else the new node imports new slips only.",
         ),
         Reason::ChildIncomplete => (
             "A child does not hold all records about its units: some were written by other nodes.",

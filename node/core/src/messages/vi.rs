@@ -82,7 +82,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::CommitmentMismatch => {
             ("Phần thông tin cá nhân không khớp với nội dung đã ký.", "Không sử dụng; đề nghị đơn vị lập gửi lại.")
         }
-        Reason::TooLarge => ("Dữ liệu lớn hơn mức cho phép.", "Hãy chia thành các phần nhỏ hơn."),
+        Reason::TooLarge => (
+            "Dữ liệu lớn hơn mức cho phép.",
+            "Hãy chia thành các phần nhỏ hơn; nếu không chia được, phần chi tiết nêu cách khác.",
+        ),
         Reason::InflatesTooFar => ("Gói dữ liệu khi giải nén lớn hơn mức cho phép.", "Không sử dụng; hỏi lại nơi gửi."),
         Reason::LogNotForLink => (
             "Sổ ghi này không được gửi qua kết nối này.",
@@ -129,7 +132,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             ("Mã mời đã được một nút khác sử dụng.", "Xin mã mời mới bằng `danso-admin child invite`.")
         }
         Reason::TokenExpired => ("Mã mời đã hết hạn.", "Xin mã mời mới bằng `danso-admin child invite`."),
-        Reason::TokenWrongUnit => ("Mã mời dành cho đơn vị khác.", "Xin mã mời cho đúng đơn vị của mình."),
+        Reason::TokenWrongUnit => (
+            "Mã mời dành cho việc khác: cho đơn vị hoặc nút khác, hoặc để tham gia mà lại dùng để khôi phục, hoặc ngược lại.",
+            "Dùng mã với đúng lệnh đã nêu khi tạo mã (`danso-node join` hoặc `danso-node recover`), hoặc xin mã cho đúng đơn vị hay nút của mình.",
+        ),
         Reason::JoinProofInvalid => (
             "Nút xin tham gia không chứng minh được là đang giữ khóa của mình.",
             "Chạy lại `danso-node join`; nếu vẫn lỗi, bắt đầu với thư mục trống.",
@@ -154,11 +160,15 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::UnitHasNode => (
             "Đơn vị này đã có nút; nút thứ hai sẽ làm người dân bị tính hai lần.",
-            "Khởi động lại nút đó từ thư mục hoặc khóa của nó. Nếu nút đã mất hẳn và không có gì bị nhập hai lần, mời bằng `--again`.",
+            "Khởi động lại nút đó. Nếu mất ổ đĩa: `danso-admin child invite --node NODE`, rồi `danso-node recover` tại nút. Nếu muốn thay nút và nhập lại sổ hộ, trước hết `danso-admin child revoke NODE --size NODE/records=0 --reason ...`, rồi mời bằng `--again`.",
         ),
         Reason::UnitHasRecords => (
             "Nút khác đã ghi dữ liệu về đơn vị này mà nút mới không giữ: nhập lại cùng sổ hộ ở đó sẽ làm người dân bị tính hai lần.",
             "Nếu nút mới chỉ nộp phiếu mới, mời bằng `--again`.",
+        ),
+        Reason::TwoAuthors => (
+            "Một nút khác của đơn vị này đã ghi dữ liệu đang được tính: người nào cả hai nút cùng nhập sẽ bị tính hai lần.",
+            "Nếu nút kia đã mất hẳn, nút cấp trên của nó bỏ toàn bộ dữ liệu của nó trước: `danso-admin child revoke NODE --size NODE/records=0 --reason ...`, rồi mới nhập lại sổ hộ. Nếu không, nút mới chỉ nhập phiếu mới.",
         ),
         Reason::ChildIncomplete => (
             "Một nút cấp dưới không giữ đủ các bản ghi về đơn vị của nó: một số do nút khác ghi.",

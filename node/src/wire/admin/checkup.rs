@@ -16,7 +16,12 @@ impl Parts {
     pub(super) fn checkup(&self, lang: Lang) -> mpsc::Receiver<Result<pb::DoctorResponse, Refusal>> {
         let (out, answers) = mpsc::channel(AHEAD);
         let skew_ms = self.link.as_ref().map(|link| link.borrow().skew_ms(&*self.clock));
-        let patient = self.doctor.examined(self.pipeline.snapshot(), skew_ms);
+        let snapshot = self.pipeline.snapshot();
+        let standing = match self.standing(&snapshot) {
+            None => Line::ok("standing", "this node was not revoked, and none of its own logs is stopped"),
+            Some(refusal) => Line::fail("standing", refusal),
+        };
+        let patient = self.doctor.examined(snapshot, skew_ms);
         let (lines, mut found) = mpsc::channel(AHEAD);
         // Hashing and counting keep a core busy for long: not one that serves.
         let runtime = tokio::runtime::Handle::current();
@@ -27,6 +32,8 @@ impl Parts {
                     return;
                 }
             }
+            // The caller may have gone.
+            let _ = out.send(Ok(said(standing, lang))).await;
         });
         answers
     }

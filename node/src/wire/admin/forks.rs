@@ -55,10 +55,6 @@ impl Parts {
     ) -> Result<pb::ExportEvidenceResponse, Refusal> {
         let snapshot = self.pipeline.snapshot();
         let file = self.view.evidence_file(snapshot.directory(), request.number).await.map_err(of_view)?;
-        if file.len() > limits::GRPC_MESSAGE_MAX - 1024 {
-            let detail = format!("the evidence file has {} bytes, more than one answer can carry", file.len());
-            return Err(Refusal::new(Reason::TooLarge, detail));
-        }
         Ok(pb::ExportEvidenceResponse { file: file.into() })
     }
 

@@ -60,9 +60,14 @@ pub(super) async fn begin(
     let snapshot = parts.pipeline.snapshot();
     let (given, feed) = feed::channel(CHUNKS);
     let (out, answers) = mpsc::channel(AHEAD);
+    let lang = lang(&start.lang)?;
+    let other = parts.other_author(&snapshot).filter(|_| form == Form::Households);
+    let warning = other
+        .map(|found| messages::text(Reason::TwoAuthors, lang, &messages::Args { found: &found, ..Default::default() }));
     let import = Import {
         form,
-        lang: lang(&start.lang)?,
+        warning: warning.unwrap_or_default(),
+        lang,
         units: parts.units(snapshot.directory())?,
         own_unit: own_unit(&snapshot)?.clone(),
         today: parts.today(),
@@ -123,6 +128,8 @@ struct Pending {
 /// An import under way, on its thread.
 struct Import {
     form: Form,
+    /// To be said before the first row is taken.
+    warning: String,
     lang: Lang,
     units: Arc<UnitList>,
     own_unit: UnitCode,
@@ -185,9 +192,11 @@ impl Import {
             return Err(FileProblem::new(Reason::FileFormat, None, "named .xlsx, but no workbook").into());
         }
         let header = Header::parse(self.form, rows.titles())?;
+        let warning = std::mem::take(&mut self.warning);
         self.say(Said::Header(pb::ImportHeader {
             columns: header.titles().to_vec(),
             ignored: header.ignored().to_vec(),
+            warning,
         }))?;
         let units = self.units.clone();
         let own_unit = self.own_unit.clone();

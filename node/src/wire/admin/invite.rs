@@ -6,7 +6,7 @@ use danso_proto::limits;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 
-use super::{Parts, of_pipeline, own_unit, unit_code};
+use super::{Parts, of_pipeline, of_view, own_unit, unit_code};
 use crate::config::Address;
 use crate::keys;
 use crate::pipeline::InviteRow;
@@ -60,12 +60,18 @@ impl Parts {
             expires_at_ms,
             used_by: None,
             again: request.again || lost.is_some(),
-            node: lost.map(|node| node.id().clone()),
+            node: lost.as_ref().map(|node| node.id().clone()),
         };
         self.pipeline.invite(invite).await.map_err(of_pipeline)?;
         tracing::info!(unit = %code, %address, expires_at_ms, "an invite was made");
         let unit_name = unit.name.to_string();
-        Ok(pb::CreateInviteResponse { token, unit_name, expires_at_ms, address: address.to_string() })
+        let (mut former, mut persons) = (Vec::new(), 0);
+        if lost.is_none() {
+            let authors = self.authors(&snapshot).await?.remove(&code).unwrap_or_default();
+            former = authors.iter().map(ToString::to_string).collect();
+            persons = self.view.persons_of(&code).await.map_err(of_view)?;
+        }
+        Ok(pb::CreateInviteResponse { token, unit_name, expires_at_ms, address: address.to_string(), former, persons })
     }
 
     /// The node that shall get its place back; `None`: the invite is for a new node.

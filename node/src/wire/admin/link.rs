@@ -12,28 +12,6 @@ use crate::link::{LinkState, LinkStatus};
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(150);
 
 impl Parts {
-    /// What a node writes that was revoked counts nowhere: that must not look as if it did.
-    ///
-    /// # Errors
-    /// `key_revoked`, when the parent said so when it was dialled last, or the directory does.
-    pub(super) fn not_revoked(&self) -> Result<(), Refusal> {
-        let snapshot = self.pipeline.snapshot();
-        let known = snapshot.directory().node(snapshot.me()).is_some_and(danso_core::verify::Node::is_revoked);
-        let told = self.link.as_ref().is_some_and(|link| {
-            link.borrow().trouble.as_ref().is_some_and(|trouble| trouble.reason == Reason::KeyRevoked)
-        });
-        if !known && !told {
-            return Ok(());
-        }
-        let detail = format!(
-            "{} was revoked by a node above it: nothing new is written here, because it would count nowhere; what was written is kept. \
-             Ask the operator of the parent; for a new node of this unit: danso-admin child invite --unit {} --again there",
-            snapshot.me(),
-            snapshot.me().unit()
-        );
-        Err(Refusal::new(Reason::KeyRevoked, detail))
-    }
-
     /// Ends the wait between two attempts, and waits for what comes of it. A link that is up is left alone.
     pub(super) async fn retry_link(&self) -> Result<pb::RetryLinkResponse, Refusal> {
         let Some(link) = &self.link else {

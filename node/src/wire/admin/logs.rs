@@ -84,10 +84,6 @@ impl Parts {
             false => Receipts::Latest { own: self.own_receipt(&snapshot, &log) },
         };
         let file = self.view.proof(snapshot.directory(), &log, request.sequence, receipts).await.map_err(of_view)?;
-        if file.len() > limits::GRPC_MESSAGE_MAX - 1024 {
-            let detail = format!("the proof file has {} bytes, more than one answer can carry", file.len());
-            return Err(Refusal::new(Reason::TooLarge, detail));
-        }
         Ok(pb::ProveEntryResponse { file: file.into() })
     }
 

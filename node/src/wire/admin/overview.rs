@@ -29,7 +29,10 @@ impl Parts {
         let renewal_trouble = renewal.as_ref().and_then(|renewal| renewal.trouble.clone());
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
         let health = self.view.health();
-        let ill = ill(&health, &snapshot);
+        let ill = match self.ill(&health, &snapshot) {
+            Some(ill) => Some(ill),
+            None => self.taken_in_twice(&snapshot).await?,
+        };
         let mut logs = self.logs(&snapshot);
         if logs.len() > GLANCE {
             // Those in trouble first, then our own.
@@ -118,19 +121,22 @@ impl Parts {
     }
 }
 
-/// Why this node does not do all that it should; the worst first.
-fn ill(health: &Health, snapshot: &Snapshot) -> Option<Refusal> {
-    if let Some(damage) = &health.damage {
-        return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
+impl Parts {
+    /// Why this node does not do all that it should; the worst first.
+    fn ill(&self, health: &Health, snapshot: &Snapshot) -> Option<Refusal> {
+        if let Some(damage) = &health.damage {
+            return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
+        }
+        if let Some(refusal) = self.standing(snapshot) {
+            return Some(refusal);
+        }
+        if health.disk.level > Level::Room {
+            return Some(Refusal::new(Reason::DiskFull, pipeline::figures(health)));
+        }
+        let uncompared =
+            "the node did not end cleanly; what its database holds beside the logs was not compared with them";
+        health.uncompared.then(|| Refusal::new(Reason::DerivedUncompared, uncompared))
     }
-    if let Some(refusal) = snapshot.read_only() {
-        return Some(refusal);
-    }
-    if health.disk.level > Level::Room {
-        return Some(Refusal::new(Reason::DiskFull, pipeline::figures(health)));
-    }
-    let uncompared = "the node did not end cleanly; what its database holds beside the logs was not compared with them";
-    health.uncompared.then(|| Refusal::new(Reason::DerivedUncompared, uncompared))
 }
 
 /// Our own logs that go up and have entries, with their sizes.

@@ -17,6 +17,8 @@ use crate::view::Receipt;
 
 /// Longest wait for one call; who wants to wait longer calls again.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Between two looks at what no receipt tells: that this node was revoked, or is confirmed not to be behind.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Parts {
     pub(super) async fn list_receipts(
@@ -53,9 +55,15 @@ impl Parts {
         tokio::pin!(over);
         loop {
             let given = self.given(&giver, &wanted).await?;
-            let complete = wanted.iter().all(|(log, size)| given.get(log).is_some_and(|receipt| receipt.size >= *size));
-            if complete || over.is_elapsed() {
-                return Ok(self.waited(&snapshot, complete, &giver, wanted, given));
+            let receipted =
+                wanted.iter().all(|(log, size)| given.get(log).is_some_and(|receipt| receipt.size >= *size));
+            // As it is now: a node that was restored is confirmed by its parent, and then all is known.
+            let now = self.pipeline.snapshot();
+            let doubt = self.doubt(&now);
+            let complete = receipted && doubt.is_none();
+            let in_vain = doubt.is_some() && now.restored().is_none();
+            if complete || in_vain || over.is_elapsed() {
+                return Ok(self.waited(&snapshot, doubt, complete, &giver, wanted, given));
             }
             let ours = |news: &Committed| match news {
                 Committed::Receipts(rows) => {
@@ -79,6 +87,7 @@ impl Parts {
             tokio::select! {
                 news = news => news?,
                 () = &mut over => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
     }
@@ -125,6 +134,7 @@ impl Parts {
     fn waited(
         &self,
         snapshot: &Snapshot,
+        doubt: Option<Refusal>,
         complete: bool,
         giver: &NodeId,
         wanted: Vec<(LogId, u64)>,
@@ -133,9 +143,10 @@ impl Parts {
         let refused = self.link.as_ref().filter(|_| !complete).map(|link| link.borrow().refused.clone());
         let refused = refused.unwrap_or_default();
         let refused = wanted.iter().find_map(|(log, _)| Some((log, refused.get(log)?)));
-        let (reason, detail) = match refused {
-            Some((log, from)) => (from.refusal.reason.code().to_owned(), format!("{log}: {}", in_words(from))),
-            None => Default::default(),
+        let (reason, detail) = match (doubt, refused) {
+            (Some(doubt), _) => (doubt.reason.code().to_owned(), doubt.detail),
+            (None, Some((log, from))) => (from.refusal.reason.code().to_owned(), format!("{log}: {}", in_words(from))),
+            (None, None) => Default::default(),
         };
         let receipts = wanted.into_iter().map(|(log, size)| {
             let none = || Receipt { log: log.clone(), giver: giver.clone(), size: 0, time_s: 0, note: String::new() };

@@ -131,6 +131,31 @@ fn a_log_that_the_parent_refuses_is_seen_where_it_was_written() {
 }
 
 #[test]
+fn a_node_that_is_stopped_above_or_was_revoked_says_so_at_the_top() {
+    run(async || {
+        let root = Bed::root().await;
+        let mut bed = root.child("17065", 7).await;
+        bed.import(pb::Form::Households, false, BOOK).await;
+        let log = LogId::new(bed.pipeline.me().clone(), Stream::Records);
+        assert_eq!(bed.status().await.reason, "");
+        for (reason, said) in [(Reason::DiskFull, ""), (Reason::LogQuarantined, "log_quarantined")] {
+            let refusal = Refusal::new(reason, "no");
+            bed.link.send_modify(|link| drop(link.refused.insert(log.clone(), RefusedFrom { sequence: 0, refusal })));
+            assert_eq!(bed.status().await.reason, said, "what passes is no trouble of this node");
+        }
+        let told = "17065-x was revoked: of 17065-x/records the first 3 entries counts";
+        bed.link.send_modify(|link| link.revoked = Some(Refusal::new(Reason::KeyRevoked, told)));
+        let status = bed.status().await;
+        assert_eq!(status.reason, "key_revoked");
+        assert!(status.detail.starts_with(told), "{}", status.detail);
+        // At once: nothing that comes would help.
+        let request = pb::WaitReceiptRequest { tier: String::new(), timeout_ms: 3_600_000 };
+        let waited = bed.admin.wait_receipt(request).await.expect("waited").into_inner();
+        assert_eq!((waited.complete, &*waited.reason), (false, "key_revoked"));
+    });
+}
+
+#[test]
 fn what_cannot_be_taken_comes_back_with_its_reason_and_its_fields_in_the_order_of_the_file() {
     run(async || {
         let mut bed = Bed::root().await;
