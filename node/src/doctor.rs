@@ -15,7 +15,7 @@ use crate::config::Layout;
 use crate::keys::LogKey;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{self, Snapshot};
-use crate::store::{Level, LogRow, Store, Tx};
+use crate::store::{self, Level, LogRow, Store, Tx};
 
 mod derived;
 mod files;
@@ -73,6 +73,8 @@ pub struct Patient {
     pub clock: Arc<dyn Clock>,
     /// The parent's clock less ours, milliseconds, while there is a link.
     pub skew_ms: Option<i64>,
+    /// It runs, and remembers what is found. In the files of one that does not run nothing is written.
+    runs: bool,
 }
 
 /// Whoever asks for a running node to be looked over.
@@ -90,7 +92,7 @@ impl Doctor {
     /// The node, with what it holds now.
     pub fn examined(&self, snapshot: Snapshot, skew_ms: Option<i64>) -> Patient {
         let Self { layout, store, clock } = self.clone();
-        Patient { layout, store, snapshot, clock, skew_ms }
+        Patient { layout, store, snapshot, clock, skew_ms, runs: true }
     }
 }
 
@@ -120,7 +122,13 @@ impl Patient {
     }
 
     async fn database(&self) -> Line {
-        let checked = async { self.store.read("doctor").await?.integrity_check().await };
+        let checked = async {
+            self.store.read("doctor").await?.integrity_check().await?;
+            match self.runs {
+                true => self.store.checked().await,
+                false => Ok(()),
+            }
+        };
         match checked.await {
             Ok(()) => Line::ok("database", "all pages, indices and references hang together"),
             Err(error) => Line::fail("database", pipeline::Error::from(error).refusal()),
@@ -132,7 +140,13 @@ impl Patient {
         let (mut logs, mut entries) = (0u64, 0u64);
         for row in self.snapshot.logs() {
             let line = match self.log(row).await {
-                Err(error) => Line::fail("logs", told(error, row)),
+                Err(error) => {
+                    let refusal = told(error, row);
+                    if refusal.reason == Reason::StoreDamaged {
+                        self.store.condition().note(&store::Error::Damaged { what: refusal.detail.clone() });
+                    }
+                    Line::fail("logs", refusal)
+                }
                 Ok(()) => match &row.trouble {
                     Some((code, detail)) => {
                         let reason = Reason::from_code(code).unwrap_or(Reason::LogQuarantined);
@@ -161,7 +175,7 @@ impl Patient {
             let entries = tx.entry_read(row.pk, head.size(), left.min(CHUNK.0), CHUNK.1).await?;
             if entries.is_empty() {
                 let what = format!("it ends at entry {}, not at {}", head.size(), row.head.size());
-                return Err(crate::store::Error::Damaged { what }.into());
+                return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
             }
             for entry in entries {
                 let verified = verify_again(directory.open(entry.envelope, entry.parts)?, directory, &head.position())?;
@@ -170,7 +184,7 @@ impl Patient {
         }
         if head.root() != row.head.root() {
             let what = "the entries do not make the kept root".into();
-            return Err(crate::store::Error::Damaged { what }.into());
+            return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
         }
         let Some(note) = &row.checkpoint else { return Ok(()) };
         let note = checkpoint::parse(note)?;
@@ -294,7 +308,8 @@ pub async fn offline(
     send(vec![file], lines).await;
     match read(store.clone()).await {
         Ok(snapshot) => {
-            let patient = Patient { layout: layout.clone(), store: store.clone(), snapshot, clock, skew_ms: None };
+            let (layout, store) = (layout.clone(), store.clone());
+            let patient = Patient { layout, store, snapshot, clock, skew_ms: None, runs: false };
             patient.examine(lines).await;
         }
         Err(refusal) => {

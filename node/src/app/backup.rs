@@ -62,8 +62,10 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let scratch = scratch(&layout)?;
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
+    // Of a node that runs the database says it itself.
+    let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
     store::copy(&layout.database(), &copy).await?;
-    let (manifest, root, named) = describe(&copy).await?;
+    let (manifest, root, named) = describe(&copy, unclean).await?;
     let keys = match private {
         true => fitting(before, keys(&layout, private)?, named.as_ref())?,
         false => before,
@@ -160,8 +162,11 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
 }
 
 /// What there is to say about a copy of a database, whether it is the root's, and the log key that its directory names.
-async fn describe(copy: &Path) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
-    let store = Store::open(copy).await?;
+async fn describe(copy: &Path, unclean: bool) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
+    let store = Store::open_copy(copy).await?;
+    if unclean {
+        store.suspect().await?;
+    }
     let (anchor, parent) = place(&store).await?;
     let named = pipeline::named_key(&store, anchor).await?;
     let mut tx = store.read("describe").await?;

@@ -320,10 +320,10 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Rebuild { data, output } => {
-            let report = rebuild::rebuild(&data).await?;
-            print!("{}", rebuild::shown(&report, output)?);
+            let made = rebuild::rebuild(&data).await?;
+            print!("{}", rebuild::shown(&made, output)?);
             if output == Output::Table {
-                println!("{}", words::rebuilt(report.before == report.after, words::lang()));
+                words::rebuilt(&made, words::lang()).iter().for_each(|line| println!("{line}"));
             }
             Ok(())
         }

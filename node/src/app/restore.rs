@@ -68,7 +68,7 @@ pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&Secre
 
 async fn fill(reader: Reader, layout: &Layout) -> Result<Restored, Error> {
     let (manifest, config) = unpack(reader, layout)?;
-    let store = Store::open(&layout.database()).await?;
+    let store = Store::open_copy(&layout.database()).await?;
     let checks = examine(&store, &manifest, layout).await?;
     if let Some(wrong) = checks.iter().find(|check| !check.holds()) {
         return Err(differs(wrong).into());

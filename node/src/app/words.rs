@@ -4,9 +4,9 @@ use std::path::Path;
 
 use danso_core::messages::Lang;
 
-use super::backup::Made;
 use super::recover::Recovered;
 use super::restore::Restored;
+use super::{backup, rebuild};
 
 /// The language of the environment.
 pub(super) fn lang() -> Lang {
@@ -71,7 +71,7 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
 }
 
 /// After `backup`.
-pub(super) fn backed_up(made: &Made, data: &Path, out: &Path, encrypted: bool, lang: Lang) -> Vec<String> {
+pub(super) fn backed_up(made: &backup::Made, data: &Path, out: &Path, encrypted: bool, lang: Lang) -> Vec<String> {
     let manifest = &made.manifest;
     let (entries, logs) = (manifest.logs.iter().map(|log| log.size).sum::<u64>(), manifest.logs.len());
     let mut said = vec![match lang {
@@ -169,14 +169,40 @@ pub(super) fn confirmed(lang: Lang) -> &'static str {
     }
 }
 
-/// After `rebuild`: whether all is as it was.
-pub(super) fn rebuilt(same: bool, lang: Lang) -> &'static str {
-    match (same, lang) {
-        (true, Lang::Vi) => "Mọi thứ như trước.",
-        (true, Lang::En) => "Everything is as it was.",
-        (false, Lang::Vi) => "Phần được suy ra đã bị hỏng, hoặc do quy tắc khác tạo ra; nay đã đúng.",
-        (false, Lang::En) => "What was derived had been damaged, or made by other rules; it is right now.",
+/// After `rebuild`: what changed.
+pub(super) fn rebuilt(made: &rebuild::Made, lang: Lang) -> Vec<String> {
+    let (report, mut said) = (&made.report, Vec::new());
+    if report.before != report.after {
+        said.push(match lang {
+            Lang::Vi => "Phần được suy ra đã bị hỏng, hoặc do quy tắc khác tạo ra; nay đã đúng.".to_owned(),
+            Lang::En => "What was derived had been damaged, or made by other rules; it is right now.".to_owned(),
+        });
     }
+    if made.indices {
+        said.push(match lang {
+            Lang::Vi => {
+                "Chỉ mục của cơ sở dữ liệu không khớp với các bảng, và đã được lập lại. Hãy kiểm tra ổ đĩa.".into()
+            }
+            Lang::En => "Indices of the database did not fit their tables, and were made again. Check the disk.".into(),
+        });
+    }
+    if report.released > 0 {
+        said.push(match lang {
+            Lang::Vi => {
+                format!("{} phiếu đang chờ người nay đã biết: nút sẽ nhận chúng ở lần khởi động sau.", report.released)
+            }
+            Lang::En => {
+                format!("{} slips wait for what is known now: the node takes them at its next start.", report.released)
+            }
+        });
+    }
+    if said.is_empty() {
+        said.push(match lang {
+            Lang::Vi => "Mọi thứ như trước.".into(),
+            Lang::En => "Everything is as it was.".into(),
+        });
+    }
+    said
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use danso_proto::ids::Fingerprint;
 use super::rebuild::{Progress, Rebuilt, again, made_by, node_of, tell};
 use super::state::replay;
 use super::{Error, Outfit};
+pub(super) use crate::store::META_UNCOMPARED;
 use crate::store::{self, Store, Tx};
 
 /// Changes up to which a start after an unclean end compares register and figures with the logs: a commune has no more in many years.
 const COMPARED_AT_START: u64 = 100_000;
 
-/// There from an unclean end after which nothing was compared until that was done, or all was made again.
-pub(super) const META_UNCOMPARED: &str = "uncompared";
+/// What stands under [`META_UNCOMPARED`] when a comparison has found that they differ.
+const DIFFERS: &[u8] = b"differs";
 
 /// Brings what is derived to `rules`, if others made it: a change that an older version carried without knowing its kind is applied now.
 ///
@@ -25,11 +26,13 @@ pub(super) async fn bring_up_to_date(outfit: &Outfit, rules: Rules) -> Result<()
         return Ok(());
     }
     let made_by = made_by(&mut tx).await?;
-    let is_uncompared = tx.meta_get(META_UNCOMPARED).await?.is_some();
+    let uncompared = tx.meta_get(META_UNCOMPARED).await?;
     drop(tx);
     if made_by == rules.version() {
-        return match is_uncompared || store.condition().health().uncompared {
-            true => compare(store, *anchor, rules, COMPARED_AT_START).await,
+        // What is known to be wrong is made again, however long it takes.
+        let most = if uncompared.as_deref() == Some(DIFFERS) { u64::MAX } else { COMPARED_AT_START };
+        return match uncompared.is_some() || store.condition().health().uncompared {
+            true => compare(store, *anchor, rules, most).await,
             false => Ok(()),
         };
     }
@@ -96,7 +99,7 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
         }
         Err(Compared::Same) => is_compared(store).await,
         // There is no room for it: what was there is served, as before.
-        Err(Compared::Failed(Error::Store(error))) if error.is_full() => {
+        Err(Compared::Failed(Error::Store(error))) if error.is_full() && most == COMPARED_AT_START => {
             tracing::warn!(%error, "there was no room to compare the register with its logs; run `danso-admin doctor`");
             put_off(store).await
         }
@@ -106,11 +109,26 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
 
 async fn put_off(store: &Store) -> Result<(), Error> {
     store.condition().set_uncompared(true);
-    match store.run_tx("uncompared", async |tx| tx.meta_put(META_UNCOMPARED, b"1").await).await {
+    let mark = async |tx: &mut Tx| match tx.meta_get(META_UNCOMPARED).await? {
+        Some(_) => Ok(()),
+        None => tx.meta_put(META_UNCOMPARED, b"1").await,
+    };
+    match store.run_tx("uncompared", mark).await {
         // This run says so; a next one begins as this one did.
         Err(error) if error.is_full() => Ok(()),
         put => Ok(put?),
     }
+}
+
+/// Register or figures were found not to be what the logs make: the node answers nothing any more, and its next start makes them again.
+///
+/// # Errors
+/// When the store fails.
+pub async fn differs(store: &Store, tables: &str) -> Result<(), Error> {
+    let what = format!("its tables {tables} are not what the logs make");
+    store.condition().note(&store::Error::Damaged { what });
+    store.condition().set_uncompared(true);
+    Ok(store.run_tx("differs", async |tx| tx.meta_put(META_UNCOMPARED, DIFFERS).await).await?)
 }
 
 /// Register and figures were found to be what the logs make.

@@ -49,6 +49,8 @@ pub struct Health {
     /// The disk may have changed what no hash protects, because nothing says that the file is what the process before this one wrote; and
     /// nobody has looked since.
     pub uncompared: bool,
+    /// As that, and pages and indices have not been checked either: the database is large.
+    pub unchecked: bool,
 }
 
 type Probe = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -70,13 +72,18 @@ impl Condition {
     /// Of the store in this file.
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
-        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false });
+        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false, unchecked: false });
         Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health }
     }
 
     /// Remembers whether what no hash protects is still to be compared with the logs.
     pub fn set_uncompared(&self, uncompared: bool) {
         self.health.send_modify(|health| health.uncompared = uncompared);
+    }
+
+    /// Remembers whether pages and indices are still to be checked.
+    pub(super) fn set_unchecked(&self, unchecked: bool) {
+        self.health.send_modify(|health| health.unchecked = unchecked);
     }
 
     /// The store's file.

@@ -5,7 +5,7 @@ use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use danso_proto::refusal::Reason;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::{Error, ROWS, Result, Tx, change_id, parsed};
+use super::{Error, ROWS, Result, Tx, change_id, parsed, unsigned};
 
 /// A row of a form that became a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,29 @@ impl Tx {
             found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
         }
         Ok(found)
+    }
+
+    /// What slips wait for that is known here all the same, and how many slips those are: none, unless what is known was made again. A slip
+    /// that was refused when its person came does not count.
+    pub async fn waiting_known(&mut self) -> Result<(Vec<UnitKey>, u64)> {
+        let failed = self.failed();
+        let rows = sqlx::query(
+            "SELECT missing_unit, missing, COUNT(*) AS slips FROM waiting WHERE reason IS NULL AND (
+                 missing LIKE 'person:%'
+                 AND EXISTS (SELECT 1 FROM person WHERE unit = missing_unit AND reference = substr(missing, 8))
+                 OR missing LIKE 'slip:%'
+                 AND EXISTS (SELECT 1 FROM source WHERE unit = missing_unit AND form = 2 AND key = substr(missing, 6))
+             ) GROUP BY missing_unit, missing ORDER BY missing_unit, missing",
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
+        let (mut known, mut slips) = (Vec::with_capacity(rows.len()), 0);
+        for row in &rows {
+            known.push((parsed(row.get("missing_unit"), "waiting", "missing_unit")?, row.get("missing")));
+            slips += unsigned(row.get("slips"), "waiting", "slips")?;
+        }
+        Ok((known, slips))
     }
 
     /// The waiting slips with these numbers.

@@ -130,7 +130,10 @@ fn ill(health: &Health, snapshot: &Snapshot) -> Option<Refusal> {
         return Some(Refusal::new(Reason::DiskFull, pipeline::figures(health)));
     }
     let uncompared = "the node did not end cleanly; what its database holds beside the logs was not compared with them";
-    health.uncompared.then(|| Refusal::new(Reason::DerivedUncompared, uncompared))
+    let unchecked =
+        "the node did not end cleanly; its database is too large to be checked at a start, and was not checked since";
+    let why = if health.uncompared { uncompared } else { unchecked };
+    (health.uncompared || health.unchecked).then(|| Refusal::new(Reason::DerivedUncompared, why))
 }
 
 /// Our own logs that go up and have entries, with their sizes.
