@@ -34,7 +34,7 @@ pub enum State {
 /// What was found of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The thing: `database`, `logs`, `derived`, `heads`, `keys`, `certificate`, `clock`, `room`, `slips`, `findings`.
+    /// The thing: `database`, `logs`, `derived`, `heads`, `keys`, `config`, `ca`, `certificate`, `clock`, `room`, `slips`, `findings`.
     pub check: &'static str,
     /// How it is.
     pub state: State,
@@ -89,6 +89,12 @@ pub struct Doctor {
 }
 
 impl Doctor {
+    /// What is wrong with the files for the link to the parent, which is up for as long as the node has better ones in memory.
+    pub fn link_files(&self) -> Option<Refusal> {
+        let line = files::certificate(&self.layout, true, self.clock.now_ms());
+        (line.reason == Some(Reason::FileUnfit)).then(|| Refusal::new(Reason::FileUnfit, line.detail))
+    }
+
     /// The node, with what it holds now.
     pub fn examined(&self, snapshot: Snapshot, skew_ms: Option<i64>) -> Patient {
         let Self { layout, store, clock } = self.clone();
@@ -112,9 +118,8 @@ impl Patient {
         }
         send(vec![derived::derived(self).await], lines).await;
         let mut told = vec![self.heads().await];
-        let named = self.snapshot.directory().node(self.snapshot.me()).map(|me| *me.key());
-        told.extend(files::keys(&self.layout, named.as_ref()));
-        told.push(files::certificate(&self.layout, self.clock.now_ms()));
+        let me = self.snapshot.directory().node(self.snapshot.me());
+        told.extend(files::all(&self.layout, me, self.clock.now_ms()));
         told.push(self.time());
         told.push(room(&self.store));
         told.extend(self.people().await);
@@ -293,8 +298,7 @@ pub async fn offline(
         Ok(opened) => opened,
         Err(error) => {
             let mut told = vec![Line::fail("database", pipeline::Error::from(error).refusal())];
-            told.extend(files::keys(layout, None));
-            told.push(files::certificate(layout, clock.now_ms()));
+            told.extend(files::all(layout, None, clock.now_ms()));
             return send(told, lines).await;
         }
     };
@@ -314,7 +318,7 @@ pub async fn offline(
         }
         Err(refusal) => {
             let mut told = vec![Line::fail("logs", refusal)];
-            told.extend(files::keys(layout, None));
+            told.extend(files::all(layout, None, clock.now_ms()));
             send(told, lines).await;
         }
     }

@@ -1,6 +1,7 @@
 //! `backup`: a consistent copy of a node in one file, whether it runs or not.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use danso_core::cube::Measure;
@@ -54,6 +55,9 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     if !layout.config().exists() {
         let detail = format!("{} holds no node that was set up to the end", what.data.display());
         return Err(Refusal::new(Reason::NotFound, detail).into());
+    }
+    for left in archive::clear(what.out) {
+        eprintln!("{} is left of a backup that was killed and cannot be removed; remove it", left.display());
     }
     // The heads before the database: they may then say less than it, never more.
     let mut sources = small_files(&layout)?;
@@ -158,7 +162,8 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
     }
     // Held until the process ends, so that no other backup takes the copy for a left-over.
     std::mem::forget(lock);
-    tempfile::Builder::new().prefix(SCRATCH).tempdir_in(layout.dir()).map_err(io(what()))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(SCRATCH).permissions(fs::Permissions::from_mode(0o700)).tempdir_in(layout.dir()).map_err(io(what()))
 }
 
 /// What there is to say about a copy of a database, whether it is the root's, and the log key that its directory names.

@@ -169,6 +169,15 @@ pub(super) fn confirmed(lang: Lang) -> &'static str {
     }
 }
 
+/// An error with what is behind it. Some say themselves what is behind them, and it is not said twice.
+pub(super) fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.is_empty() {
+        true => cause,
+        false if text.ends_with(&cause) => text,
+        false => format!("{text}: {cause}"),
+    })
+}
+
 /// After `rebuild`: what changed.
 pub(super) fn rebuilt(made: &rebuild::Made, lang: Lang) -> Vec<String> {
     let (report, mut said) = (&made.report, Vec::new());
@@ -210,6 +219,27 @@ mod tests {
     use danso_proto::refusal::{Reason, Refusal};
 
     use super::*;
+
+    #[test]
+    fn a_rebuild_says_what_changed() {
+        let made = |indices, released| {
+            let derived = crate::store::Derived { tables: Vec::new() };
+            let (before, after) = (derived.clone(), derived);
+            let report = crate::pipeline::Report { rebuilt: Default::default(), before, after, released };
+            rebuilt(&rebuild::Made { report, indices }, Lang::En)
+        };
+        assert_eq!(made(false, 0), ["Everything is as it was."]);
+        let said = made(true, 2);
+        assert!(said[0].contains("Indices") && said[1].starts_with("2 slips") && said.len() == 2, "{said:?}");
+    }
+
+    #[test]
+    fn what_is_behind_an_error_is_said_once() {
+        let missing = crate::config::Config::load(Path::new("/nowhere/danso.toml")).expect_err("there is none");
+        let said = chain(&anyhow::Error::new(crate::app::Error::Config(missing)));
+        assert_eq!(said.matches("os error 2").count(), 1, "{said}");
+        assert!(said.starts_with("the configuration: "), "{said}");
+    }
 
     #[test]
     fn both_languages_say_the_same_things() {

@@ -3,7 +3,7 @@
 use danso_core::register::Rules;
 use danso_proto::ids::Fingerprint;
 
-use super::rebuild::{Progress, Rebuilt, again, made_by, node_of, tell};
+use super::rebuild::{Progress, Rebuilt, again, made_by, node_of, remember, tell};
 use super::state::replay;
 use super::{Error, Outfit};
 pub(super) use crate::store::META_UNCOMPARED;
@@ -56,6 +56,14 @@ async fn from_logs(tx: &mut Tx, anchor: Fingerprint, rules: Rules, progress: Pro
     again(tx, &directory, &logs, rules, progress).await
 }
 
+/// Remembers rows of forms that the disk made forgotten: imported once more they would be counted twice. How many those were.
+async fn rows_again(tx: &mut Tx, anchor: Fingerprint) -> Result<u64, Error> {
+    let Some(me) = node_of(tx).await? else { return Ok(0) };
+    let rows = tx.log_list().await?;
+    let directory = replay(tx, &rows, anchor).await?;
+    remember(tx, &directory, &me, &rows).await
+}
+
 /// What a comparison ends with: nothing of it is written, unless something was wrong.
 enum Compared {
     Same,
@@ -83,7 +91,8 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
         .run_tx("compare", async |tx| {
             let before = tx.derived().await?;
             from_logs(tx, anchor, rules, &|_, _| {}).await.map_err(Compared::Failed)?;
-            match tx.derived().await? == before {
+            let forgotten = rows_again(tx, anchor).await.map_err(Compared::Failed)?;
+            match tx.derived().await? == before && forgotten == 0 {
                 true => Err(Compared::Same),
                 false => Ok(()),
             }
@@ -92,7 +101,7 @@ pub(super) async fn compare(store: &Store, anchor: Fingerprint, rules: Rules, mo
     match compared {
         Ok(()) => {
             tracing::error!(
-                "the disk had changed the register or the figures: they were made again from the logs; look after this disk"
+                "the disk had changed the register, the figures, or what is known of imported rows: they were made again from the logs; look after this disk"
             );
             store.condition().set_uncompared(false);
             Ok(())

@@ -182,15 +182,16 @@ pub(super) async fn again(
 }
 
 /// Remembers which rows of forms came before, told by this node's own records: a node that was recovered has its entries and not what was
-/// typed. Rows that are remembered stay as they are.
-pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, logs: &[LogRow]) -> Result<(), Error> {
+/// typed. Rows that are remembered stay as they are. How many were not.
+pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, logs: &[LogRow]) -> Result<u64, Error> {
     let own = LogId::new(me.clone(), Stream::Records);
-    let Some(row) = logs.iter().find(|row| row.log == own) else { return Ok(()) };
+    let mut forgotten = 0;
+    let Some(row) = logs.iter().find(|row| row.log == own) else { return Ok(forgotten) };
     let mut reader = LogReader::new(row);
     loop {
         let entries = reader.next(tx, directory).await?;
         if entries.is_empty() {
-            return Ok(());
+            return Ok(forgotten);
         }
         let mut sources = Vec::new();
         for (id, change, part) in entries.iter().flat_map(Entry::said) {
@@ -205,7 +206,7 @@ pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, lo
                 birth: source.birth,
             });
         }
-        tx.source_remember(&sources).await?;
+        forgotten += tx.source_remember(&sources).await?;
     }
 }
 
@@ -290,7 +291,7 @@ pub async fn remember_rows(store: &Store, anchor: Fingerprint) -> Result<(), Err
             let Some(me) = node_of(tx).await? else { return Ok(()) };
             let rows = tx.log_list().await?;
             let directory = replay(tx, &rows, anchor).await?;
-            remember(tx, &directory, &me, &rows).await
+            remember(tx, &directory, &me, &rows).await.map(drop)
         })
         .await
 }

@@ -91,10 +91,11 @@ impl Tx {
 
     /// Keeps which rows became changes.
     pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
-        self.source_insert(rows, "").await
+        self.source_insert(rows, "").await.map(drop)
     }
 
-    pub(super) async fn source_insert(&mut self, rows: &[SourceRow], on_conflict: &'static str) -> Result<()> {
+    pub(super) async fn source_insert(&mut self, rows: &[SourceRow], on_conflict: &'static str) -> Result<u64> {
+        let mut inserted = 0;
         for chunk in rows.chunks(ROWS) {
             let failed = self.failed();
             let mut sql =
@@ -109,9 +110,10 @@ impl Tx {
                     .push_bind(row.birth);
             });
             sql.push(on_conflict);
-            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
+            let done = sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
+            inserted += done.rows_affected();
         }
-        Ok(())
+        Ok(inserted)
     }
 
     /// Persons by the collaborator's reference: unit and reference, and the person.

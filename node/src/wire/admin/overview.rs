@@ -27,6 +27,7 @@ impl Parts {
         let trouble = link.as_ref().and_then(|link| link.reason(&*self.clock));
         let renewal = link.as_ref().and_then(|link| link.renewal.clone());
         let renewal_trouble = renewal.as_ref().and_then(|renewal| renewal.trouble.clone());
+        let renewal_trouble = renewal_trouble.or_else(|| link.as_ref().and_then(|_| self.doctor.link_files()));
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
         let health = self.view.health();
         let ill = ill(&health, &snapshot);
