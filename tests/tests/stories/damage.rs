@@ -341,7 +341,7 @@ fn after_a_power_cut_an_index_that_the_disk_changed_hides_nobody() {
         }
         copy.admin(["doctor"]).must(DONE);
         for (form, file) in [("households", truth.households("17065")), ("changes", truth.changes("17065"))] {
-            let again = copy.import(form, &file, &["--output", "json"]);
+            let again = copy.import(form, &file, &[]);
             let again = Imported::of(&again.stdout);
             assert_eq!((again.taken, again.waiting), (0, 0), "seed {SEED}, {how}: {form} came before");
         }
