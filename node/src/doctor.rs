@@ -136,7 +136,15 @@ impl Patient {
         };
         match checked.await {
             Ok(()) => Line::ok("database", "all pages, indices and references hang together"),
-            Err(error) => Line::fail("database", pipeline::Error::from(error).refusal()),
+            Err(error) => {
+                if self.runs
+                    && error.is_damage()
+                    && let Err(error) = self.store.remember_damage().await
+                {
+                    tracing::warn!(%error, "it could not be remembered that the database is damaged");
+                }
+                Line::fail("database", pipeline::Error::from(error).refusal())
+            }
         }
     }
 

@@ -24,7 +24,9 @@ pub(super) async fn rebuild(data: &Path) -> Result<Made, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
     let store = Store::open(&layout.database()).await?;
-    let indices = store.mend().await?;
+    // After an unclean end it is done already.
+    store.mend().await?;
+    let indices = store.condition().is_mended();
     let (anchor, _) = place(&store).await?;
     let told = AtomicU64::new(0);
     let report = pipeline::rebuild(&store, anchor, &|done, of| {

@@ -111,7 +111,7 @@ pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
         false => store.recall().await?,
     }
     let unchecked = store.condition.health().unchecked;
-    if unchecked && before.bytes <= CHECKED_AFTER_CRASH {
+    if unchecked && (before.bytes <= CHECKED_AFTER_CRASH || store.is_known_damaged().await?) {
         if store.mend().await? {
             tracing::error!("the disk had changed indices of the database: they were made again; look after this disk");
         }
@@ -199,6 +199,8 @@ const META_STOP: &str = "stop";
 pub const META_UNCOMPARED: &str = "uncompared";
 /// There from an unclean end until all pages and indices were checked.
 const META_UNCHECKED: &str = "unchecked";
+/// What stands there when damage was found: then the next start checks a database of any size.
+const DAMAGED: &[u8] = b"damaged";
 
 impl Store {
     /// Writes down at once that the disk may have changed what is here: whoever closes the database takes the traces of an unclean end away.
@@ -218,6 +220,18 @@ impl Store {
         self.condition.set_uncompared(tx.meta_get(META_UNCOMPARED).await?.is_some());
         self.condition.set_unchecked(tx.meta_get(META_UNCHECKED).await?.is_some());
         Ok(())
+    }
+
+    async fn is_known_damaged(&self) -> Result<bool> {
+        Ok(self.read("damaged").await?.meta_get(META_UNCHECKED).await?.as_deref() == Some(DAMAGED))
+    }
+
+    /// Writes down that damage was found, so that the next start looks at it, however this run ends.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remember_damage(&self) -> Result<()> {
+        self.run_tx("damaged", async |tx| tx.meta_put(META_UNCHECKED, DAMAGED).await).await
     }
 
     /// All pages and indices were checked.
@@ -253,7 +267,10 @@ impl Store {
             tx.integrity_check().await
         });
         match again.await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.condition.set_mended();
+                Ok(true)
+            }
             Err(error) if error.is_full() => Err(error),
             Err(_) => Err(self.condition.noted(Error::damaged(found.join("; ")))),
         }
@@ -264,7 +281,10 @@ impl Store {
         self.run_tx("stop", async |tx| {
             let health = self.condition.health();
             let damaged = health.damage.is_some();
-            tx.suspect(health.uncompared || damaged, health.unchecked || damaged).await?;
+            tx.suspect(health.uncompared || damaged, health.unchecked).await?;
+            if damaged {
+                tx.meta_put(META_UNCHECKED, DAMAGED).await?;
+            }
             let mut hash = Sha256::new();
             hash.update(tx.meta_get(META_STOP).await?.unwrap_or_default());
             let failed = tx.failed();

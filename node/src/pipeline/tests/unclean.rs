@@ -283,3 +283,30 @@ fn slips_that_wait_for_whom_the_disk_hid_are_taken_when_all_was_made_again() {
         drop(keep);
     });
 }
+
+#[test]
+fn an_index_that_a_running_node_finds_damaged_stops_its_answers_and_is_made_again_by_its_next_start() {
+    run(async |mut bed| {
+        import(&bed, vec![slip(&bed, "1", "birth", "001.5", "2021-06-01")]).await;
+        let (keep, dir) = (bed.keep(), bed.dir.clone());
+        let path = dir.join("danso.db");
+        bed.ended().await;
+        // No power cut: an earlier version sealed it like this.
+        let store = Store::open(&path).await.expect("opened");
+        store.run_tx("test", async |tx| tx.lose_from_index().await).await.expect("lost");
+        store.close().await;
+        let bed = Bed::at(&dir).await.expect("it was sealed");
+        let lines = examined(&bed).await;
+        assert!(lines.iter().any(|line| line.check == "database" && line.state == State::Fail), "{lines:?}");
+        let refusal = View::new(bed.store.clone()).waiting(None, 10).await.expect_err("refused").refusal();
+        assert_eq!(refusal.reason, Reason::StoreDamaged);
+        bed.ended().await;
+        assert!(!dir.join("danso.db.sha256").exists());
+        let bed = Bed::at(&dir).await.expect("it starts");
+        assert!(bed.store.condition().is_mended());
+        bed.store.read("test").await.expect("read").integrity_check().await.expect("sound");
+        import(&bed, vec![slip(&bed, "2", "death", "001.5", "2021-07-01")]).await;
+        assert_eq!(bed.counts().await, (1, 0, 0), "he is known");
+        drop(keep);
+    });
+}
