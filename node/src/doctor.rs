@@ -143,7 +143,11 @@ impl Patient {
                 {
                     tracing::warn!(%error, "it could not be remembered that the database is damaged");
                 }
-                Line::fail("database", pipeline::Error::from(error).refusal())
+                let mut refusal = pipeline::Error::from(error).refusal();
+                if refusal.detail.contains(" index ") {
+                    refusal.detail += "; where only indices are wrong, danso-node rebuild makes them again";
+                }
+                Line::fail("database", refusal)
             }
         }
     }

@@ -36,7 +36,7 @@ pub use copy::copy;
 pub use derived::{Derived, TableDigest};
 pub use error::Error;
 pub use evidence::EvidenceRow;
-pub use examine::{META_UNCOMPARED, ended_unclean};
+pub use examine::{DIFFERS, META_UNCOMPARED, ended_unclean};
 pub use figures::LogSize;
 pub use findings::{FindingDue, FindingKey, FindingTime, Said};
 pub use intake::{SourceRow, WaitingSlip};

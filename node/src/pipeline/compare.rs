@@ -7,13 +7,10 @@ use super::rebuild::{Progress, Rebuilt, again, made_by, node_of, remember, tell}
 use super::state::replay;
 use super::{Error, Outfit};
 pub(super) use crate::store::META_UNCOMPARED;
-use crate::store::{self, Store, Tx};
+use crate::store::{self, DIFFERS, Store, Tx};
 
 /// Changes up to which a start after an unclean end compares register and figures with the logs: a commune has no more in many years.
 const COMPARED_AT_START: u64 = 100_000;
-
-/// What stands under [`META_UNCOMPARED`] when a comparison has found that they differ.
-const DIFFERS: &[u8] = b"differs";
 
 /// Brings what is derived to `rules`, if others made it: a change that an older version carried without knowing its kind is applied now.
 ///

@@ -197,6 +197,8 @@ fn hex(bytes: &[u8]) -> String {
 const META_STOP: &str = "stop";
 /// There from an unclean end until what is derived was compared with the logs, or all was made again.
 pub const META_UNCOMPARED: &str = "uncompared";
+/// What stands there when something is known to be wrong: then a start compares, however long it takes.
+pub const DIFFERS: &[u8] = b"differs";
 /// There from an unclean end until all pages and indices were checked.
 const META_UNCHECKED: &str = "unchecked";
 /// What stands there when damage was found: then the next start checks a database of any size.
@@ -251,7 +253,7 @@ impl Store {
     }
 
     /// Looks for damage, and makes the indices again where they do not fit their tables: what is in an index is in its table, too. Says
-    /// whether it did. Where it was the table that the disk changed, the comparison with the logs finds it.
+    /// whether it did. It can have been the table that the disk changed: the comparison with the logs, which is due then at any size, finds it.
     ///
     /// # Errors
     /// `Damaged`, when that is not all that is wrong: then nothing was changed.
@@ -264,11 +266,13 @@ impl Store {
             let failed = tx.failed();
             sqlx::query("REINDEX").execute(tx.write()?).await.map_err(failed)?;
             // In the same transaction: a damaged index may have led into other trees.
-            tx.integrity_check().await
+            tx.integrity_check().await?;
+            tx.meta_put(META_UNCOMPARED, DIFFERS).await
         });
         match again.await {
             Ok(()) => {
                 self.condition.set_mended();
+                self.condition.set_uncompared(true);
                 Ok(true)
             }
             Err(error) if error.is_full() => Err(error),
