@@ -117,9 +117,13 @@ fn of_the_keys_before_and_after_the_copy_those_go_into_a_backup_that_its_directo
 fn a_backup_of_a_node_that_did_not_end_cleanly_says_so_when_it_is_restored() {
     let dir = tempfile::tempdir().expect("dir");
     on_runtime(async {
-        let data = dir.path().join("vn");
-        let layout = central(&data).await;
-        let restored = async |name: &str| {
+        // Of two nodes: a process makes one backup of a node.
+        let restored = async |name: &str, unclean: bool| {
+            let data = dir.path().join(format!("{name}-data"));
+            let layout = central(&data).await;
+            if unclean {
+                std::fs::remove_file(layout.dir().join("danso.db.sha256")).expect("as after a power cut");
+            }
             let (out, back) = (dir.path().join(format!("{name}.danso")), dir.path().join(name));
             taken(&data, &out).await.expect("taken");
             restore::restore(&out, &back, None).await.expect("restored");
@@ -128,8 +132,7 @@ fn a_backup_of_a_node_that_did_not_end_cleanly_says_so_when_it_is_restored() {
             store.close().await;
             uncompared
         };
-        assert!(!restored("clean").await);
-        std::fs::remove_file(layout.dir().join("danso.db.sha256")).expect("as after a power cut");
-        assert!(restored("unclean").await);
+        assert!(!restored("clean", false).await);
+        assert!(restored("unclean", true).await);
     });
 }
