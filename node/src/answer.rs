@@ -164,6 +164,9 @@ impl Answers {
         asked: &Asked<'_>,
         units: &[UnitCode],
     ) -> Result<Answer, Error> {
+        if let Some(damage) = self.store.condition().health().damage {
+            return Err(Refusal::new(Reason::StoreDamaged, damage).into());
+        }
         let mut tx = self.store.read("answer").await?;
         let counted: HashSet<&UnitCode> = units.iter().collect();
         let findings = tx.finding_counts().await?;

@@ -16,7 +16,7 @@ use danso_proto::refusal::{Reason, Refusal};
 pub use age::secrecy::SecretString;
 pub use manifest::{HeldLog, Manifest, Part, Table};
 pub use read::Reader;
-pub use write::{Source, write};
+pub use write::{Source, clear, write};
 
 /// What a plain backup begins with.
 const MAGIC: &[u8; 16] = b"danso-backup-v1\n";

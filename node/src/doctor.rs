@@ -15,7 +15,7 @@ use crate::config::Layout;
 use crate::keys::LogKey;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{self, Snapshot};
-use crate::store::{Level, LogRow, Store, Tx};
+use crate::store::{self, Level, LogRow, Store, Tx};
 
 mod derived;
 mod files;
@@ -34,7 +34,7 @@ pub enum State {
 /// What was found of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The thing: `database`, `logs`, `derived`, `heads`, `keys`, `certificate`, `clock`, `room`, `slips`, `findings`.
+    /// The thing: `database`, `logs`, `derived`, `heads`, `keys`, `config`, `ca`, `certificate`, `clock`, `room`, `slips`, `findings`.
     pub check: &'static str,
     /// How it is.
     pub state: State,
@@ -73,6 +73,8 @@ pub struct Patient {
     pub clock: Arc<dyn Clock>,
     /// The parent's clock less ours, milliseconds, while there is a link.
     pub skew_ms: Option<i64>,
+    /// It runs, and remembers what is found. In the files of one that does not run nothing is written.
+    runs: bool,
 }
 
 /// Whoever asks for a running node to be looked over.
@@ -87,10 +89,16 @@ pub struct Doctor {
 }
 
 impl Doctor {
+    /// What is wrong with the files for the link to the parent, which is up for as long as the node has better ones in memory.
+    pub fn link_files(&self) -> Option<Refusal> {
+        let line = files::certificate(&self.layout, true, self.clock.now_ms());
+        (line.reason == Some(Reason::FileUnfit)).then(|| Refusal::new(Reason::FileUnfit, line.detail))
+    }
+
     /// The node, with what it holds now.
     pub fn examined(&self, snapshot: Snapshot, skew_ms: Option<i64>) -> Patient {
         let Self { layout, store, clock } = self.clone();
-        Patient { layout, store, snapshot, clock, skew_ms }
+        Patient { layout, store, snapshot, clock, skew_ms, runs: true }
     }
 }
 
@@ -110,9 +118,8 @@ impl Patient {
         }
         send(vec![derived::derived(self).await], lines).await;
         let mut told = vec![self.heads().await];
-        let named = self.snapshot.directory().node(self.snapshot.me()).map(|me| *me.key());
-        told.extend(files::keys(&self.layout, named.as_ref()));
-        told.push(files::certificate(&self.layout, self.clock.now_ms()));
+        let me = self.snapshot.directory().node(self.snapshot.me());
+        told.extend(files::all(&self.layout, me, self.clock.now_ms()));
         told.push(self.time());
         told.push(room(&self.store));
         told.extend(self.people().await);
@@ -120,10 +127,28 @@ impl Patient {
     }
 
     async fn database(&self) -> Line {
-        let checked = async { self.store.read("doctor").await?.integrity_check().await };
+        let checked = async {
+            self.store.read("doctor").await?.integrity_check().await?;
+            match self.runs {
+                true => self.store.checked().await,
+                false => Ok(()),
+            }
+        };
         match checked.await {
             Ok(()) => Line::ok("database", "all pages, indices and references hang together"),
-            Err(error) => Line::fail("database", pipeline::Error::from(error).refusal()),
+            Err(error) => {
+                if self.runs
+                    && error.is_damage()
+                    && let Err(error) = self.store.remember_damage().await
+                {
+                    tracing::warn!(%error, "it could not be remembered that the database is damaged");
+                }
+                let mut refusal = pipeline::Error::from(error).refusal();
+                if refusal.detail.contains(" index ") {
+                    refusal.detail += "; where only indices are wrong, danso-node rebuild makes them again";
+                }
+                Line::fail("database", refusal)
+            }
         }
     }
 
@@ -132,7 +157,13 @@ impl Patient {
         let (mut logs, mut entries) = (0u64, 0u64);
         for row in self.snapshot.logs() {
             let line = match self.log(row).await {
-                Err(error) => Line::fail("logs", told(error, row)),
+                Err(error) => {
+                    let refusal = told(error, row);
+                    if refusal.reason == Reason::StoreDamaged {
+                        self.store.condition().note(&store::Error::Damaged { what: refusal.detail.clone() });
+                    }
+                    Line::fail("logs", refusal)
+                }
                 Ok(()) => match &row.trouble {
                     Some((code, detail)) => {
                         let reason = Reason::from_code(code).unwrap_or(Reason::LogQuarantined);
@@ -161,7 +192,7 @@ impl Patient {
             let entries = tx.entry_read(row.pk, head.size(), left.min(CHUNK.0), CHUNK.1).await?;
             if entries.is_empty() {
                 let what = format!("it ends at entry {}, not at {}", head.size(), row.head.size());
-                return Err(crate::store::Error::Damaged { what }.into());
+                return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
             }
             for entry in entries {
                 let verified = verify_again(directory.open(entry.envelope, entry.parts)?, directory, &head.position())?;
@@ -170,7 +201,7 @@ impl Patient {
         }
         if head.root() != row.head.root() {
             let what = "the entries do not make the kept root".into();
-            return Err(crate::store::Error::Damaged { what }.into());
+            return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
         }
         let Some(note) = &row.checkpoint else { return Ok(()) };
         let note = checkpoint::parse(note)?;
@@ -279,8 +310,7 @@ pub async fn offline(
         Ok(opened) => opened,
         Err(error) => {
             let mut told = vec![Line::fail("database", pipeline::Error::from(error).refusal())];
-            told.extend(files::keys(layout, None));
-            told.push(files::certificate(layout, clock.now_ms()));
+            told.extend(files::all(layout, None, clock.now_ms()));
             return send(told, lines).await;
         }
     };
@@ -294,12 +324,13 @@ pub async fn offline(
     send(vec![file], lines).await;
     match read(store.clone()).await {
         Ok(snapshot) => {
-            let patient = Patient { layout: layout.clone(), store: store.clone(), snapshot, clock, skew_ms: None };
+            let (layout, store) = (layout.clone(), store.clone());
+            let patient = Patient { layout, store, snapshot, clock, skew_ms: None, runs: false };
             patient.examine(lines).await;
         }
         Err(refusal) => {
             let mut told = vec![Line::fail("logs", refusal)];
-            told.extend(files::keys(layout, None));
+            told.extend(files::all(layout, None, clock.now_ms()));
             send(told, lines).await;
         }
     }

@@ -40,7 +40,7 @@ mod worker;
 
 pub use crate::store::InviteRow;
 pub use batch::directory_draft;
-pub use compare::is_compared;
+pub use compare::{differs, is_compared};
 pub use decide::{Decided, Decision, Keep};
 pub use fork::{Shown, Verdict};
 pub use gate::figures;

@@ -21,9 +21,9 @@ use crate::files;
 use crate::keys::KeyError;
 
 pub use accept::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, accept};
-pub use ca::{CERTIFICATE_LIFE, Ca, csr};
+pub use ca::{CERTIFICATE_LIFE, Ca, csr, is_whole};
 pub use dial::{CONNECT_TIMEOUT, Connection, KeepAlive, connect, connect_with, refusal_in};
-pub use names::{TrustDomain, Validity, dns_name, node_of, not_after_ms, validity};
+pub use names::{TrustDomain, Validity, dns_name, is_for, node_of, not_after_ms, validity};
 pub use peer::{Binding, PeerInfo, PeerStream, count_unproven, peer_address, peer_binding, peer_certificate};
 pub use tls::{Identity, check_client, client_config, server_config};
 

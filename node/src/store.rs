@@ -36,6 +36,7 @@ pub use copy::copy;
 pub use derived::{Derived, TableDigest};
 pub use error::Error;
 pub use evidence::EvidenceRow;
+pub use examine::{DIFFERS, META_UNCOMPARED, ended_unclean};
 pub use figures::LogSize;
 pub use findings::{FindingDue, FindingKey, FindingTime, Said};
 pub use intake::{SourceRow, WaitingSlip};
@@ -75,15 +76,28 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database to look at it, whatever the files say; that is given beside it: whether the seal of the last clean stop is there and
-    /// holds. Nothing is brought to another version, and the seal of
-    /// the last clean stop stays.
+    /// Opens a copy that this program has just made, or that a backup holds and sums up: that nobody sealed it says nothing against it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_copy(path: &Path) -> Result<Self> {
+        let store = Self::open_unexamined(path).await?;
+        if let Err(error) = examine::of_copy(&store).await {
+            store.close_unsealed().await;
+            return Err(error);
+        }
+        Ok(store)
+    }
+
+    /// Opens the database of a node that does not run to look at it, whatever the files say; that is given beside it: whether the seal of the
+    /// last clean stop is there and holds. Nothing is written: neither the seal nor the traces of an unclean end go.
     ///
     /// # Errors
     /// When there is no database, or it cannot be opened at all.
     pub async fn open_to_look(path: &Path) -> Result<(Self, Result<bool>)> {
-        let options = Self::options(path).create_if_missing(false);
         let says = examine::before_opening(path);
+        // Without a write-ahead log the file alone is the database, and SQLite need not make files beside it.
+        let options = Self::pragmas(path).read_only(true).immutable(!examine::has_wal(path));
         let store = Self::connect(path, options).await?;
         let says = match says {
             Ok(before) => examine::seal_holds(&store, &before).await,
@@ -108,12 +122,16 @@ impl Store {
     }
 
     fn options(path: &Path) -> SqliteConnectOptions {
-        SqliteConnectOptions::new()
-            .filename(path)
+        Self::pragmas(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A receipt promises durability: a commit is on the disk before anybody is told.
             .synchronous(SqliteSynchronous::Full)
+    }
+
+    fn pragmas(path: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(path)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .pragma("cache_size", "-8192")
@@ -188,12 +206,13 @@ impl Store {
     }
 
     /// Ends all connections; the write-ahead log is folded into the database, and what the file holds now is written down, so that the
-    /// next start knows whether the disk kept it.
+    /// next start knows whether the disk kept it. A database in which damage was found is not sealed: the next start looks at it.
     pub async fn close(&self) {
         let stop = self.mark_stop().await;
         self.readers.close().await;
         self.writer.close().await;
         let sealed = match stop {
+            Ok(_) if self.condition.health().damage.is_some() => Err("it is damaged".to_owned()),
             Ok(stop) => examine::seal(self.condition.path(), &stop).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -116,6 +116,14 @@ impl View {
         self.store.condition().health()
     }
 
+    /// Of a damaged database nothing is shown that no hash protects, but how much is in it.
+    fn sound(&self) -> Result<(), Error> {
+        match self.health().damage {
+            Some(damage) => Err(Refusal::new(Reason::StoreDamaged, damage).into()),
+            None => Ok(()),
+        }
+    }
+
     /// How much is here.
     ///
     /// # Errors
@@ -131,6 +139,7 @@ impl View {
     /// # Errors
     /// When the store fails.
     pub async fn waiting(&self, after: Option<&Waiting>, max: usize) -> Result<Vec<Waiting>, Error> {
+        self.sound()?;
         let after = after.map(|slip| (&slip.unit, &*slip.slip_no));
         let slips = self.store.read("waiting").await?.waiting_page(after, max).await?;
         let waiting = slips.into_iter().map(|slip| {

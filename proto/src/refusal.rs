@@ -187,6 +187,8 @@ reasons! {
     CertificateEnds = "certificate_ends", Conflict;
     /// A key file is missing, is no key, or others may read it.
     KeyFileUnfit = "key_file_unfit", Conflict;
+    /// The configuration or a certificate is missing, does not read, or does not fit the keys.
+    FileUnfit = "file_unfit", Conflict;
     /// A fault of ours; the node's log has more.
     Internal = "internal", Internal;
     // --- files

@@ -1,6 +1,7 @@
 //! `backup`: a consistent copy of a node in one file, whether it runs or not.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use danso_core::cube::Measure;
@@ -55,6 +56,9 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         let detail = format!("{} holds no node that was set up to the end", what.data.display());
         return Err(Refusal::new(Reason::NotFound, detail).into());
     }
+    for left in archive::clear(what.out) {
+        eprintln!("{} is left of a backup that was killed and cannot be removed; remove it", left.display());
+    }
     // The heads before the database: they may then say less than it, never more.
     let mut sources = small_files(&layout)?;
     let private = what.passphrase.is_some() || what.with_keys;
@@ -62,8 +66,10 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let scratch = scratch(&layout)?;
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
+    // Of a node that runs the database says it itself.
+    let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
     store::copy(&layout.database(), &copy).await?;
-    let (manifest, root, named) = describe(&copy).await?;
+    let (manifest, root, named) = describe(&copy, unclean).await?;
     let keys = match private {
         true => fitting(before, keys(&layout, private)?, named.as_ref())?,
         false => before,
@@ -156,12 +162,16 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
     }
     // Held until the process ends, so that no other backup takes the copy for a left-over.
     std::mem::forget(lock);
-    tempfile::Builder::new().prefix(SCRATCH).tempdir_in(layout.dir()).map_err(io(what()))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(SCRATCH).permissions(fs::Permissions::from_mode(0o700)).tempdir_in(layout.dir()).map_err(io(what()))
 }
 
 /// What there is to say about a copy of a database, whether it is the root's, and the log key that its directory names.
-async fn describe(copy: &Path) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
-    let store = Store::open(copy).await?;
+async fn describe(copy: &Path, unclean: bool) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
+    let store = Store::open_copy(copy).await?;
+    if unclean {
+        store.suspect().await?;
+    }
     let (anchor, parent) = place(&store).await?;
     let named = pipeline::named_key(&store, anchor).await?;
     let mut tx = store.read("describe").await?;

@@ -218,7 +218,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("danso-node: {error:#}");
+            eprintln!("danso-node: {}", words::chain(&error));
             if let Some(refusal) = refusal_in(&error) {
                 eprintln!("{}: {}", refusal.reason, messages::next_step(refusal.reason, words::lang()));
             }
@@ -320,10 +320,10 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Rebuild { data, output } => {
-            let report = rebuild::rebuild(&data).await?;
-            print!("{}", rebuild::shown(&report, output)?);
+            let made = rebuild::rebuild(&data).await?;
+            print!("{}", rebuild::shown(&made, output)?);
             if output == Output::Table {
-                println!("{}", words::rebuilt(report.before == report.after, words::lang()));
+                words::rebuilt(&made, words::lang()).iter().for_each(|line| println!("{line}"));
             }
             Ok(())
         }
@@ -361,7 +361,12 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(super::Error::Config(_) | super::Error::Layout(LayoutError::Missing(_) | LayoutError::PathTooLong(_))) => {
             return 2;
         }
-        Some(super::Error::Units { .. } | super::Error::Key(_) | super::Error::Pki(PkiError::Key(_))) => return 3,
+        Some(
+            super::Error::Units { .. }
+            | super::Error::Key(_)
+            | super::Error::Pki(PkiError::Key(_) | PkiError::NotACertificate { .. }),
+        ) => return 3,
+        Some(super::Error::Pki(PkiError::Io { source, .. })) if is_wrong_place(source.kind()) => return 3,
         // A place that was named and is none.
         Some(super::Error::Io { source, .. }) if is_wrong_place(source.kind()) => return 3,
         // It may be about to end.
@@ -391,11 +396,12 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
-            super::Error::Io { what, source } if source.kind() == std::io::ErrorKind::StorageFull => {
-                let detail = format!("{what}: {source}; make room on that disk, or name a place on another one");
+            _ => {
+                let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+                causes.find(|cause| cause.kind() == std::io::ErrorKind::StorageFull)?;
+                let detail = format!("{}; make room on that disk, or name a place on another one", words::chain(error));
                 Some(Refusal::new(Reason::DiskFull, detail))
             }
-            _ => None,
         }
     })
 }

@@ -37,7 +37,7 @@ pub(super) async fn drill(input: &Path, scratch: &Path, passphrase: Option<&Secr
     let layout = Layout::create(dir.path())?;
     let (manifest, _) = unpack(reader, &layout)?;
     let damaged = |error: &dyn std::error::Error| Refusal::new(Reason::BackupDamaged, chain(error));
-    let store = Store::open(&layout.database()).await.map_err(|error| damaged(&error))?;
+    let store = Store::open_copy(&layout.database()).await.map_err(|error| damaged(&error))?;
     let mut checks = examine(&store, &manifest, &layout).await?;
     let (anchor, _) = place(&store).await?;
     let report = pipeline::rebuild(&store, anchor, &|_, _| {}).await.map_err(|error| damaged(&error))?;

@@ -12,11 +12,21 @@ use crate::config::Layout;
 use crate::pipeline::{self, Report};
 use crate::store::Store;
 
+/// What a rebuild made.
+pub(super) struct Made {
+    pub(super) report: Report,
+    /// Indices did not fit their tables, and were made again.
+    pub(super) indices: bool,
+}
+
 /// Makes what is derived again; nobody else may have the directory meanwhile.
-pub(super) async fn rebuild(data: &Path) -> Result<Report, Error> {
+pub(super) async fn rebuild(data: &Path) -> Result<Made, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
     let store = Store::open(&layout.database()).await?;
+    // After an unclean end it is done already.
+    store.mend().await?;
+    let indices = store.condition().is_mended();
     let (anchor, _) = place(&store).await?;
     let told = AtomicU64::new(0);
     let report = pipeline::rebuild(&store, anchor, &|done, of| {
@@ -27,11 +37,12 @@ pub(super) async fn rebuild(data: &Path) -> Result<Report, Error> {
     })
     .await?;
     store.close().await;
-    Ok(report)
+    Ok(Made { report, indices })
 }
 
 /// The report, for people or programs.
-pub(super) fn shown(report: &Report, output: Output) -> Result<String, serde_json::Error> {
+pub(super) fn shown(made: &Made, output: Output) -> Result<String, serde_json::Error> {
+    let Made { report, indices } = made;
     let same = report.before == report.after;
     let pairs = || report.before.tables.iter().zip(&report.after.tables);
     if output == Output::Json {
@@ -43,6 +54,8 @@ pub(super) fn shown(report: &Report, output: Output) -> Result<String, serde_jso
             .collect();
         let value = json!({
             "same": same,
+            "indices_made_again": indices,
+            "slips_to_release": report.released,
             "sha256": hex(&report.after.sha256()),
             "sha256_before": hex(&report.before.sha256()),
             "logs": report.rebuilt.logs,

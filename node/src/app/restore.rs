@@ -70,7 +70,7 @@ pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&Secre
 
 async fn fill(reader: Reader, layout: &Layout) -> Result<Restored, Error> {
     let (manifest, config) = unpack(reader, layout)?;
-    let store = Store::open(&layout.database()).await?;
+    let store = Store::open_copy(&layout.database()).await?;
     let checks = examine(&store, &manifest, layout).await?;
     if let Some(wrong) = checks.iter().find(|check| !check.holds()) {
         return Err(differs(wrong).into());
@@ -99,7 +99,7 @@ pub(super) fn differs(wrong: &Check) -> Refusal {
 fn prepare(data: &Path) -> Result<Layout, Error> {
     let failed = |source| Error::Io { what: format!("cannot use the directory {}", data.display()), source };
     let fresh = match fs::read_dir(data) {
-        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lock")),
+        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| is_made_first(&entry))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => return Err(failed(error)),
     };
@@ -116,6 +116,16 @@ fn prepare(data: &Path) -> Result<Layout, Error> {
     }
     File::create(&mark).map_err(failed)?;
     Ok(layout)
+}
+
+/// What is there before the mark: of a restore that was killed first of all nothing else is left.
+fn is_made_first(entry: &fs::DirEntry) -> bool {
+    let is_empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+    match entry.file_name().to_string_lossy().as_ref() {
+        "lock" => true,
+        "keys" => is_empty(),
+        _ => false,
+    }
 }
 
 /// Removes what a restore put there.

@@ -100,6 +100,7 @@ mod tests {
             disk: Disk { level, free: 0, floor: 0 },
             damage: damage.map(str::to_owned),
             uncompared: false,
+            unchecked: false,
         };
         let serving = |health, read_only| Serving::of(&health, read_only).names().map(|(_, serves)| serves);
         assert_eq!(serving(health(Level::Room, None), false), [true, true, true, true]);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use danso_core::messages::Lang;
 
-use super::backup::Made;
 use super::recover::Recovered;
 use super::restore::Restored;
+use super::{backup, rebuild};
 
 /// The language of the environment.
 pub(super) fn lang() -> Lang {
@@ -71,7 +71,7 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
 }
 
 /// After `backup`.
-pub(super) fn backed_up(made: &Made, data: &Path, out: &Path, encrypted: bool, lang: Lang) -> Vec<String> {
+pub(super) fn backed_up(made: &backup::Made, data: &Path, out: &Path, encrypted: bool, lang: Lang) -> Vec<String> {
     let manifest = &made.manifest;
     let (entries, logs) = (manifest.logs.iter().map(|log| log.size).sum::<u64>(), manifest.logs.len());
     let mut said = vec![match lang {
@@ -169,14 +169,49 @@ pub(super) fn confirmed(lang: Lang) -> &'static str {
     }
 }
 
-/// After `rebuild`: whether all is as it was.
-pub(super) fn rebuilt(same: bool, lang: Lang) -> &'static str {
-    match (same, lang) {
-        (true, Lang::Vi) => "Mọi thứ như trước.",
-        (true, Lang::En) => "Everything is as it was.",
-        (false, Lang::Vi) => "Phần được suy ra đã bị hỏng, hoặc do quy tắc khác tạo ra; nay đã đúng.",
-        (false, Lang::En) => "What was derived had been damaged, or made by other rules; it is right now.",
+/// An error with what is behind it. Some say themselves what is behind them, and it is not said twice.
+pub(super) fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.is_empty() {
+        true => cause,
+        false if text.ends_with(&cause) => text,
+        false => format!("{text}: {cause}"),
+    })
+}
+
+/// After `rebuild`: what changed.
+pub(super) fn rebuilt(made: &rebuild::Made, lang: Lang) -> Vec<String> {
+    let (report, mut said) = (&made.report, Vec::new());
+    if report.before != report.after {
+        said.push(match lang {
+            Lang::Vi => "Phần được suy ra đã bị hỏng, hoặc do quy tắc khác tạo ra; nay đã đúng.".to_owned(),
+            Lang::En => "What was derived had been damaged, or made by other rules; it is right now.".to_owned(),
+        });
     }
+    if made.indices {
+        said.push(match lang {
+            Lang::Vi => {
+                "Chỉ mục của cơ sở dữ liệu không khớp với các bảng, và đã được lập lại. Hãy kiểm tra ổ đĩa.".into()
+            }
+            Lang::En => "Indices of the database did not fit their tables, and were made again. Check the disk.".into(),
+        });
+    }
+    if report.released > 0 {
+        said.push(match lang {
+            Lang::Vi => {
+                format!("{} phiếu đang chờ người nay đã biết: nút sẽ nhận chúng ở lần khởi động sau.", report.released)
+            }
+            Lang::En => {
+                format!("{} slips wait for what is known now: the node takes them at its next start.", report.released)
+            }
+        });
+    }
+    if said.is_empty() {
+        said.push(match lang {
+            Lang::Vi => "Mọi thứ như trước.".into(),
+            Lang::En => "Everything is as it was.".into(),
+        });
+    }
+    said
 }
 
 #[cfg(test)]
@@ -184,6 +219,27 @@ mod tests {
     use danso_proto::refusal::{Reason, Refusal};
 
     use super::*;
+
+    #[test]
+    fn a_rebuild_says_what_changed() {
+        let made = |indices, released| {
+            let derived = crate::store::Derived { tables: Vec::new() };
+            let (before, after) = (derived.clone(), derived);
+            let report = crate::pipeline::Report { rebuilt: Default::default(), before, after, released };
+            rebuilt(&rebuild::Made { report, indices }, Lang::En)
+        };
+        assert_eq!(made(false, 0), ["Everything is as it was."]);
+        let said = made(true, 2);
+        assert!(said[0].contains("Indices") && said[1].starts_with("2 slips") && said.len() == 2, "{said:?}");
+    }
+
+    #[test]
+    fn what_is_behind_an_error_is_said_once() {
+        let missing = crate::config::Config::load(Path::new("/nowhere/danso.toml")).expect_err("there is none");
+        let said = chain(&anyhow::Error::new(crate::app::Error::Config(missing)));
+        assert_eq!(said.matches("os error 2").count(), 1, "{said}");
+        assert!(said.starts_with("the configuration: "), "{said}");
+    }
 
     #[test]
     fn both_languages_say_the_same_things() {

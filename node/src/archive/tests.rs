@@ -132,3 +132,25 @@ fn an_encrypted_backup_that_was_changed_is_refused() {
         read(&broken, Some(&passphrase)).expect_err("a shorter file");
     }
 }
+
+#[test]
+fn what_a_killed_backup_left_is_for_its_owner_only_and_the_next_one_removes_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("dir");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let (beside, part, file) = super::write::begin(dir.path()).expect("begun");
+    assert_eq!((mode(beside.path()), mode(&part)), (0o700, 0o600));
+    std::fs::write(dir.path().join(".danso-backup-old"), "as earlier versions left it").expect("written");
+    std::fs::write(dir.path().join("other"), "not ours").expect("written");
+    let out = dir.path().join("b.danso");
+    assert_eq!(clear(&out), Vec::<std::path::PathBuf>::new());
+    assert!(part.exists(), "somebody writes it");
+    // Killed: nobody holds it, and nobody removes it.
+    drop(file);
+    let (beside, _) = (beside.keep(), part.keep().expect("kept"));
+    assert_eq!(clear(&out), Vec::<std::path::PathBuf>::new());
+    assert!(!beside.exists());
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("dir").map(|entry| entry.expect("entry").file_name()).collect();
+    assert_eq!(names, ["other"]);
+}

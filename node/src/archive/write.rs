@@ -1,12 +1,14 @@
 //! Writing a backup: beside its place, synced, then named.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
 use age::stream::StreamWriter;
 use sha2::{Digest as _, Sha256};
+use tempfile::{TempDir, TempPath};
 
 use super::{Error, FORMAT, MAGIC, Manifest, Part, WORK};
 
@@ -34,6 +36,37 @@ impl Source {
     }
 }
 
+/// The directory beside its place in which a backup is written, and its name in there until it is whole.
+const BESIDE: &str = ".danso-backup-";
+const PART: &str = "part";
+
+/// Removes what backups that were killed have left beside `out`; what could not be removed.
+pub fn clear(out: &Path) -> Vec<PathBuf> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(place_of(out)).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(BESIDE) {
+            continue;
+        }
+        let path = entry.path();
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let part = if is_dir { path.join(PART) } else { path.clone() };
+        // Who writes it holds it.
+        if File::open(part).is_ok_and(|part| matches!(part.try_lock(), Err(TryLockError::WouldBlock))) {
+            continue;
+        }
+        // Earlier versions wrote a file, without a directory for it.
+        let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if removed.is_err() {
+            left.push(path);
+        }
+    }
+    left
+}
+
+fn place_of(out: &Path) -> &Path {
+    out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes `sources` with their names as a backup to `out`, with mode 0600; fills in the manifest's form and parts. After return it is
 /// durable, and its size in bytes is known.
 ///
@@ -54,18 +87,27 @@ pub fn write(
         .iter()
         .map(|(name, source)| source.part(name).map_err(Error::io(format!("read {name}"))))
         .collect::<Result<_, _>>()?;
-    let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // For its owner only, and gone when this is cut short by an error.
-    let beside = tempfile::Builder::new().prefix(".danso-backup-").tempfile_in(dir).map_err(failed())?;
-    let sink = Sink::new(beside.reopen().map_err(failed())?, passphrase).map_err(failed())?;
+    let dir = place_of(out);
+    let (_beside, part, file) = begin(dir).map_err(failed())?;
+    let sink = Sink::new(file.try_clone().map_err(failed())?, passphrase).map_err(failed())?;
     fill(sink, &manifest, sources).and_then(|file| file.sync_all()).map_err(failed())?;
-    let size = beside.as_file().metadata().map_err(failed())?.len();
-    beside.persist_noclobber(out).map_err(|error| match error.error.kind() {
+    let size = file.metadata().map_err(failed())?.len();
+    part.persist_noclobber(out).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists(out.display().to_string()),
         _ => failed()(error.error),
     })?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed())?;
     Ok(size)
+}
+
+/// A file in a directory, for their owner only and gone when this is cut short by an error. It is locked: see [`clear`].
+pub(super) fn begin(dir: &Path) -> io::Result<(TempDir, TempPath, File)> {
+    let mut builder = tempfile::Builder::new();
+    let beside = builder.prefix(BESIDE).permissions(Permissions::from_mode(0o700)).tempdir_in(dir)?;
+    let part = TempPath::try_from_path(beside.path().join(PART))?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    file.lock()?;
+    Ok((beside, part, file))
 }
 
 fn fill(sink: Sink, manifest: &Manifest, sources: &[(String, Source)]) -> io::Result<File> {

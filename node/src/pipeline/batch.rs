@@ -71,6 +71,8 @@ pub(super) struct Done {
     pub(super) changes: u64,
     /// What is left to tell authors about their records.
     pub(super) telling: Telling,
+    /// All that is derived was made again.
+    pub(super) recounted: bool,
     /// A dry run: nothing of it is kept.
     pub(super) undo: bool,
 }
@@ -160,6 +162,12 @@ impl<'a> Batch<'a> {
             Job::Confirm { .. } => {
                 self.tx.meta_remove(META_RESTORED).await?;
                 self.confirmed = true;
+                Answer::Done
+            }
+            Job::Release => {
+                if let Err(refusal) = refused_or(self.release().await)? {
+                    tracing::warn!(%refusal, "slips that wait for what is known could not be taken");
+                }
                 Answer::Done
             }
             Job::Shown { shown, .. } => Answer::Weighed(self.shown(shown).await?),

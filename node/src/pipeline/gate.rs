@@ -48,6 +48,7 @@ impl Batch<'_> {
                 let why = self.damage().or_else(|| self.base().read_only())?;
                 Answer::Decided(Err(why.into()))
             }
+            Job::Release => new_work().map(|_| Answer::Done)?,
             Job::Enrol { .. } => Answer::Enrolled(Err(new_work()?.into())),
             Job::Invite { .. } => Answer::Invited(Err(new_work()?.into())),
             _ => return self.turned_away_for_damage(job),

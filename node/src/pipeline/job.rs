@@ -73,6 +73,8 @@ pub(super) enum Job {
     Confirm {
         reply: oneshot::Sender<Result<(), Error>>,
     },
+    /// What each start asks of itself: slips that wait for what is known.
+    Release,
 }
 
 impl Job {
@@ -115,6 +117,7 @@ impl Job {
             (Self::Receipts { reply, .. } | Self::Trouble { reply, .. } | Self::Confirm { reply }, Answer::Done) => {
                 let _ = reply.send(Ok(()));
             }
+            (Self::Release, Answer::Done) => {}
             // `Batch::job` gives each job the answer of its kind.
             (job, _) => job.fail(&Refusal::new(Reason::Internal, "the answer is of another kind")),
         }
@@ -141,6 +144,7 @@ impl Job {
             | Self::Confirm { reply } => {
                 drop(reply.send(Err(error())));
             }
+            Self::Release => {}
         }
     }
 }

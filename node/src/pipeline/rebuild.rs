@@ -65,7 +65,7 @@ impl<'a> LogReader<'a> {
         for stored in self.read(tx).await? {
             let opened = directory.open(stored.envelope, stored.parts)?;
             let verified = verify_again(opened, directory, &self.head.position())?;
-            entries.push(self.at_its_place(verified, &stored.leaf)?);
+            entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
         }
         Ok(entries)
     }
@@ -80,7 +80,7 @@ impl<'a> LogReader<'a> {
             let opened = directory.open(stored.envelope, stored.parts)?;
             let verified = verify_again(opened, directory, &self.head.position())?;
             directory.apply(&verified)?;
-            entries.push(self.at_its_place(verified, &stored.leaf)?);
+            entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
         }
         Ok(entries)
     }
@@ -107,7 +107,7 @@ impl<'a> LogReader<'a> {
         Ok(stored)
     }
 
-    fn at_its_place(&mut self, verified: Verified, leaf: &Hash) -> Result<Entry, Error> {
+    fn at_its_place(&mut self, verified: Verified, leaf: &Hash, set: &[u8]) -> Result<Entry, Error> {
         let log = &self.row.log;
         if verified.change_set().log != *log {
             let why = format!("an entry of {} stands in {log}", verified.change_set().log);
@@ -117,6 +117,10 @@ impl<'a> LogReader<'a> {
         if entry.leaf() != leaf {
             let why = format!("{log} entry {}: the kept leaf hash is not the entry's", entry.sequence());
             return Err(inconsistent("leaf", why));
+        }
+        if store::set_id(entry.change_set().first_id) != set {
+            let why = format!("{log} entry {}: it is not found from its changes", entry.sequence());
+            return Err(inconsistent("set_id", why));
         }
         Ok(entry)
     }
@@ -182,15 +186,16 @@ pub(super) async fn again(
 }
 
 /// Remembers which rows of forms came before, told by this node's own records: a node that was recovered has its entries and not what was
-/// typed. Rows that are remembered stay as they are.
-pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, logs: &[LogRow]) -> Result<(), Error> {
+/// typed. Rows that are remembered stay as they are. How many were not.
+pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, logs: &[LogRow]) -> Result<u64, Error> {
     let own = LogId::new(me.clone(), Stream::Records);
-    let Some(row) = logs.iter().find(|row| row.log == own) else { return Ok(()) };
+    let mut forgotten = 0;
+    let Some(row) = logs.iter().find(|row| row.log == own) else { return Ok(forgotten) };
     let mut reader = LogReader::new(row);
     loop {
         let entries = reader.next(tx, directory).await?;
         if entries.is_empty() {
-            return Ok(());
+            return Ok(forgotten);
         }
         let mut sources = Vec::new();
         for (id, change, part) in entries.iter().flat_map(Entry::said) {
@@ -205,7 +210,7 @@ pub(super) async fn remember(tx: &mut Tx, directory: &Directory, me: &NodeId, lo
                 birth: source.birth,
             });
         }
-        tx.source_remember(&sources).await?;
+        forgotten += tx.source_remember(&sources).await?;
     }
 }
 
@@ -242,6 +247,8 @@ pub struct Report {
     pub before: Derived,
     /// What is derived now.
     pub after: Derived,
+    /// Slips that wait for what is known now: the node's next start takes them.
+    pub released: u64,
 }
 
 /// Makes register and cube of a node that does not run again, and remembers which rows of forms came before.
@@ -249,7 +256,7 @@ pub struct Report {
 /// # Errors
 /// When the store fails, does not hold the anchor's log, or an entry of it does not verify: then nothing was changed.
 pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>) -> Result<Report, Error> {
-    store
+    let report = store
         .run_tx("rebuild", async |tx| {
             let me = node_of(tx).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
             let before = tx.derived().await?;
@@ -258,9 +265,12 @@ pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>)
             remember(tx, &directory, &me, &rows).await?;
             let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
             let rebuilt = again(tx, &directory, &logs, Rules::CURRENT, progress).await?;
-            Ok(Report { rebuilt, before, after: tx.derived().await? })
+            let after = tx.derived().await?;
+            Ok::<_, Error>(Report { rebuilt, before, after, released: tx.waiting_known().await?.1 })
         })
-        .await
+        .await?;
+    store.condition().set_uncompared(false);
+    Ok(report)
 }
 
 /// The log key that the directory in a store names for the store's node; `None` when it does not name the node.
@@ -285,7 +295,7 @@ pub async fn remember_rows(store: &Store, anchor: Fingerprint) -> Result<(), Err
             let Some(me) = node_of(tx).await? else { return Ok(()) };
             let rows = tx.log_list().await?;
             let directory = replay(tx, &rows, anchor).await?;
-            remember(tx, &directory, &me, &rows).await
+            remember(tx, &directory, &me, &rows).await.map(drop)
         })
         .await
 }

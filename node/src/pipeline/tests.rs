@@ -9,6 +9,7 @@ mod old_copy;
 mod rebuild;
 mod telling;
 mod trust;
+mod unclean;
 mod waiting;
 
 use bytes::Bytes;

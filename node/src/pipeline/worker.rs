@@ -22,7 +22,7 @@ impl Worker {
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_JOBS);
         // First of all, whoever asks meanwhile: what a start does is always the same.
-        let mut goes_on = self.batch(Vec::new()).await;
+        let mut goes_on = self.batch(vec![Job::Release]).await;
         loop {
             // What authors are still to be told needs no job to bring it; while it goes on, nothing is waited for.
             let left = || goes_on && queue.is_empty() && self.shared.telling() != Telling::Done;
@@ -83,6 +83,9 @@ impl Worker {
                     self.cosigner.signing.replace(next);
                 }
                 let wrote = done.entries > 0;
+                if done.recounted {
+                    self.outfit.store.condition().set_uncompared(false);
+                }
                 let news = self.shared.commit(done);
                 for news in news {
                     // Nobody listens while no link is up: that is fine.

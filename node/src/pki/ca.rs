@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
 
 use super::names::{TrustDomain, Validity, dns_name, name_of, not_after_ms};
+use super::tls::is_signed;
 use super::{PkiError, read_certificates, write_certificates};
 use crate::keys::{CaKey, LinkKey, random_bytes};
 
@@ -66,18 +67,36 @@ impl Ca {
     /// same name and key: the children, who pin these two, go on trusting it.
     pub fn load(key: &Path, certificate: &Path) -> Result<Self, PkiError> {
         let unfit = |why: String| PkiError::NotACertificate { path: certificate.into(), why };
-        let pair = CaKey::load(key)?.into_pair();
-        let der = read_certificates(certificate)?.swap_remove(0);
+        let (pair, der) = Self::read(key, certificate)?;
         let (domain, node) = name_of(&der).map_err(|refusal| unfit(refusal.detail))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| unfit(error.to_string()))?;
-        if parsed.public_key().subject_public_key.data != pair.public_key_raw() {
-            return Err(unfit(format!("it does not belong to {}", key.display())));
-        }
         if not_after_ms(&der).map_err(|refusal| unfit(refusal.detail))? < ALWAYS.until_ms {
             return Self::create(key, certificate, &node, &domain);
         }
         let issuer = Issuer::from_ca_cert_der(&der, pair)?;
         Ok(Self { issuer, certificate: der, domain, node })
+    }
+
+    /// Checks what [`Ca::load`] checks, and writes nothing.
+    ///
+    /// # Errors
+    /// When the key or the certificate is missing or unfit, or they do not belong together.
+    pub fn check(key: &Path, certificate: &Path) -> Result<(), PkiError> {
+        Self::read(key, certificate).map(drop)
+    }
+
+    fn read(key: &Path, certificate: &Path) -> Result<(KeyPair, CertificateDer<'static>), PkiError> {
+        let unfit = |why: String| PkiError::NotACertificate { path: certificate.into(), why };
+        let pair = CaKey::load(key)?.into_pair();
+        let der = read_certificates(certificate)?.swap_remove(0);
+        name_of(&der).map_err(|refusal| unfit(refusal.detail))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| unfit(error.to_string()))?;
+        if parsed.public_key().subject_public_key.data != pair.public_key_raw() {
+            return Err(unfit(format!("it does not belong to {}", key.display())));
+        }
+        match is_whole(&der) {
+            true => Ok((pair, der)),
+            false => Err(unfit("its signature does not fit".to_owned())),
+        }
     }
 
     /// The CA's certificate: the only root that the children trust.
@@ -118,6 +137,14 @@ impl Ca {
         let params = profile(&self.node, &self.domain, self.node.as_str(), ALWAYS)?;
         Ok(params.signed_by(key.pair(), &self.issuer)?.der().clone())
     }
+}
+
+/// Whether no bit of a CA's certificate (DER) has changed: it signs itself.
+pub fn is_whole(certificate: &[u8]) -> bool {
+    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| {
+        let key = &parsed.public_key().subject_public_key.data;
+        is_signed(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data)
+    })
 }
 
 /// A request (PKCS#10, DER) for a certificate of `node` with its link key.

@@ -10,6 +10,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+use crate::keys::LinkKey;
+
 /// Name of a federation in its certificates, as in SPIFFE: lower-case letters, digits, dots, hyphens, underscores.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TrustDomain(Box<str>);
@@ -71,6 +73,11 @@ pub fn node_of(certificate: &[u8], domain: &TrustDomain) -> Result<NodeId, Refus
         return Err(unknown(format!("the certificate is of trust domain {found}, this node is of {domain}")));
     }
     Ok(node)
+}
+
+/// Whether a certificate (DER) is for this key.
+pub fn is_for(certificate: &[u8], key: &LinkKey) -> bool {
+    parse(certificate).is_ok_and(|parsed| parsed.public_key().subject_public_key.data == key.pair().public_key_raw())
 }
 
 /// Trust domain and node that a certificate names.

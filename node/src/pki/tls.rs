@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::PkiError;
 use super::dial::is_out_of_time;
@@ -102,6 +102,13 @@ pub fn check_client(
         }
         Err(error) => Err(unfit(&error)),
     }
+}
+
+/// Whether `signature` (ECDSA P-256 with SHA-256, DER) over `message` is by `key`.
+pub(super) fn is_signed(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let schemes = provider().signature_verification_algorithms.mapping;
+    let ours = schemes.iter().filter(|(scheme, _)| *scheme == SignatureScheme::ECDSA_NISTP256_SHA256);
+    ours.flat_map(|(_, algorithms)| *algorithms).any(|by| by.verify_signature(key, message, signature).is_ok())
 }
 
 fn tls(error: rustls::Error) -> PkiError {

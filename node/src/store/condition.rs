@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -49,6 +50,8 @@ pub struct Health {
     /// The disk may have changed what no hash protects, because nothing says that the file is what the process before this one wrote; and
     /// nobody has looked since.
     pub uncompared: bool,
+    /// As that, and pages and indices have not been checked either: the database is large.
+    pub unchecked: bool,
 }
 
 type Probe = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -58,6 +61,7 @@ pub struct Condition {
     path: PathBuf,
     probe: Mutex<Probe>,
     health: watch::Sender<Health>,
+    mended: AtomicBool,
 }
 
 impl std::fmt::Debug for Condition {
@@ -70,13 +74,27 @@ impl Condition {
     /// Of the store in this file.
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
-        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false });
-        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health }
+        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false, unchecked: false });
+        Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health, mended: AtomicBool::new(false) }
     }
 
     /// Remembers whether what no hash protects is still to be compared with the logs.
     pub fn set_uncompared(&self, uncompared: bool) {
         self.health.send_modify(|health| health.uncompared = uncompared);
+    }
+
+    /// Remembers whether pages and indices are still to be checked.
+    pub(super) fn set_unchecked(&self, unchecked: bool) {
+        self.health.send_modify(|health| health.unchecked = unchecked);
+    }
+
+    pub(super) fn set_mended(&self) {
+        self.mended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether indices that did not fit their tables were made again since the store was opened.
+    pub fn is_mended(&self) -> bool {
+        self.mended.load(Ordering::Relaxed)
     }
 
     /// The store's file.

@@ -1,12 +1,14 @@
 //! A consistent copy of a database that somebody else may be writing to.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{Error, Result};
+use super::{Error, Result, Store};
 
 /// Copies the database `from` to the new file `to`, as it is at one moment.
 ///
@@ -22,9 +24,29 @@ pub async fn copy(from: &Path, to: &Path) -> Result<()> {
     let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(Duration::from_secs(10));
     let mut db: SqliteConnection =
         options.connect().await.map_err(|source| Error::Open { path: from.display().to_string(), source })?;
-    let to = to.to_str().ok_or_else(|| failed(sqlx::Error::Configuration("the path is not UTF-8".into())))?;
-    let copied = sqlx::query("VACUUM INTO $1").bind(to).execute(&mut db).await.map_err(failed);
+    let copied = copy_by(&mut db, to).await;
     // Closed in any case: a reader that stays would keep the write-ahead log from being folded.
     let closed = db.close().await.map_err(failed);
     copied.and(closed)
+}
+
+async fn copy_by(db: &mut SqliteConnection, to: &Path) -> Result<()> {
+    let failed = |source| Error::database("copy", source);
+    // For this user only: SQLite takes a file that is there and empty.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    made.map_err(|source| failed(sqlx::Error::Io(source)))?;
+    let to = to.to_str().ok_or_else(|| failed(sqlx::Error::Configuration("the path is not UTF-8".into())))?;
+    sqlx::query("VACUUM INTO $1").bind(to).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+impl Store {
+    /// As [`copy`], by a reader of this store: of a node that does not run, nothing is made beside its database.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub async fn copy_to(&self, to: &Path) -> Result<()> {
+        let mut reader = self.readers.acquire().await.map_err(|e| self.condition.noted(Error::database("copy", e)))?;
+        copy_by(&mut reader, to).await
+    }
 }

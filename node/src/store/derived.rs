@@ -107,8 +107,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps which rows became changes, for those of which it is not known any more.
-    pub async fn source_remember(&mut self, rows: &[SourceRow]) -> Result<()> {
+    /// Keeps which rows became changes, for those of which it is not known any more; how many those were.
+    pub async fn source_remember(&mut self, rows: &[SourceRow]) -> Result<u64> {
         self.source_insert(rows, " ON CONFLICT (unit, form, key) DO NOTHING").await
     }
 

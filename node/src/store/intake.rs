@@ -5,7 +5,7 @@ use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use danso_proto::refusal::Reason;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::{Error, ROWS, Result, Tx, change_id, parsed};
+use super::{Error, ROWS, Result, Tx, change_id, parsed, unsigned};
 
 /// A row of a form that became a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +91,11 @@ impl Tx {
 
     /// Keeps which rows became changes.
     pub async fn source_put(&mut self, rows: &[SourceRow]) -> Result<()> {
-        self.source_insert(rows, "").await
+        self.source_insert(rows, "").await.map(drop)
     }
 
-    pub(super) async fn source_insert(&mut self, rows: &[SourceRow], on_conflict: &'static str) -> Result<()> {
+    pub(super) async fn source_insert(&mut self, rows: &[SourceRow], on_conflict: &'static str) -> Result<u64> {
+        let mut inserted = 0;
         for chunk in rows.chunks(ROWS) {
             let failed = self.failed();
             let mut sql =
@@ -109,9 +110,10 @@ impl Tx {
                     .push_bind(row.birth);
             });
             sql.push(on_conflict);
-            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
+            let done = sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
+            inserted += done.rows_affected();
         }
-        Ok(())
+        Ok(inserted)
     }
 
     /// Persons by the collaborator's reference: unit and reference, and the person.
@@ -166,6 +168,29 @@ impl Tx {
             found.extend(rows.iter().map(waiting).collect::<Result<Vec<_>>>()?);
         }
         Ok(found)
+    }
+
+    /// What slips wait for that is known here all the same, and how many slips those are: none, unless what is known was made again. A slip
+    /// that was refused when its person came does not count.
+    pub async fn waiting_known(&mut self) -> Result<(Vec<UnitKey>, u64)> {
+        let failed = self.failed();
+        let rows = sqlx::query(
+            "SELECT missing_unit, missing, COUNT(*) AS slips FROM waiting WHERE reason IS NULL AND (
+                 missing LIKE 'person:%'
+                 AND EXISTS (SELECT 1 FROM person WHERE unit = missing_unit AND reference = substr(missing, 8))
+                 OR missing LIKE 'slip:%'
+                 AND EXISTS (SELECT 1 FROM source WHERE unit = missing_unit AND form = 2 AND key = substr(missing, 6))
+             ) GROUP BY missing_unit, missing ORDER BY missing_unit, missing",
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(failed)?;
+        let (mut known, mut slips) = (Vec::with_capacity(rows.len()), 0);
+        for row in &rows {
+            known.push((parsed(row.get("missing_unit"), "waiting", "missing_unit")?, row.get("missing")));
+            slips += unsigned(row.get("slips"), "waiting", "slips")?;
+        }
+        Ok((known, slips))
     }
 
     /// The waiting slips with these numbers.

@@ -47,6 +47,8 @@ pub struct StoredEntry {
     pub sequence: u64,
     /// RFC 6962 leaf hash.
     pub leaf: Hash,
+    /// By which it is found from its changes; no hash protects it.
+    pub set_id: Vec<u8>,
     /// The envelope, verbatim.
     pub envelope: Bytes,
     /// The identity parts.
@@ -72,7 +74,14 @@ fn stored(log: i64, row: &SqliteRow) -> Result<StoredEntry> {
     }
     let parts: Option<Vec<u8>> = row.try_get("parts").map_err(failed)?;
     let parts = parts.map(|parts| PartSet::decode(parts.into())).transpose();
-    Ok(StoredEntry { sequence, leaf, envelope, parts: parts.map_err(|e| Error::inconsistent("entry", "parts", e))? })
+    let set_id = row.get("set_id");
+    Ok(StoredEntry {
+        sequence,
+        leaf,
+        set_id,
+        envelope,
+        parts: parts.map_err(|e| Error::inconsistent("entry", "parts", e))?,
+    })
 }
 
 /// A log from its row.
@@ -202,7 +211,7 @@ impl Tx {
         });
         let count = fitting.count().max(1);
         let rows = sqlx::query(
-            "SELECT sequence, leaf, envelope, parts FROM entry WHERE log = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3",
+            "SELECT sequence, leaf, set_id, envelope, parts FROM entry WHERE log = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3",
         )
         .bind(log)
         .bind(from as i64)

@@ -373,3 +373,22 @@ async fn a_name_that_is_no_text_is_damage() {
     let error = store.read("test").await.expect("view").log_list().await.expect_err("it does not read");
     assert!(error.is_damage(), "{error}");
 }
+
+impl Tx {
+    /// Takes everybody out of the index of references, as a disk does that forgot a page.
+    pub(crate) async fn lose_from_index(&mut self) -> Result<()> {
+        for sql in [
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX person_reference ON person (unit, reference) WHERE 0' WHERE name = 'person_reference'",
+            "PRAGMA writable_schema = RESET",
+            "REINDEX person_reference",
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX person_reference ON person (unit, reference) WHERE reference IS NOT NULL'
+             WHERE name = 'person_reference'",
+            "PRAGMA writable_schema = RESET",
+        ] {
+            sqlx::query(sql).execute(self.conn()).await.map_err(|e| Error::database("test", e))?;
+        }
+        Ok(())
+    }
+}

@@ -51,6 +51,7 @@ impl View {
     /// # Errors
     /// When the store fails.
     pub async fn findings(&self, closed_too: bool) -> Result<Vec<Finding>, Error> {
+        self.sound()?;
         let times = self.store.read("findings").await?.finding_times(closed_too).await?;
         let finding = |time: FindingTime| Finding {
             change: time.key.0,

@@ -417,6 +417,9 @@ fn a_backup_or_a_restore_that_is_killed_leaves_nothing_half() {
         .filter(|name| name.starts_with(".backup-"))
         .collect();
     assert!(left.is_empty(), "copies of the database were left: {left:?}");
+    let beside = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let left: Vec<_> = beside.filter(|name| name.starts_with(".danso-backup-")).collect();
+    assert!(left.is_empty(), "halves of backups were left: {left:?}");
     federation.node_mut(COMMUNE).kill9();
     let mut back = successor(federation.node(COMMUNE), &dir, "back");
     for ms in [10, 30, 60, 100, 160] {

@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use danso_tests::federation::{Federation, ROOT};
-use danso_tests::node::Node;
+use danso_tests::node::{Imported, Node};
 use danso_tests::process::{self, DONE, Ended, REFUSED, program, wait_for};
 use danso_tests::truth::{Plan, Truth};
 
@@ -299,4 +299,102 @@ fn of_a_damaged_database_is_taken_over_what_can_be_read() {
     copy.run();
     copy.receipt_wait("district").must(DONE);
     truth.holds_at(federation.node("420"), "17065", "local");
+}
+
+/// Changes a bit in a page of an index, or of a table that is kept like one; not of the few values that say whose database it is.
+fn damage_index(path: &Path, random: &mut Random) -> String {
+    let mut file = fs::read(path).unwrap();
+    let of = |page: &[u8]| matches!(page[0], 2 | 10) && !page.windows(6).any(|bytes| bytes == b"anchor");
+    let pages: Vec<usize> = (0..file.len()).step_by(PAGE as usize).filter(|at| of(&file[*at..*at + 4096])).collect();
+    let at = pages[random.below(pages.len() as u64) as usize] + random.below(PAGE) as usize;
+    file[at] ^= 1 << random.below(8);
+    fs::write(path, file).unwrap();
+    format!("byte {at}")
+}
+
+#[test]
+fn after_a_power_cut_an_index_that_the_disk_changed_hides_nobody() {
+    let mut federation = Federation::central();
+    let plan = Plan { communes: &["17065"], households: 40, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    central(&mut federation, &truth);
+    let mut random = Random(SEED + 4);
+    let (mut refused, mut right) = (0, 0);
+    for n in 0..24 {
+        let mut copy = federation.node(ROOT).copy(federation.dir(), &format!("i{n}"));
+        fs::remove_file(copy.data.join("danso.db.sha256")).unwrap();
+        let how = damage_index(&copy.data.join("danso.db"), &mut random);
+        copy.readdress(&federation.node(ROOT).listen, &copy.listen.clone());
+        copy.start();
+        let up = wait_for(
+            || format!("seed {SEED}, {how}: neither up nor down"),
+            || match copy.is_running() {
+                false => Some(false),
+                true => (copy.admin(["log", "list"]).code == DONE).then_some(true),
+            },
+        );
+        if !up {
+            assert!(copy.logged().contains("store_damaged"), "seed {SEED}, {how}: {}", copy.logged());
+            assert!(!copy.data.join("danso.db.sha256").exists(), "seed {SEED}, {how}: it was sealed");
+            refused += 1;
+            continue;
+        }
+        copy.admin(["doctor"]).must(DONE);
+        for (form, file) in [("households", truth.households("17065")), ("changes", truth.changes("17065"))] {
+            let again = copy.import(form, &file, &[]);
+            let again = Imported::of(&again.stdout);
+            assert_eq!((again.taken, again.waiting), (0, 0), "seed {SEED}, {how}: {form} came before");
+        }
+        truth.holds_at(&copy, "17065", "local");
+        assert_eq!(copy.stop(), DONE);
+        right += 1;
+    }
+    println!("seed {SEED}: {refused} did not start, {right} were made right");
+    assert!(right > 12, "{refused} {right}");
+}
+
+/// Changes a character of what a PEM file holds.
+fn damage_pem(path: &Path) {
+    let mut text = fs::read(path).unwrap();
+    let at = text.len() / 2 + usize::from(text[text.len() / 2] == b'\n');
+    text[at] = if text[at] == b'A' { b'B' } else { b'A' };
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn doctor_looks_at_every_file_that_a_start_needs() {
+    let mut federation = Federation::over(&["17065"]);
+    federation.settle();
+    assert_eq!(federation.node_mut("17065").stop(), DONE);
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    let garble = |path: &Path| fs::write(path, "listen = [").unwrap();
+    type Hurt<'a> = &'a dyn Fn(&Path);
+    let hurts: [(&str, Hurt<'_>); 8] = [
+        ("danso.toml", &remove),
+        ("danso.toml", &garble),
+        ("keys/ca-cert.pem", &remove),
+        ("keys/ca-cert.pem", &damage_pem),
+        ("keys/parent-ca-cert.pem", &remove),
+        ("keys/parent-ca-cert.pem", &damage_pem),
+        ("keys/link-cert.pem", &remove),
+        ("keys/link-cert.pem", &damage_pem),
+    ];
+    for (n, (file, hurt)) in hurts.into_iter().enumerate() {
+        let copy = federation.node("17065").copy(federation.dir(), &format!("f{n}"));
+        doctor(&copy).must(DONE);
+        hurt(&copy.data.join(file));
+        let said = doctor(&copy).refused_with("file_unfit");
+        assert!(said.stdout.contains(file), "{file}: {}", said.stdout);
+    }
+    // And of another node: each is whole, and they do not belong together.
+    let copy = federation.node("17065").copy(federation.dir(), "other");
+    fs::copy(federation.node("420").data.join("keys/link-cert.pem"), copy.data.join("keys/link-cert.pem")).unwrap();
+    doctor(&copy).refused_with("file_unfit");
+    // A node that runs has a good one in memory, and says that its file is not.
+    federation.node_mut("17065").run();
+    let commune = federation.node("17065");
+    assert_eq!(commune.status_text("renewal_reason"), "");
+    damage_pem(&commune.data.join("keys/link-cert.pem"));
+    assert_eq!(commune.status_text("renewal_reason"), "file_unfit");
+    commune.admin(["doctor"]).refused_with("file_unfit");
 }

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use danso_tests::federation::{Federation, UNITS_VERSION};
 use danso_tests::health::serves;
 use danso_tests::node::Node;
-use danso_tests::process::{DONE, REFUSED, wait_for};
+use danso_tests::process::{self, DONE, REFUSED, program, wait_for};
 use danso_tests::small_disk::{SmallDisk, inside};
 use danso_tests::truth::{Plan, Truth, units_file};
 
@@ -116,4 +117,33 @@ fn a_recovery_for_which_there_is_no_room_says_so_and_touches_nothing() {
     disk.make_room();
     root.recover(None).must(DONE);
     root.run();
+}
+
+#[test]
+fn a_backup_for_which_there_is_no_room_is_refused_as_everything_is() {
+    if !inside("disk::a_backup_for_which_there_is_no_room_is_refused_as_everything_is") {
+        return;
+    }
+    let (disk, other) = (SmallDisk::of_mib(160), SmallDisk::of_mib(1));
+    let mut federation = Federation::over(&[]);
+    federation.add("40");
+    federation.add_in(disk.path(), "420", |_| {});
+    let district = federation.node("420");
+    let backup = |out: &Path| {
+        let words =
+            ["backup".as_ref(), "--data".as_ref(), district.data.as_os_str(), "--out".as_ref(), out.as_os_str()];
+        process::run(program("danso-node"), words)
+    };
+    // Where it goes.
+    other.leave_free(0);
+    let said = backup(&other.path().join("a.danso")).refused_with("disk_full");
+    assert!(said.stderr.contains("Make room"), "{}", said.stderr);
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "nothing is left but what takes the room");
+    // Where the copy is made.
+    for free in [0, 64 * 1024, 256 * 1024] {
+        disk.leave_free(free);
+        backup(&federation.path("b.danso")).refused_with("disk_full");
+        disk.make_room();
+    }
+    backup(&federation.path("b.danso")).must(DONE);
 }

@@ -250,6 +250,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "A key file is missing, is no key, or can be read by others.",
             "Set its mode to 0600 and its owner to the node's user; if it is lost, run `danso-node recover --data DIR --token-file FILE`.",
         ),
+        Reason::FileUnfit => (
+            "A file that the node needs to start is missing, is damaged, or does not fit its key.",
+            "Put it back from a backup: restore it with `danso-node restore` into an empty directory, and copy the file. Certificates of a node with a parent also come anew: move them away and run `danso-node recover --data DIR --token-file FILE`.",
+        ),
         Reason::Internal => (
             "This is a fault of the node.",
             "Try again; if it happens again, send the node's log to who looks after it.",

@@ -228,6 +228,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Một tệp khóa bị thiếu, không phải là khóa, hoặc người khác đọc được.",
             "Đặt quyền 0600 và chủ sở hữu là người dùng chạy nút; nếu đã mất khóa, chạy `danso-node recover --data DIR --token-file FILE`.",
         ),
+        Reason::FileUnfit => (
+            "Một tệp mà nút cần để khởi động bị thiếu, bị hỏng, hoặc không khớp với khóa.",
+            "Lấy lại tệp từ bản sao lưu: chạy `danso-node restore` vào một thư mục trống rồi chép tệp đó. Với nút có cấp trên, chứng thư cũng được cấp lại: dời chúng đi rồi chạy `danso-node recover --data DIR --token-file FILE`.",
+        ),
         Reason::Internal => ("Đây là lỗi của nút.", "Thử lại; nếu vẫn lỗi, gửi nhật ký của nút cho người phụ trách."),
         Reason::FileFormat => {
             ("Tệp không phải CSV và cũng không phải XLSX.", "Lưu bảng thành CSV (UTF-8) hoặc XLSX rồi nhập tệp đó.")

@@ -13,6 +13,7 @@ use super::{list, on_runtime, set_up};
 use crate::archive::{self, Reader, Source};
 use crate::config::Layout;
 use crate::keys::{LogKey, Rotation};
+use crate::store::Store;
 
 async fn taken(data: &Path, out: &Path) -> Result<Made, Refusal> {
     let what = Backup { data, out, passphrase: None, with_keys: true };
@@ -110,4 +111,28 @@ fn of_the_keys_before_and_after_the_copy_those_go_into_a_backup_that_its_directo
     };
     let pem = |name: &str| std::fs::read(dir.path().join(name)).ok();
     assert_eq!((chosen(old), chosen(new), chosen(other)), (pem("old.pem"), pem("new.pem"), None));
+}
+
+#[test]
+fn a_backup_of_a_node_that_did_not_end_cleanly_says_so_when_it_is_restored() {
+    let dir = tempfile::tempdir().expect("dir");
+    on_runtime(async {
+        // Of two nodes: a process makes one backup of a node.
+        let restored = async |name: &str, unclean: bool| {
+            let data = dir.path().join(format!("{name}-data"));
+            let layout = central(&data).await;
+            if unclean {
+                std::fs::remove_file(layout.dir().join("danso.db.sha256")).expect("as after a power cut");
+            }
+            let (out, back) = (dir.path().join(format!("{name}.danso")), dir.path().join(name));
+            taken(&data, &out).await.expect("taken");
+            restore::restore(&out, &back, None).await.expect("restored");
+            let store = Store::open(&back.join("danso.db")).await.expect("it opens");
+            let uncompared = store.condition().health().uncompared;
+            store.close().await;
+            uncompared
+        };
+        assert!(!restored("clean", false).await);
+        assert!(restored("unclean", true).await);
+    });
 }

@@ -13,7 +13,8 @@ impl Batch<'_> {
     pub(in crate::pipeline) async fn finish(mut self) -> Result<Done, Error> {
         self.flush().await?;
         // What counts changed for all: what is found now is compared with what was told.
-        if self.recount_what_was_cut().await? {
+        let recounted = self.recount_what_was_cut().await?;
+        if recounted {
             self.telling = Telling::Fresh;
         }
         // What is undone is told to nobody.
@@ -40,6 +41,7 @@ impl Batch<'_> {
             entries: self.entries,
             changes: self.changes,
             telling: self.telling,
+            recounted,
             undo: self.undo,
         })
     }

@@ -27,6 +27,7 @@ impl Parts {
         let trouble = link.as_ref().and_then(|link| link.reason(&*self.clock));
         let renewal = link.as_ref().and_then(|link| link.renewal.clone());
         let renewal_trouble = renewal.as_ref().and_then(|renewal| renewal.trouble.clone());
+        let renewal_trouble = renewal_trouble.or_else(|| link.as_ref().and_then(|_| self.doctor.link_files()));
         let (own_entries, own_entries_receipted) = self.own_entries(&snapshot).await?;
         let health = self.view.health();
         let ill = match self.ill(&health, &snapshot) {
@@ -135,7 +136,9 @@ impl Parts {
         }
         let uncompared =
             "the node did not end cleanly; what its database holds beside the logs was not compared with them";
-        health.uncompared.then(|| Refusal::new(Reason::DerivedUncompared, uncompared))
+        let unchecked = "the node did not end cleanly; its database is too large to be checked at a start, and was not checked since";
+        let why = if health.uncompared { uncompared } else { unchecked };
+        (health.uncompared || health.unchecked).then(|| Refusal::new(Reason::DerivedUncompared, why))
     }
 }
 
