@@ -54,6 +54,8 @@ pub const NOTE_BYTES_MAX: usize = 8 * 1024;
 pub const WORDS_MAX: usize = 256;
 /// Keys of a child that its parent vouches for without its operator's word: a child could make the parent's directory grow.
 pub const VOUCHES_ASKED_MAX: usize = 16;
+/// Keys that a node states when it moves: the last ones that it had.
+pub const KEYS_STATED_MAX: usize = 64;
 /// Units in one `UnitsPublished` part.
 pub const UNITS_PER_PART: usize = 1_000;
 /// Life of an invite in seconds, by default and at most.

@@ -51,7 +51,10 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
     (54095, "a node whose parent was revoked by one whose word counts nowhere lost its keys until that was known"),
     (312354, "an old copy that did not know of a takeover took in what a former parent's key had signed"),
     (63444, "a package that reached the parent after its sender was put back was not missed while the session lasted"),
-    (112, "a node that was taken over and a takeover further up that had not heard of it: its last entries were stuck for ever"),
+    (
+        112,
+        "a node that was taken over and a takeover further up that had not heard of it: its last entries were stuck for ever",
+    ),
 ];
 
 /// So many of [`REGRESSIONS`] were found before former parents went on to speak of their children, and are replayed without that.

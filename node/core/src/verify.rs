@@ -21,6 +21,7 @@ mod words;
 pub(crate) use directory::DEPTH_MAX;
 pub use directory::{Directory, Node};
 pub use keys::{Era, KeyHistory};
+use words::About;
 
 /// Where the next entry of a log belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,7 +79,7 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
 pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
     let author = directory.author(set.log.node())?;
-    if !opened.signers().iter().any(|signer| author.keys().has(signer)) {
+    if !opened.signers().iter().any(|signer| directory.has_key(author.id(), signer)) {
         return Err(not_signed(set, author));
     }
     check_position(set, position)?;
@@ -232,20 +233,24 @@ fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Resu
     Ok(())
 }
 
-/// Everything said about a node is judged again with each further word. Keys are counted apart from ends: a child that has its parent vouch for
-/// many keys can still be revoked.
+/// Everything said about a node is judged again with each further word.
 fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
-    let mut words: BTreeMap<(&NodeId, bool), usize> = BTreeMap::new();
+    let mut words: BTreeMap<(&NodeId, About), usize> = BTreeMap::new();
     for change in &set.changes {
-        let (node, ends) = match &change.body {
-            Body::NodeRekeyed(rekeyed) => (&rekeyed.node, false),
-            Body::NodeRevoked(revoked) => (&revoked.node, true),
+        let (node, about) = match &change.body {
+            Body::NodeRekeyed(rekeyed) => (&rekeyed.node, About::Keys),
+            Body::NodeRevoked(revoked) => (&revoked.node, About::End),
+            Body::ForkDecided(decided) => (decided.log.node(), About::Forks),
             _ => continue,
         };
-        let said = words.entry((node, ends)).or_insert_with(|| directory.words(author.id(), node, ends));
+        let said = words.entry((node, about)).or_insert_with(|| directory.words(author.id(), node, about));
         *said += 1;
         if *said > limits::WORDS_MAX {
-            let about = if ends { "the end" } else { "keys" };
+            let about = match about {
+                About::Keys => "keys",
+                About::End => "the end",
+                About::Forks => "logs with two histories",
+            };
             let (log, at, by) = (&set.log, set.sequence, author.id());
             let detail = format!(
                 "{log} entry {at} is word {said} of {by} about {about} of {node}; {} at most",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use danso_core::verify::Node;
 use danso_proto::change::{Body, NodeEnrolled, NodeRekeyed, NodeRevoked};
 use danso_proto::envelope::Signer;
-use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -68,6 +68,7 @@ impl Batch<'_> {
             bodies.extend(self.vouched_on(recovery, &node, ends)?.map(Body::NodeRekeyed));
         }
         if !bodies.is_empty() {
+            self.check_key_after(recovery, &bodies)?;
             let now_ms = self.outfit.clock.now_ms();
             let drafts = bodies.into_iter().map(|body| directory_draft(node.unit().clone(), body, now_ms));
             let drafts = drafts.collect();
@@ -120,6 +121,22 @@ impl Batch<'_> {
         Ok(Some(secret_hash))
     }
 
+    /// Nothing is written, and no token used up, for a key that would not be the node's all the same.
+    fn check_key_after(&self, recovery: &Recovery, bodies: &[Body]) -> Result<(), Refusal> {
+        let own = LogId::new(self.me.clone(), Stream::Directory);
+        let at = self.log(&own).map_or(0, |row| row.head.size());
+        let after = self.directory.after(&self.me, at, bodies)?;
+        let Some(keys) = after.node(&recovery.node).map(Node::keys) else { return Ok(()) };
+        if keys.current().as_bytes() == &recovery.log_public_key {
+            return Ok(());
+        }
+        let (node, by) = (&recovery.node, keys.current_by());
+        let detail = format!(
+            "{node} would still have another key, by the word of {by}; if that is not to be trusted, revoke it first: child revoke {by}"
+        );
+        Err(Refusal::new(Reason::KeyNotEnrolled, detail))
+    }
+
     /// What the directory must say for a node to have its place here with its key.
     fn placed(&self, recovery: &Recovery, node: &Node) -> Vec<Body> {
         let Recovery { node: id, log_public_key, .. } = recovery;
@@ -135,16 +152,15 @@ impl Batch<'_> {
                 former: self.read_so_far(self.directory.former(id, &self.me)),
             }));
             // What earlier parents vouched for is said again here: who stands below need not hold their logs to read the node's. But not what
-            // the node does not know of.
-            let its_own = |said: &NodeRekeyed| {
-                let mut keys = recovery.keys.iter();
-                recovery.keys.is_empty() || keys.any(|known| known.log_public_key == said.log_public_key)
-            };
+            // the node does not know of, and nothing if it has forgotten all: that stands in their logs, for as long as their word does.
+            let its_own =
+                |said: &NodeRekeyed| recovery.keys.iter().any(|known| known.log_public_key == said.log_public_key);
             bodies.extend(node.keys().vouched(id).into_iter().filter(its_own).map(Body::NodeRekeyed));
         }
         // A key that it has for long signs from where it did: entries from before that are on their way, too.
         let here = self.sizes_of(id);
-        let mut news = node.keys().unheard(&recovery.keys, &here);
+        let is_known = |print: &Fingerprint| self.directory.has_key(id, print);
+        let mut news = node.keys().unheard(&recovery.keys, &here, is_known);
         news.retain(|said| said.node == *id);
         if news.last().map_or(node.key().as_bytes(), |last| &last.log_public_key) != log_public_key {
             let from = here.into_iter().collect();

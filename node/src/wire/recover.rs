@@ -22,8 +22,6 @@ use crate::token::InviteSecret;
 
 /// Messages that wait for a recovering node.
 const WAITING: usize = 2;
-/// Keys that a node can tell of: each is an entry in this node's directory.
-const KEYS_MAX: usize = 64;
 
 impl JoinDesk {
     /// Gives a node its place back; the answer is its place, then the logs. `shown` is the child that its certificate proved.
@@ -73,8 +71,9 @@ impl JoinDesk {
         // Before anything is written: a request that cannot be certified must not use up the invite.
         let now_ms = self.clock.now_ms();
         let certificate = self.ca.issue(&request.link_csr, &node, now_ms, self.certificate_life)?;
-        if request.keys.len() > KEYS_MAX {
-            return Err(Refusal::new(Reason::TooLarge, format!("{} keys, {KEYS_MAX} at most", request.keys.len())));
+        if request.keys.len() > limits::KEYS_STATED_MAX {
+            let detail = format!("{} keys, {} at most", request.keys.len(), limits::KEYS_STATED_MAX);
+            return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let keys = request.keys.into_iter().map(NodeRekeyed::try_from);
         let recovery = Recovery {

@@ -9,7 +9,7 @@ use danso_core::sync::Package;
 use danso_core::verify::{Directory, Position};
 use danso_proto::change::{Body, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed, NodeRevoked, PolicyPublished};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
-use danso_proto::ids::{LogId, NodeId, Stream};
+use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::limits;
 use danso_proto::package::SealedEntry;
 use danso_proto::refusal::{Reason, Refusal};
@@ -276,10 +276,12 @@ impl World {
         let known = |seat: usize| self.nodes[seat].up.as_ref().and_then(|up| up.directory.node(&node.id));
         let key = *node.signer.public_key();
         let Some(there) = known(above) else { return Ok(()) };
+        let is_known =
+            |print: &Fingerprint| self.nodes[above].up.as_ref().is_some_and(|up| up.directory.has_key(&node.id, print));
         let held = self.nodes[above].store.logs.values().filter(|row| *row.log.node() == node.id);
         let held: BTreeMap<LogId, u64> = held.map(|row| (row.log.clone(), row.head.size())).collect();
         let stated = known(seat).filter(|known| *known.key() == key).map(|known| known.keys().stated(&node.id));
-        let mut news = there.keys().unheard(&stated.unwrap_or_default(), &held);
+        let mut news = there.keys().unheard(&stated.unwrap_or_default(), &held, is_known);
         if news.last().map_or(there.key().as_bytes(), |last| &last.log_public_key) != key.as_bytes() {
             let from = held.into_iter().collect();
             news.push(NodeRekeyed { node: node.id.clone(), log_public_key: *key.as_bytes(), from });
@@ -430,7 +432,7 @@ impl World {
     /// A log of somebody else can be refused until a takeover is heard of, and comes over the link then. Nothing else is.
     fn refused_of_others(&self, what: &str, id: &NodeId, refused: Vec<(LogId, Refusal)>) -> Result<()> {
         for (log, refusal) in refused {
-            if log.node() == id || !self.watch.is_spoken_of(log.node()) {
+            if log.node() == id {
                 return Err(broken(what)(refusal));
             }
             self.watch.refused(&log, refusal.reason, &refusal.detail)?;

@@ -353,11 +353,6 @@ impl Watch {
         if allowed { Ok(()) } else { Err(Violation(format!("an honest peer refused {log}: {reason} {detail}"))) }
     }
 
-    /// Whether a former parent ever said something of this node.
-    pub fn is_spoken_of(&self, node: &NodeId) -> bool {
-        self.spoken_of.contains(node)
-    }
-
     /// A former parent says something of its child.
     pub fn spoken_of(&mut self, node: &NodeId) {
         self.spoken_of.insert(node.clone());

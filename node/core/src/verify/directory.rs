@@ -15,7 +15,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::Verified;
 use super::keys::KeyHistory;
-use super::words::{Judgement, Said, Word};
+use super::words::{Judgement, Said, Word, Words};
 use crate::units::{UnitListAssembler, UnitLists, UnitsError};
 
 /// Steps from a node to the root at most: a tree that is deeper is a circle, by unit lists that contradict each other.
@@ -105,6 +105,8 @@ impl Node {
 pub(super) struct Enrolment {
     /// Sequence in the directory log of the one who enrolled.
     pub(super) at: u64,
+    /// The node's first key.
+    pub(super) key: PublicKey,
     policy: ForwardingPolicy,
     /// Where it took the node over: up to which size of their directories those speak of it who were above it before.
     pub(super) former: BTreeMap<NodeId, u64>,
@@ -119,13 +121,14 @@ pub struct Directory {
     pub(super) nodes: Arc<BTreeMap<NodeId, Arc<Node>>>,
     /// Whom each node ever enrolled.
     enrolled: Arc<BTreeMap<NodeId, BTreeSet<NodeId>>>,
-    keys: Arc<HashMap<Fingerprint, PublicKey>>,
+    /// All keys, and the nodes of which somebody said that the key is theirs, whether that counts or not.
+    keys: Arc<HashMap<Fingerprint, (PublicKey, BTreeSet<NodeId>)>>,
     assembler: UnitListAssembler,
     units: Arc<UnitLists>,
     /// What was said about keys and ends of nodes, whether it counts or not.
-    pub(super) said: Arc<BTreeMap<NodeId, Vec<Said>>>,
-    /// What operators decided about logs with two histories, with who wrote it, and where in its directory.
-    forks: Arc<Vec<(NodeId, u64, ForkDecided)>>,
+    pub(super) said: Arc<BTreeMap<NodeId, Arc<Words>>>,
+    /// What operators decided about each log with two histories, with who wrote it, and where in its directory.
+    pub(super) forks: Arc<BTreeMap<LogId, Vec<(NodeId, u64, ForkDecided)>>>,
 }
 
 impl Directory {
@@ -238,7 +241,7 @@ impl Directory {
     /// What operators decided about `log` when two histories of it were shown, as far as it counts, with the node that wrote it; the latest of a
     /// node last.
     pub fn fork_decisions<'a>(&'a self, log: &'a LogId) -> impl Iterator<Item = (&'a NodeId, &'a ForkDecided)> {
-        let decisions = self.forks.iter().filter(move |(_, _, decided)| decided.log == *log);
+        let decisions = self.forks.get(log).into_iter().flatten();
         decisions.filter(|(by, at, _)| self.counts(by, *at, log.node())).map(|(by, _, decided)| (by, decided))
     }
 
@@ -251,6 +254,12 @@ impl Directory {
     /// above nobody. What it says after a takeover is taken in and does not count (`words`).
     pub fn was_above(&self, above: &NodeId, node: &NodeId) -> bool {
         self.node(node).is_some_and(|node| node.above().contains(above))
+    }
+
+    /// Whether anybody ever said of this key that it is the node's, whether that counts or not. Entries that were taken in with it stay readable;
+    /// nothing else is the key's.
+    pub fn has_key(&self, node: &NodeId, print: &Fingerprint) -> bool {
+        self.keys.get(print).is_some_and(|(_, of)| of.contains(node))
     }
 
     /// Opens an envelope with the keys of this directory.
@@ -279,31 +288,45 @@ impl Directory {
         if *set.log.stream() != Stream::Directory {
             return Ok(());
         }
-        let said = |word| Said { by: set.log.node().clone(), at: set.sequence, word };
+        self.heed(set.log.node(), set.sequence, set.changes.iter().map(|change| &change.body))
+    }
+
+    /// The directory as it would be if `by` said this in entry `at` of its directory log, and was let.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn after(&self, by: &NodeId, at: u64, bodies: &[Body]) -> Result<Self, Refusal> {
+        let mut after = self.clone();
+        after.heed(by, at, bodies.iter())?;
+        Ok(after)
+    }
+
+    fn heed<'a>(&mut self, by: &NodeId, at: u64, bodies: impl Iterator<Item = &'a Body>) -> Result<(), Refusal> {
+        let said = |word| Said { at, word };
         // Who is to be judged anew, once for all that the entry says; and whether all below are, too.
         let mut heard: BTreeMap<NodeId, bool> = BTreeMap::new();
-        for change in &set.changes {
-            match &change.body {
+        for body in bodies {
+            match body {
                 Body::NodeEnrolled(child) => {
-                    let is_news = self.enrolled(child, set.log.node(), set.sequence)?;
+                    let is_news = self.enrolled(child, by, at)?;
                     *heard.entry(child.node.clone()).or_default() |= is_news;
                 }
                 Body::NodeRekeyed(rekeyed) => {
                     let key = PublicKey::new(rekeyed.log_public_key)?;
-                    Arc::make_mut(&mut self.keys).insert(key.fingerprint(), key);
+                    self.know(&rekeyed.node, key);
                     // A key of a node says nothing about the logs of another.
                     let from = rekeyed.from.iter().filter(|(log, _)| *log.node() == rekeyed.node);
-                    self.hear(&rekeyed.node, said(Word::Key(key, from.cloned().collect())));
+                    self.hear(&rekeyed.node, by, said(Word::Key(key, from.cloned().collect())));
                     heard.entry(rekeyed.node.clone()).or_default();
                 }
                 Body::NodeRevoked(revoked) => {
-                    self.hear(&revoked.node, said(Word::End(revoked.bounds.clone())));
+                    self.hear(&revoked.node, by, said(Word::End(revoked.bounds.clone())));
                     // It may have spoken about others.
                     heard.insert(revoked.node.clone(), true);
                 }
                 Body::ForkDecided(decided) => {
-                    let decision = (set.log.node().clone(), set.sequence, decided.clone());
-                    Arc::make_mut(&mut self.forks).push(decision);
+                    let decision = (by.clone(), at, decided.clone());
+                    Arc::make_mut(&mut self.forks).entry(decided.log.clone()).or_default().push(decision);
                 }
                 Body::UnitsPublished(part) => self.publish(part)?,
                 _ => {}
@@ -317,13 +340,14 @@ impl Directory {
     fn enrolled(&mut self, child: &NodeEnrolled, by: &NodeId, at: u64) -> Result<bool, Refusal> {
         let key = PublicKey::new(child.log_public_key)?;
         self.add(&child.node, &child.unit, key);
+        self.know(&child.node, key);
         Arc::make_mut(&mut self.enrolled).entry(by.clone()).or_default().insert(child.node.clone());
         let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&child.node) else { return Ok(false) };
         // What one says again changes nothing.
         let is_new = !node.enrolments.contains_key(by);
         if is_new {
             let former = child.former.iter().map(|(log, size)| (log.node().clone(), *size)).collect();
-            let enrolment = Enrolment { at, policy: child.policy, former };
+            let enrolment = Enrolment { at, key, policy: child.policy, former };
             Arc::make_mut(node).enrolments.insert(by.clone(), enrolment);
         }
         Ok(is_new)
@@ -336,8 +360,13 @@ impl Directory {
         }
         let judged = Judgement::new(key, id);
         let node = Node { id: id.clone(), unit: unit.clone(), enrolments: BTreeMap::new(), judged };
-        Arc::make_mut(&mut self.keys).insert(key.fingerprint(), key);
+        self.know(id, key);
         Arc::make_mut(&mut self.nodes).insert(id.clone(), Arc::new(node));
+    }
+
+    fn know(&mut self, node: &NodeId, key: PublicKey) {
+        let known = Arc::make_mut(&mut self.keys).entry(key.fingerprint());
+        known.or_insert_with(|| (key, BTreeSet::new())).1.insert(node.clone());
     }
 
     fn publish(&mut self, part: &UnitsPublished) -> Result<(), Refusal> {
@@ -351,6 +380,6 @@ impl Directory {
 
 impl Keys for Directory {
     fn public_key(&self, keyid: &Fingerprint) -> Option<PublicKey> {
-        self.keys.get(keyid).copied()
+        self.keys.get(keyid).map(|(key, _)| *key)
     }
 }

@@ -6,6 +6,7 @@ use danso_proto::change::NodeRekeyed;
 use danso_proto::checkpoint::{Checkpoint, SignedNote, verify_cosignature};
 use danso_proto::envelope::PublicKey;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
+use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
 /// A key, and from which size of each log on it signs.
@@ -41,44 +42,50 @@ impl Era {
 pub struct KeyHistory {
     /// Oldest first: one at least.
     eras: Vec<Era>,
-    /// Keys that somebody vouched for whose word counts no more. Entries that were taken in with them stay readable; nothing else is theirs.
-    set_aside: BTreeSet<Fingerprint>,
 }
 
 impl KeyHistory {
     /// The history of a node that has its first key.
     pub fn new(key: PublicKey, node: &NodeId) -> Self {
-        Self { eras: vec![Era::new(key, &[], node)], set_aside: BTreeSet::new() }
+        Self { eras: vec![Era::new(key, &[], node)] }
     }
 
     /// The history of a node that has its first key and these further ones. Keys that the node itself announced stand in its own directory log,
-    /// those that a node above vouched for in that node's; either may be read first, so that the place in the order comes from what is said,
-    /// not from when it is heard. Of two that vouched from the same place on, the upper one spoke last: it took the node over from the other. An
-    /// upper one has the larger `rank`. `set_aside` are keys that do not count.
-    pub(super) fn of<R: Ord>(
-        key: PublicKey,
-        node: &NodeId,
-        mut further: Vec<Era>,
-        set_aside: BTreeSet<Fingerprint>,
-        rank: impl Fn(&NodeId) -> R,
-    ) -> Self {
+    /// those that nodes above vouched for in theirs, and come here in the order in which they were said: by an upper one last, because it took
+    /// the node over from the other. Either may be read first, so that the place in the order comes from what is said, not from when it is
+    /// heard. Who vouches from a place on says that nothing behind it is here: what was vouched for before from further behind is no more.
+    pub(super) fn of(key: PublicKey, node: &NodeId, announced: Vec<Era>, vouched: Vec<Era>) -> Self {
         let own = LogId::new(node.clone(), Stream::Directory);
-        for era in &mut further {
-            era.order = (era.begins(&own), era.by != *node);
+        let (mut standing, mut said): (Vec<Era>, BTreeSet<_>) = Default::default();
+        let says = |era: &Era| (era.key.fingerprint(), era.from.clone());
+        for mut era in vouched {
+            era.order = (era.begins(&own), true);
+            // What one said is said again by the one that takes the node over. It counts from when it was said first.
+            if !said.insert(says(&era)) {
+                continue;
+            }
+            while let Some(behind) = standing.pop_if(|before| before.order > era.order) {
+                said.remove(&says(&behind));
+            }
+            standing.push(era);
         }
-        further.sort_by_cached_key(|era| (era.order, rank(&era.by), era.by.clone()));
+        let announced = announced.into_iter().map(|era| Era { order: (era.begins(&own), false), ..era });
+        let mut further: Vec<Era> = announced.chain(standing).collect();
+        further.sort_by_key(|era| era.order);
         let mut eras = vec![Era::new(key, &[], node)];
-        // What one said is said again by the upper one that takes the node over. It counts from when it was said first.
-        let mut said = BTreeSet::new();
-        further.retain(|era| said.insert((era.order, era.key.fingerprint(), era.from.clone())));
         eras.extend(further);
-        Self { eras, set_aside }
+        Self { eras }
     }
 
     /// The key that signs now.
     pub fn current(&self) -> &PublicKey {
         // Made with one key, and none is ever removed.
         &self.eras[self.eras.len() - 1].key
+    }
+
+    /// Who said that the key that signs now is the node's.
+    pub fn current_by(&self) -> &NodeId {
+        &self.eras[self.eras.len() - 1].by
     }
 
     /// The key that the node's id comes from.
@@ -91,9 +98,9 @@ impl KeyHistory {
         self.eras.iter().rev().map(Era::key)
     }
 
-    /// Whether the node has or had this key, or somebody said so whose word counts no more.
+    /// Whether this key is or was the node's.
     pub fn has(&self, print: &Fingerprint) -> bool {
-        self.set_aside.contains(print) || self.eras.iter().any(|era| era.key.fingerprint() == *print)
+        self.eras.iter().any(|era| era.key.fingerprint() == *print)
     }
 
     /// What nodes above vouched for, to be said again by one that takes the node over: who stands below it need not hold the old parent's log
@@ -123,15 +130,24 @@ impl KeyHistory {
             let from = self.current_from().into_iter().collect();
             stated.push(NodeRekeyed { node: node.clone(), log_public_key: current, from });
         }
-        stated
+        stated.split_off(stated.len().saturating_sub(limits::KEYS_STATED_MAX))
     }
 
-    /// What of that is news, to be vouched for by one that has `held` so much of the node's logs, and nowhere before that.
-    pub fn unheard(&self, stated: &[NodeRekeyed], held: &BTreeMap<LogId, u64>) -> Vec<NodeRekeyed> {
+    /// What of that is news, to be vouched for by one that has `held` so much of the node's logs, and nowhere before that. No news is a key that
+    /// `is_known` to be said of the node and does not count: it may be a former parent's, whom the node does not know to be one.
+    pub fn unheard(
+        &self,
+        stated: &[NodeRekeyed],
+        held: &BTreeMap<LogId, u64>,
+        is_known: impl Fn(&Fingerprint) -> bool,
+    ) -> Vec<NodeRekeyed> {
         let says = |era: &Era, said: &NodeRekeyed| {
             *era.key.as_bytes() == said.log_public_key && era.from == said.from.iter().cloned().collect()
         };
-        let news = stated.iter().filter(|said| !self.eras.iter().any(|era| says(era, said)));
+        let news = stated.iter().filter(|said| {
+            let print = Fingerprint::of_key(&said.log_public_key);
+            !self.eras.iter().any(|era| says(era, said)) && (self.has(&print) || !is_known(&print))
+        });
         let clamped = news.map(|said| {
             let mut from = held.clone();
             for (log, size) in said.from.iter().filter(|(log, _)| *log.node() == said.node) {
@@ -221,17 +237,38 @@ mod tests {
         NodeId::new(&unit.parse().expect("code"), &[7; 32])
     }
 
-    /// A further key of the commune, as it or a node above it says.
-    fn add(keys: &mut KeyHistory, seed: u8, from: &[(LogId, u64)], by: &str) {
-        tell(keys, Era::new(key(seed), from, &node(by)));
+    /// The commune's keys, and all that was said of them.
+    #[derive(Debug, Clone)]
+    struct Told {
+        keys: KeyHistory,
+        said: Vec<Era>,
     }
 
-    fn tell(keys: &mut KeyHistory, era: Era) {
-        let mut further = keys.eras[1..].to_vec();
-        further.push(era);
-        // The shorter the code of a unit, the nearer it is to the root.
-        let rank = |by: &NodeId| std::cmp::Reverse(by.unit().as_str().len());
-        *keys = KeyHistory::of(*keys.first(), &node("17065"), further, keys.set_aside.clone(), rank);
+    impl std::ops::Deref for Told {
+        type Target = KeyHistory;
+        fn deref(&self) -> &KeyHistory {
+            &self.keys
+        }
+    }
+
+    impl Told {
+        fn new() -> Self {
+            Self { keys: KeyHistory::new(key(1), &node("17065")), said: Vec::new() }
+        }
+
+        fn tell(&mut self, era: Era) {
+            self.said.push(era);
+            let own = |era: &Era| era.by == node("17065");
+            let (announced, mut vouched): (Vec<Era>, Vec<Era>) = self.said.iter().cloned().partition(own);
+            // The shorter the code of a unit, the nearer it is to the root.
+            vouched.sort_by_key(|era| std::cmp::Reverse(era.by.unit().as_str().len()));
+            self.keys = KeyHistory::of(key(1), &node("17065"), announced, vouched);
+        }
+    }
+
+    /// A further key of the commune, as it or a node above it says.
+    fn add(keys: &mut Told, seed: u8, from: &[(LogId, u64)], by: &str) {
+        keys.tell(Era::new(key(seed), from, &node(by)));
     }
 
     fn logs() -> (LogId, LogId) {
@@ -242,7 +279,7 @@ mod tests {
     #[test]
     fn a_key_signs_from_its_bound_to_the_next_ones() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let mut keys = Told::new();
         add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "17065");
         add(&mut keys, 3, &[(directory.clone(), 1), (records.clone(), 8)], "420");
         let signer = |sequence| *keys.at(&records, sequence);
@@ -255,7 +292,7 @@ mod tests {
     #[test]
     fn a_key_that_begins_behind_the_end_of_a_log_does_not_sign_on() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let mut keys = Told::new();
         let ends = |sizes: [u64; 2]| {
             let records = records.clone();
             move |log: &LogId| sizes[usize::from(*log == records)]
@@ -275,7 +312,7 @@ mod tests {
     #[test]
     fn a_head_signed_by_a_key_that_wrote_nothing_and_was_replaced_still_counts() {
         let (directory, _) = logs();
-        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let mut keys = Told::new();
         // The second key announced itself with entry 0 and signed the head; the disk was lost, and a node above vouched for the third.
         add(&mut keys, 2, &[(directory.clone(), 1)], "17065");
         add(&mut keys, 3, &[(directory.clone(), 1)], "420");
@@ -296,7 +333,7 @@ mod tests {
     #[test]
     fn what_was_vouched_for_can_be_said_again_and_changes_nothing() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let mut keys = Told::new();
         add(&mut keys, 2, &[(directory.clone(), 1), (records.clone(), 5)], "420");
         add(&mut keys, 3, &[(directory.clone(), 2), (records.clone(), 7)], "17065");
         let again = keys.vouched(directory.node());
@@ -304,23 +341,23 @@ mod tests {
         let before = keys.clone();
         for said in again {
             let key = PublicKey::new(said.log_public_key).expect("a key");
-            tell(&mut keys, Era::new(key, &said.from, &node("40")));
+            keys.tell(Era::new(key, &said.from, &node("40")));
         }
-        assert_eq!(keys, before);
+        assert_eq!(*keys, *before);
     }
 
     #[test]
     fn who_moves_tells_what_its_new_parent_has_not_heard_and_nothing_before_what_that_holds() {
         let (directory, records) = logs();
-        let mut keys = KeyHistory::new(key(1), &node("17065"));
+        let mut keys = Told::new();
         let there = keys.clone();
         let first = keys.stated(directory.node());
-        assert_eq!(there.unheard(&first, &BTreeMap::new()), [], "the first key stands in its enrolment");
+        assert_eq!(there.unheard(&first, &BTreeMap::new(), |_| false), [], "the first key stands in its enrolment");
         // The old parent vouched for the second, and the node announced the third: neither reached the new parent.
         add(&mut keys, 2, &[(directory.clone(), 0), (records.clone(), 4)], "420");
         add(&mut keys, 3, &[(directory.clone(), 1), (records.clone(), 9)], "17065");
         let held: BTreeMap<LogId, u64> = [(records.clone(), 6)].into();
-        let news = there.unheard(&keys.stated(directory.node()), &held);
+        let news = there.unheard(&keys.stated(directory.node()), &held, |_| false);
         let said = |seed: u8, at: u64, from: u64| NodeRekeyed {
             node: directory.node().clone(),
             log_public_key: *key(seed).as_bytes(),
@@ -330,10 +367,38 @@ mod tests {
         let mut told = there;
         for rekeyed in &news {
             let key = PublicKey::new(rekeyed.log_public_key).expect("a key");
-            tell(&mut told, Era::new(key, &rekeyed.from, &node("40")));
+            told.tell(Era::new(key, &rekeyed.from, &node("40")));
         }
         assert_eq!([5, 6, 8, 9].map(|sequence| *told.at(&records, sequence)), [1, 2, 2, 3].map(key));
-        assert_eq!(told.unheard(&news, &held), [], "once");
+        assert_eq!(told.unheard(&news, &held, |_| false), [], "once");
+    }
+
+    #[test]
+    fn who_vouches_from_an_earlier_place_on_says_that_what_was_behind_it_is_lost() {
+        let (directory, records) = logs();
+        let mut keys = Told::new();
+        // A district that is gone said it from behind what the province holds; then the disk was lost, too, and the province holds less.
+        add(&mut keys, 66, &[(directory.clone(), 10), (records.clone(), 90)], "420");
+        add(&mut keys, 2, &[(directory.clone(), 4), (records.clone(), 30)], "40");
+        assert_eq!((*keys.current(), keys.has(&key(66).fingerprint())), (key(2), false));
+        add(&mut keys, 3, &[(directory.clone(), 5), (records.clone(), 40)], "17065");
+        add(&mut keys, 4, &[(directory, 4), (records.clone(), 30)], "40");
+        assert_eq!([29, 30, 40].map(|sequence| *keys.at(&records, sequence)), [1, 4, 3].map(key));
+        assert_eq!(*keys.current(), key(3), "what it announced since stands in the log that goes on");
+    }
+
+    #[test]
+    fn a_key_that_is_known_and_does_not_count_is_no_news() {
+        let (directory, _) = logs();
+        let mut there = Told::new();
+        add(&mut there, 1, &[], "420");
+        let said = |seed: u8| NodeRekeyed {
+            node: directory.node().clone(),
+            log_public_key: *key(seed).as_bytes(),
+            from: vec![(directory.clone(), 1)],
+        };
+        let news = there.unheard(&[said(66), said(2)], &BTreeMap::new(), |print| *print == key(66).fingerprint());
+        assert_eq!(news, [said(2)]);
     }
 
     proptest! {
@@ -352,15 +417,17 @@ mod tests {
                 (5, from(2, 9), "40"),
             ];
             let told = |order: &[usize]| {
-                let mut keys = KeyHistory::new(key(1), &node("17065"));
+                let (mut keys, mut left) = (Told::new(), all.iter().collect::<Vec<_>>());
                 for at in order {
-                    let (seed, from, by) = &all[*at];
+                    // Logs come in any order, the words of one log in theirs.
+                    let next = left.iter().position(|(_, _, by)| *by == all[*at].2).expect("as many as there are");
+                    let (seed, from, by) = left.remove(next);
                     add(&mut keys, *seed, from, by);
                 }
                 keys
             };
             let (one, other) = (told(&[0, 1, 2, 3, 4, 5]), told(&order));
-            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(&*one, &*other);
             prop_assert_eq!(*one.current(), key(6));
             prop_assert_eq!(one.at(&records, sequence), other.at(&records, sequence));
         }

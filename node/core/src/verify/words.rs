@@ -25,7 +25,6 @@ const ENROLLERS_MAX: usize = 64;
 /// Something said about a node, by itself or by one above it.
 #[derive(Debug, Clone)]
 pub(super) struct Said {
-    pub(super) by: NodeId,
     /// Sequence in the directory log of the one who said it.
     pub(super) at: u64,
     pub(super) word: Word,
@@ -37,6 +36,14 @@ pub(super) enum Word {
     Key(PublicKey, Vec<(LogId, u64)>),
     /// The sizes up to which its logs count.
     End(Vec<(LogId, u64)>),
+}
+
+/// What a word is about. Words are counted for each apart: a child that has its parent vouch for many keys can still be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About {
+    Keys,
+    End,
+    Forks,
 }
 
 /// What comes of all that was said about a node.
@@ -67,14 +74,25 @@ impl Judgement {
     }
 }
 
+/// What each node said about one, in the order of its log.
+pub(super) type Words = BTreeMap<NodeId, Vec<Said>>;
+
 /// Who enrolled a node, and how.
 type By<'a> = (&'a Node, &'a Enrolment);
 
 impl Directory {
-    /// How often `by` spoke about the end of `node`, or about its keys.
-    pub(super) fn words(&self, by: &NodeId, node: &NodeId, ends: bool) -> usize {
-        let said = self.said.get(node).into_iter().flatten();
-        said.filter(|said| said.by == *by && matches!(said.word, Word::End(_)) == ends).count()
+    /// How often `by` spoke about this of `node`.
+    pub(super) fn words(&self, by: &NodeId, node: &NodeId, about: About) -> usize {
+        let said = self.said.get(node).and_then(|words| words.get(by)).into_iter().flatten();
+        match about {
+            About::Keys => said.filter(|said| matches!(said.word, Word::Key(..))).count(),
+            About::End => said.filter(|said| matches!(said.word, Word::End(_))).count(),
+            About::Forks => {
+                let first = LogId::new(node.clone(), Stream::Directory);
+                let of_node = self.forks.range(first..).take_while(|(log, _)| log.node() == node);
+                of_node.flat_map(|(_, decisions)| decisions).filter(|(decider, _, _)| decider == by).count()
+            }
+        }
     }
 
     /// Whether what `by`, who is or was above `node`, said about it in entry `at` of its directory log counts: it stands before the end of who
@@ -133,8 +151,9 @@ impl Directory {
     }
 
     /// Takes in something that was said. It is judged by [`Self::judge`].
-    pub(super) fn hear(&mut self, node: &NodeId, said: Said) {
-        Arc::make_mut(&mut self.said).entry(node.clone()).or_default().push(said);
+    pub(super) fn hear(&mut self, node: &NodeId, by: &NodeId, said: Said) {
+        let words = Arc::make_mut(&mut self.said).entry(node.clone()).or_default();
+        Arc::make_mut(words).entry(by.clone()).or_default().push(said);
     }
 
     /// Judges anew what was said about these nodes, and about all below those that say so: who may speak about them has changed.
@@ -189,36 +208,37 @@ impl Directory {
             node.enrolments().next().is_none() || made.iter().any(|(up, enrolment)| is_before_end(up, enrolment.at));
         let counting = Self::counting(made, has_place);
         let say = say(&counting);
-        let said = self.said.get(node.id()).map_or(&[][..], Vec::as_slice);
-        let stands = |by: &NodeId, at: u64| say.get(by).is_some_and(|end| at < *end);
-        let mut end = None;
-        for Said { by, at, word } in said {
-            if let Word::End(narrower) = word
-                && stands(by, *at)
-            {
-                end = Some(narrowest(end, narrower));
+        let words = self.said.get(node.id());
+        let heard = |by: &NodeId| words.and_then(|words| words.get(by)).into_iter().flatten();
+        // Upper ones took the node over from those below them, and spoke last; of two beside each other the one that was revoked spoke first.
+        let mut above: Vec<(&NodeId, &u64)> = say.iter().collect();
+        above.sort_by_cached_key(|(by, _)| {
+            let known = self.node(by);
+            (Reverse(known.map(Node::depth)), Reverse(known.map(Node::is_revoked)))
+        });
+        let (mut end, mut vouched) = (None, Vec::new());
+        for (by, say) in above {
+            for said in heard(by).take_while(|said| said.at < *say) {
+                match &said.word {
+                    Word::End(narrower) => end = Some(narrowest(end, narrower)),
+                    Word::Key(key, from) => vouched.push(Era::new(*key, from, by)),
+                }
             }
         }
-        // The end first: a key that the node announced behind it is none.
+        // A key that the node announced behind its end is none.
         let own = LogId::new(node.id().clone(), Stream::Directory);
-        let own_end = end.as_ref().map(|end| end.get(&own).copied().unwrap_or(0));
-        let (mut eras, mut set_aside) = (Vec::new(), BTreeSet::new());
-        for Said { by, at, word } in said {
-            let Word::Key(key, from) = word else { continue };
-            let counts = match by == node.id() {
-                true => own_end.is_none_or(|end| *at < end),
-                false => stands(by, *at),
-            };
-            match counts {
-                true => eras.push(Era::new(*key, from, by)),
-                false => drop(set_aside.insert(key.fingerprint())),
-            }
-        }
-        let depth = |by: &NodeId| Reverse(self.node(by).map(Node::depth));
-        let keys = KeyHistory::of(*node.keys().first(), node.id(), eras, set_aside, depth);
+        let own_end = end.as_ref().map_or(u64::MAX, |end: &BTreeMap<LogId, u64>| end.get(&own).copied().unwrap_or(0));
+        let announced = heard(node.id()).take_while(|said| said.at < own_end).filter_map(|said| match &said.word {
+            Word::Key(key, from) => Some(Era::new(*key, from, node.id())),
+            Word::End(_) => None,
+        });
+        let parent = parent(&counting);
+        // Two keys can be made that give one id: the one in the enrolment that counts is the node's.
+        let first = parent.map_or(*node.keys().first(), |(_, enrolment)| enrolment.key);
+        let keys = KeyHistory::of(first, node.id(), announced.collect(), vouched);
         // Without a place it is there for what was taken in of it to be read.
         let bounds = if has_place { end } else { Some(BTreeMap::new()) };
-        let parent = parent(&counting).cloned();
+        let parent = parent.map(|(up, _)| up.id().clone());
         Judgement { above: node.above().clone(), say, has_place, parent, keys, bounds }
     }
 }
@@ -229,12 +249,12 @@ fn is_before_end(by: &Node, at: u64) -> bool {
 }
 
 /// Of those whose enrolments count the one nearest the root. One that was revoked gives way to its successor, not to those below it.
-fn parent<'a>(counting: &[By<'a>]) -> Option<&'a NodeId> {
+fn parent<'a>(counting: &[By<'a>]) -> Option<By<'a>> {
     let gives_way = |up: &Node| {
         let mut others = counting.iter().map(|(other, _)| other);
         up.is_revoked() && others.any(|other| !other.is_revoked() && !other.above().contains(up.id()))
     };
-    counting.iter().find(|(up, _)| !gives_way(up)).map(|(up, _)| up.id())
+    counting.iter().find(|(up, _)| !gives_way(up)).copied()
 }
 
 /// The enrolments that end the say of those below their author who are not named in it: who enrols took the node over, or had it
