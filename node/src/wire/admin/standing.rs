@@ -9,8 +9,8 @@ use crate::link::ended;
 use crate::pipeline::Snapshot;
 
 impl Parts {
-    /// Why what this node wrote does not count, does not go up or is not all here: it was revoked, or lost its place, one of its own logs is stopped, here or at
-    /// the parent, or its database is behind.
+    /// Why what this node wrote does not count, does not go up or is not all here: it was revoked, or lost its place, one of its own logs is
+    /// stopped, here or at the parent, or its database is behind.
     pub(super) fn standing(&self, snapshot: &Snapshot) -> Option<Refusal> {
         self.doubt(snapshot).or_else(|| self.stopped_above(snapshot))
     }
@@ -76,7 +76,6 @@ fn stops(reason: Reason) -> bool {
             | Reason::PreviousHashWrong
             | Reason::LogShorter
             | Reason::KeyRevoked
-            | Reason::PlaceLost
             | Reason::KeyNotEnrolled
             | Reason::SignatureInvalid
     )
