@@ -260,7 +260,8 @@ async fn receipts_are_waited_for() {
 
 #[tokio::test]
 async fn receipts_and_figures_of_a_node_that_was_revoked_or_is_behind_do_not_look_well() {
-    for (reason, exit) in [(Reason::KeyRevoked, Exit::Refused), (Reason::ReadOnly, Exit::Unavailable)] {
+    let known = [Reason::KeyRevoked, Reason::PlaceLost].map(|reason| (reason, Exit::Refused));
+    for (reason, exit) in known.into_iter().chain([(Reason::ReadOnly, Exit::Unavailable)]) {
         let node = Fake { wait_reason: reason.code(), ..figures() }.start().await;
         let waited = node.admin(&["receipt", "wait", "--timeout", "500ms"]).await;
         assert_eq!(waited.exit, exit, "{}", waited.err);
@@ -276,6 +277,19 @@ async fn receipts_and_figures_of_a_node_that_was_revoked_or_is_behind_do_not_loo
             assert!(said.err.contains(reason.code()), "{words:?}: {}", said.err);
         }
     }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_say_where_it_stands_does_not_look_well() {
+    let node = Fake { no_status: true, ..figures() }.start().await;
+    let pull = ["aggregate", "pull", "--unit", "17065", "--from", "2021-01", "--to", "2021-12", "--output", "json"];
+    let said = node.admin(&pull).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    assert!(said.err.contains("standing unknown") && said.err.contains("too slow"), "{}", said.err);
+    let json: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(json["header"]["reason"], "standing_unknown");
+    let said = node.admin(&["receipt", "show", "--lang", "vi"]).await;
+    assert!(said.err.contains("standing unknown"), "{}", said.err);
 }
 
 #[tokio::test]

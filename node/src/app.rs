@@ -21,6 +21,7 @@ mod drill;
 mod gauges;
 mod init;
 mod join;
+mod out;
 mod rebuild;
 mod recover;
 mod restore;

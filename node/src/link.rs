@@ -87,22 +87,36 @@ fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
 /// over by another node, is let go at once.
 ///
 /// # Errors
-/// `not_a_child`, `key_revoked`.
+/// `not_a_child`, `key_revoked`, `place_lost`.
 pub fn check_child(snapshot: &Snapshot, node: &NodeId) -> Result<(), Refusal> {
     match snapshot.directory().node(node) {
         Some(known) if known.parent() != Some(snapshot.me()) => {
             Err(Refusal::new(Reason::NotAChild, format!("{node} is a child of another node")))
         }
-        Some(known) if known.is_revoked() => {
-            Err(Refusal::new(Reason::KeyRevoked, format!("{node} was revoked: {}", what_counts(known))))
-        }
-        Some(_) => Ok(()),
+        Some(known) => ended(known).map_or(Ok(()), Err),
         None => Err(Refusal::new(Reason::NotAChild, format!("{node} is not enrolled here"))),
     }
 }
 
-/// What still counts of a node that was revoked, in words: the node itself may not be told in its directory, because it is let go at once.
-pub fn what_counts(node: &Node) -> String {
+/// Why what a node writes counts no more: `key_revoked`, or `place_lost` of one that was not revoked itself. In words, because the node may not
+/// be told in its directory: it is let go at once.
+pub fn ended(node: &Node) -> Option<Refusal> {
+    let id = node.id();
+    match (node.is_revoked(), node.has_place()) {
+        (false, _) => None,
+        (true, true) => Some(Refusal::new(Reason::KeyRevoked, format!("{id} was revoked: {}", what_counts(node)))),
+        (true, false) => {
+            let detail = format!(
+                "who enrolled {id} was revoked, and the enrolment stands behind what counts of that node; nothing of {id} counts until a \
+                 node above gives it a place"
+            );
+            Some(Refusal::new(Reason::PlaceLost, detail))
+        }
+    }
+}
+
+/// What still counts of a node that was revoked.
+fn what_counts(node: &Node) -> String {
     let counts = [Stream::Records, Stream::Directory].map(|stream| {
         let log = LogId::new(node.id().clone(), stream);
         match node.valid_size(&log) {

@@ -2,6 +2,8 @@
 //! writes; knows nothing of gRPC. Leaves out what identifies persons: of identity parts nothing comes out of here but, for own records, the
 //! numbers and references under which the collaborator keeps the paper.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use danso_proto::ids::{LogId, NodeId, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
@@ -15,6 +17,8 @@ mod held;
 mod prove;
 
 pub use crate::store::{Disk, Health, Level};
+pub use authors::Shared;
+use authors::Twice;
 pub use evidence::Evidence;
 pub use findings::{Finding, Record};
 pub use held::{Held, HeldSince};
@@ -103,12 +107,13 @@ pub struct LogEntry {
 #[derive(Debug, Clone)]
 pub struct View {
     store: Store,
+    twice: Arc<Twice>,
 }
 
 impl View {
     /// A view of `store`.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, twice: Arc::default() }
     }
 
     /// How the store is: room on the disk, damage that was found.

@@ -63,6 +63,8 @@ reasons! {
     KeyNotEnrolled = "key_not_enrolled", Denied;
     /// The author's log was revoked below this position.
     KeyRevoked = "key_revoked", Denied;
+    /// The node lost its place with who enrolled it, which was revoked. It was not revoked itself: a node above can give it a place.
+    PlaceLost = "place_lost", Denied;
     /// The author wrote about a unit that is neither its own nor below it.
     OutOfScope = "out_of_scope", Denied;
     /// A change of this kind does not belong into this stream.

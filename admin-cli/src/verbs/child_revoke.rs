@@ -69,11 +69,13 @@ fn question(node: &str, losing_place: &[String], lang: Lang) -> String {
         question.push_str(&match lang {
             Lang::Vi => format!(
                 " Các nút sau mất chỗ, vì được kết nạp sau mục đó của sổ danh bạ, và những gì chúng đã ghi không được tính nữa: {nodes}. \
-                 Nếu không định như vậy, hãy cho biết số mục của sổ danh bạ với --size."
+                 Nếu không định như vậy, hãy cho biết số mục của sổ danh bạ với --size. Nếu đúng, hãy cấp chỗ cho từng nút đáng tin: child invite \
+                 --node NODE tại đây, rồi danso-node recover --token-file tại nút đó."
             ),
             Lang::En => format!(
                 " These nodes lose their place, because they were enrolled behind that entry of its directory, and what they wrote counts no \
-                 more: {nodes}. If that is not meant, say with --size how many entries of its directory count."
+                 more: {nodes}. If that is not meant, say with --size how many entries of its directory count. If it is, give those that are \
+                 to be trusted a place: child invite --node NODE here, then danso-node recover --token-file there."
             ),
         });
     }

@@ -28,7 +28,7 @@ pub struct Args {
 /// What a node may need beyond the time that it was asked to wait.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Waits; done when all own entries are receipted. Refused when the node was revoked; not available when nobody can know, because the node is an
+/// Waits; done when all own entries are receipted. Refused when the node was revoked or lost its place; not available when nobody can know, because the node is an
 /// old copy or one of its logs is stopped.
 pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
@@ -53,10 +53,14 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         });
     }
     // What ends only when somebody does something about it, here or above: waiting longer does not help.
-    if let Some(Reason::KeyRevoked | Reason::ReadOnly | Reason::RootDiffers | Reason::LogQuarantined) = reason {
+    if let Some(
+        Reason::KeyRevoked | Reason::PlaceLost | Reason::ReadOnly | Reason::RootDiffers | Reason::LogQuarantined,
+    ) = reason
+    {
         let said = say::refusal(ctx.lang, &answer.reason, &answer.detail);
         ctx.note(said);
-        return Ok(if reason == Some(Reason::KeyRevoked) { Exit::Refused } else { Exit::Unavailable });
+        let refused = matches!(reason, Some(Reason::KeyRevoked | Reason::PlaceLost));
+        return Ok(if refused { Exit::Refused } else { Exit::Unavailable });
     }
     if !answer.reason.is_empty() {
         let (reason, detail) = (harmless(&answer.reason), harmless(&answer.detail));

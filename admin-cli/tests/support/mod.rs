@@ -36,6 +36,8 @@ pub struct Fake {
     pub complete: bool,
     /// Why the parent refuses a log, as a reason code.
     pub wait_reason: &'static str,
+    /// The status does not come in time.
+    pub no_status: bool,
     pub proof: Vec<u8>,
     /// Every call but an import is refused for this.
     pub refuse: Option<Reason>,
@@ -104,6 +106,9 @@ fn answers<T: Send + 'static>(all: Vec<T>) -> Response<Answers<T>> {
 impl AdminService for Fake {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
         self.permit()?;
+        if self.no_status {
+            return Err(Status::deadline_exceeded("too slow"));
+        }
         Ok(Response::new(GetStatusResponse {
             node: "17065-0123456789abcdef".into(),
             unit: "17065".into(),

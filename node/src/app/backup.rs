@@ -10,7 +10,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, clock};
+use super::{Error, clock, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
 use crate::config::Layout;
@@ -57,7 +57,8 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         return Err(Refusal::new(Reason::NotFound, detail).into());
     }
     for left in archive::clear(what.out) {
-        eprintln!("{} is left of a backup that was killed and cannot be removed; remove it", left.display());
+        let left = left.display();
+        out::note(format_args!("{left} is left of a backup that was killed and cannot be removed; remove it"));
     }
     // The heads before the database: they may then say less than it, never more.
     let mut sources = small_files(&layout)?;

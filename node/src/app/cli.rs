@@ -11,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{backup, demo, doctor, drill, init, join, rebuild, recover, restore, run, words};
+use super::{backup, demo, doctor, drill, init, join, out, rebuild, recover, restore, run, words};
 use crate::config::{Address, LayoutError};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -218,9 +218,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("danso-node: {}", words::chain(&error));
+            out::note(format_args!("danso-node: {}", words::chain(&error)));
             if let Some(refusal) = refusal_in(&error) {
-                eprintln!("{}: {}", refusal.reason, messages::next_step(refusal.reason, words::lang()));
+                out::note(format_args!("{}: {}", refusal.reason, messages::next_step(refusal.reason, words::lang())));
             }
             ExitCode::from(code(&error))
         }
@@ -253,18 +253,18 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                 advertise,
             };
             let made = init::init(what).await?;
-            eprintln!("Node {} is set up with {} units ({units_version}).", made.node, made.units);
-            eprintln!("Trust anchor: write it down, everybody who checks proofs needs it:");
-            println!("{}", made.anchor);
-            eprintln!("Next: danso-node run --data {}", data.display());
+            out::note(format_args!("Node {} is set up with {} units ({units_version}).", made.node, made.units));
+            out::note("Trust anchor: write it down, everybody who checks proofs needs it:");
+            out::print(made.anchor)?;
+            out::note(format_args!("Next: danso-node run --data {}", data.display()));
             Ok(())
         }
         Verb::Join { data, token_file, listen, advertise } => {
             let token = read_token(&token_file)?;
             let joined = join::join(&data, token, listen, advertise).await?;
-            println!("{}", joined.node);
-            eprintln!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent);
-            eprintln!("Next: danso-node run --data {}", data.display());
+            out::print(&joined.node)?;
+            out::note(format_args!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent));
+            out::note(format_args!("Next: danso-node run --data {}", data.display()));
             Ok(())
         }
         Verb::Recover { data, token_file, listen, advertise } => {
@@ -272,15 +272,15 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let shown = std::io::stderr().is_terminal();
             let mut progress = |entries: u64| {
                 if shown && entries.is_multiple_of(50) {
-                    eprint!("\r{entries} entries ");
+                    out::progress(format_args!("{entries} entries "));
                 }
             };
             let what = recover::Recover { data: &data, token, listen, advertise, progress: &mut progress };
             let done = recover::recover(what).await?;
             if shown {
-                eprint!("\r");
+                out::progress("");
             }
-            println!("{}", done.node);
+            out::print(&done.node)?;
             say(&words::recovered(&done, &data, words::lang()));
             Ok(())
         }
@@ -292,11 +292,11 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let passphrase = backup::passphrase(passphrase_file.as_ref())?;
             let scratch = scratch.unwrap_or_else(std::env::temp_dir);
             let drill = drill::drill(&input, &scratch, passphrase.as_ref()).await?;
-            print!("{}", drill::shown(&drill, output)?);
+            out::print(drill::shown(&drill, output)?.trim_end())?;
             match drill.refusal() {
                 Some(refusal) => Err(super::Error::Refused(refusal).into()),
                 None => {
-                    eprintln!("{}", words::drilled(words::lang()));
+                    out::note(words::drilled(words::lang()));
                     Ok(())
                 }
             }
@@ -306,7 +306,7 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let passphrase = backup::passphrase(passphrase_file.as_ref())?;
             let what = backup::Backup { data: &data, out: &out, passphrase: passphrase.as_ref(), with_keys };
             let made = backup::backup(what).await?;
-            println!("{}", out.display());
+            out::print(out.display())?;
             say(&words::backed_up(&made, &data, &out, passphrase.is_some(), words::lang()));
             Ok(())
         }
@@ -315,15 +315,15 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             let (input, data) = (input.unwrap_or_default(), data.unwrap_or_default());
             let passphrase = backup::passphrase(passphrase_file.as_ref())?;
             let restored = restore::restore(&input, &data, passphrase.as_ref()).await?;
-            println!("{}", restored.manifest.node);
+            out::print(&restored.manifest.node)?;
             say(&words::restored(&restored, &data, words::lang()));
             Ok(())
         }
         Verb::Rebuild { data, output } => {
             let made = rebuild::rebuild(&data).await?;
-            print!("{}", rebuild::shown(&made, output)?);
+            out::print(rebuild::shown(&made, output)?.trim_end())?;
             if output == Output::Table {
-                words::rebuilt(&made, words::lang()).iter().for_each(|line| println!("{line}"));
+                words::rebuilt(&made, words::lang()).iter().try_for_each(out::print)?;
             }
             Ok(())
         }
@@ -336,14 +336,14 @@ async fn confirm(data: &Path) -> anyhow::Result<()> {
     match restore::confirm(data).await? {
         Some(refusal) => Err(super::Error::Refused(refusal).into()),
         None => {
-            eprintln!("{}", words::confirmed(words::lang()));
+            out::note(words::confirmed(words::lang()));
             Ok(())
         }
     }
 }
 
 fn say(lines: &[String]) {
-    lines.iter().for_each(|line| eprintln!("{line}"));
+    lines.iter().for_each(out::note);
 }
 
 fn read_token(file: &Path) -> anyhow::Result<Token> {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use danso_core::messages::Lang;
 use danso_proto::ids::Fingerprint;
 
+use super::out;
 use crate::clock::{Clock as _, SystemClock};
 
 mod data;
@@ -33,11 +34,11 @@ struct Voice(Lang);
 
 impl Voice {
     fn say(&self, en: &str, vi: &str) {
-        println!("{}", self.pick(en, vi));
+        out::show(self.pick(en, vi));
     }
 
     fn head(&self, en: &str, vi: &str) {
-        println!("\n== {}", self.pick(en, vi));
+        out::show(format_args!("\n== {}", self.pick(en, vi)));
     }
 
     fn pick<'a>(&self, en: &'a str, vi: &'a str) -> &'a str {
@@ -77,7 +78,7 @@ async fn show(voice: &Voice, data: Option<PathBuf>) -> anyhow::Result<Federation
     );
     for (unit, parent) in data::BELOW {
         let status = federation.join(unit, parent).await?;
-        println!("   {}  {}  <- {parent}   {}", status.unit, status.unit_name, status.node);
+        out::show(format_args!("   {}  {}  <- {parent}   {}", status.unit, status.unit_name, status.node));
     }
 
     voice.head("The communes hand in their household books and slips", "Các xã nộp sổ hộ và phiếu biến động");
@@ -131,14 +132,14 @@ async fn receipts(voice: &Voice, commune: &Member) -> anyhow::Result<()> {
     voice.say(&format!("   receipts of {}:", commune.unit()), &format!("   biên nhận của {}:", commune.unit()));
     for receipt in commune.receipts().await? {
         if receipt.log.ends_with("/records") {
-            println!(
+            out::show(format_args!(
                 "   {:32}  {:8}  {:>3}/{:<3} {}",
                 receipt.giver,
                 receipt.giver_tier,
                 receipt.size,
                 receipt.log_size,
                 voice.pick("durable there, cosigned", "đã lưu bền ở đó, có đồng ký"),
-            );
+            ));
         }
     }
     Ok(())
@@ -160,7 +161,7 @@ async fn keep(voice: &Voice, federation: &Federation) -> anyhow::Result<()> {
             commune.status().await?.tier
         ),
     ] {
-        println!("   {line}");
+        out::show(format_args!("   {line}"));
     }
     voice.say("   Ctrl-C ends everything.", "   Ctrl-C để kết thúc tất cả.");
     tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")

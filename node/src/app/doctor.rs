@@ -7,7 +7,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::mpsc;
 
-use super::{Error, clock, run};
+use super::{Error, clock, out, run};
 use crate::config::Layout;
 use crate::doctor::{self, Line, State};
 use crate::keys::LogKey;
@@ -35,16 +35,16 @@ pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, 
     };
     // The lines end when who finds them is dropped.
     let looking = async move { doctor::offline(&layout, clock(), read, &lines).await };
-    let printing = async {
+    let printing = async move {
         let mut well = true;
         while let Some(line) = found.recv().await {
             well &= line.state != State::Fail;
-            println!("{}", if json { as_json(&line, lang) } else { as_text(&line, lang) });
+            out::print(if json { as_json(&line, lang) } else { as_text(&line, lang) })?;
         }
-        well
+        Ok(well)
     };
     let ((), well) = tokio::join!(looking, printing);
-    Ok(well)
+    well
 }
 
 fn word(state: State) -> &'static str {

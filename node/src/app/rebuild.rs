@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use super::Error;
 use super::cli::Output;
 use super::run::place;
+use super::{Error, out};
 use crate::config::Layout;
 use crate::pipeline::{self, Report};
 use crate::store::Store;
@@ -32,7 +32,7 @@ pub(super) async fn rebuild(data: &Path) -> Result<Made, Error> {
     let report = pipeline::rebuild(&store, anchor, &|done, of| {
         let tenths = done.saturating_mul(10).checked_div(of).unwrap_or(10);
         if told.fetch_max(tenths, Ordering::Relaxed) < tenths {
-            eprintln!("{done} of {of} entries");
+            out::note(format_args!("{done} of {of} entries"));
         }
     })
     .await?;

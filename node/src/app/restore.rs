@@ -12,7 +12,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::backup::{figures, tables};
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, META_PARENT};
+use super::{Error, META_PARENT, out};
 use crate::archive::{self, Manifest, Part, Reader, SecretString};
 use crate::config::{Fresh, Layout};
 use crate::files;
@@ -60,7 +60,7 @@ pub(super) async fn restore(input: &Path, data: &Path, passphrase: Option<&Secre
         Ok(restored) => Ok(restored),
         Err(error) => {
             match clear(&layout) {
-                Err(left) => eprintln!("{} could not be emptied again: {left}", data.display()),
+                Err(left) => out::note(format_args!("{} could not be emptied again: {left}", data.display())),
                 Ok(()) => drop(Fresh::of(&layout, missing).map(Fresh::remove)),
             }
             Err(error)

@@ -91,7 +91,7 @@ async fn supervise<F: Future<Output = Ended>>(
             backoff_ms = backoff.as_millis() as u64, "link: down, will dial again");
         status.send_modify(|status| {
             status.state = LinkState::Waiting;
-            if ended.refusal.reason == Reason::KeyRevoked {
+            if matches!(ended.refusal.reason, Reason::KeyRevoked | Reason::PlaceLost) {
                 status.revoked = Some(ended.refusal.clone());
             }
             status.trouble = Some(ended.refusal);

@@ -32,7 +32,7 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// What ended the last attempt; `None` while all is well.
     pub trouble: Option<Refusal>,
-    /// That the parent let this node go because it was revoked. Kept while the parent is away: it does not change its mind by that.
+    /// That the parent let this node go because it was revoked, or lost its place. Kept while the parent is away: it does not change its mind by that.
     pub revoked: Option<Refusal>,
     /// The parent's clock at the last hello or renewal.
     pub parent_clock: Option<ParentClock>,

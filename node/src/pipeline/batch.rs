@@ -391,8 +391,19 @@ impl<'a> Batch<'a> {
 
     /// Refuses a unit that a node serves already: two authors would count its people twice.
     fn check_unserved(&self, unit: &UnitCode) -> Result<(), Refusal> {
-        match self.directory.nodes().find(|node| node.unit() == unit && !node.is_revoked()) {
-            Some(node) => Err(Refusal::new(Reason::UnitHasNode, format!("{} serves {unit}", node.id()))),
+        let of_unit = || self.directory.nodes().filter(|node| node.unit() == unit);
+        if let Some(node) = of_unit().find(|node| !node.is_revoked()) {
+            return Err(Refusal::new(Reason::UnitHasNode, format!("{} serves {unit}", node.id())));
+        }
+        match of_unit().find(|node| !node.has_place()) {
+            Some(node) => {
+                let detail = format!(
+                    "{} of {unit} lost its place with who enrolled it; it gets one here, and what it wrote counts again, unless it is not \
+                     to be trusted",
+                    node.id()
+                );
+                Err(Refusal::new(Reason::UnitHasNode, detail))
+            }
             None => Ok(()),
         }
     }

@@ -32,7 +32,7 @@ impl RenewalPermit {
 /// Lets a child in.
 ///
 /// # Errors
-/// `certificate_missing`, `certificate_unknown`, `not_a_child`, `key_revoked`.
+/// `certificate_missing`, `certificate_unknown`, `not_a_child`, `key_revoked`, `place_lost`.
 pub(super) fn child(extensions: &tonic::Extensions, snapshot: &Snapshot) -> Result<Permit, Refusal> {
     let certificate = pki::peer_certificate(extensions).ok_or_else(|| {
         Refusal::new(Reason::CertificateMissing, "a session needs the certificate that joining gives")
@@ -47,7 +47,7 @@ pub(super) fn child(extensions: &tonic::Extensions, snapshot: &Snapshot) -> Resu
 /// certificate, so that a thief of its link key cannot renew that for ever.
 ///
 /// # Errors
-/// `too_many_calls`, `renew_proof_invalid`, `not_a_child`, `key_revoked`, `certificate_unknown`.
+/// `too_many_calls`, `renew_proof_invalid`, `not_a_child`, `key_revoked`, `place_lost`, `certificate_unknown`.
 pub(super) fn renewal(
     extensions: &tonic::Extensions,
     snapshot: &Snapshot,

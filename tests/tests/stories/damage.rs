@@ -398,3 +398,15 @@ fn doctor_looks_at_every_file_that_a_start_needs() {
     assert_eq!(commune.status_text("renewal_reason"), "file_unfit");
     commune.admin(["doctor"]).refused_with("file_unfit");
 }
+
+#[test]
+fn whoever_reads_what_doctor_prints_may_go() {
+    let mut federation = Federation::central();
+    assert_eq!(federation.node_mut(ROOT).stop(), DONE);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut doctor = std::process::Command::new(program("danso-node"));
+    doctor.args(["doctor".as_ref(), "--data".as_ref(), federation.node(ROOT).data.as_os_str()]);
+    let ended = doctor.stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(DONE), &[][..]), "as if somebody had read it");
+}

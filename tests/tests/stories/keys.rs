@@ -147,6 +147,42 @@ fn a_word_about_a_grandchild_stops_nobody_who_never_heard_of_it() {
     federation.logs_verify();
 }
 
+#[test]
+fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_counts_again() {
+    let mut federation = Federation::central();
+    federation.add("40");
+    let mut commune = Node::at(federation.dir(), COMMUNE);
+    commune.join(federation.node("40"));
+    commune.run();
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
+    commune.import_all("households", &truth.households(COMMUNE));
+    commune.receipt_wait("central").must(DONE);
+    let (province, root) = (federation.node("40").status_text("node"), federation.node("VN"));
+    let (lost, once) = (commune.status_text("node"), residents(root, COMMUNE));
+    assert!(once > 0);
+    let size = format!("{province}/directory=0");
+    let revoke = ["child", "revoke", &province, "--size", &size, "--reason", "mất khóa", "--yes"];
+    let said = root.admin(revoke).must(DONE).stderr;
+    assert!(said.contains(&lost) && said.contains("child invite --node"), "{said}");
+    assert_eq!(residents(root, COMMUNE), 0);
+    // It is not thrown away: neither by a second author, nor because it looks revoked.
+    root.admin(["child", "invite", "--unit", COMMUNE, "--address", "127.0.0.1:1"]).refused_with("unit_has_node");
+    let token = root.invite_lost(&lost);
+    assert_eq!(commune.stop(), DONE);
+    commune.recover(Some(&token)).must(DONE);
+    commune.run();
+    assert_eq!(commune.status_text("parent_node"), root.status_text("node"));
+    commune.receipt_wait("central").must(DONE);
+    assert_eq!(residents(root, COMMUNE), once);
+    commune.import_all("changes", &truth.changes(COMMUNE));
+    commune.receipt_wait("central").must(DONE);
+    for node in [&commune, root] {
+        assert_eq!(node.status()["reason"], "", "{}", node.status());
+        truth.holds_at(node, COMMUNE, "local");
+        node.admin(["log", "verify"]).must(DONE);
+    }
+}
+
 /// Whoever looks is told, and from where on nothing counts.
 #[track_caller]
 fn says_that_it_was_revoked(commune: &Node) {

@@ -28,6 +28,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::KeyRevoked => {
             ("The author's log was revoked before this entry.", "Ask the unit above; the node has to join again.")
         }
+        Reason::PlaceLost => (
+            "The node lost its place, because the node that enrolled it was revoked.",
+            "Ask the operator of a node above the revoked one for a place: `danso-admin child invite --node NODE` there, then `danso-node recover --token-file` here.",
+        ),
         Reason::OutOfScope => (
             "The author wrote about a unit that is neither its own nor below it.",
             "Let the unit concerned, or one above it, report this.",

@@ -26,6 +26,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::KeyRevoked => {
             ("Sổ ghi của nút này đã bị thu hồi từ trước mục này.", "Liên hệ đơn vị cấp trên; nút phải tham gia lại.")
         }
+        Reason::PlaceLost => (
+            "Nút mất chỗ, vì nút đã kết nạp nó bị thu hồi.",
+            "Đề nghị người vận hành một nút ở trên nút bị thu hồi cấp chỗ: `danso-admin child invite --node NODE` tại đó, rồi `danso-node recover --token-file` tại đây.",
+        ),
         Reason::OutOfScope => (
             "Nút đã ghi về một đơn vị không phải của mình và không trực thuộc mình.",
             "Để chính đơn vị đó hoặc đơn vị cấp trên của nó báo cáo.",

@@ -8,6 +8,7 @@ use danso_proto::pb::query::v1 as query;
 use super::Voice;
 use super::data::{self, EXPECTED, MONTHS};
 use super::federation::Federation;
+use crate::app::out;
 
 /// What the table shows: measure, heading in English and in Vietnamese.
 const COLUMNS: [(&str, &str, &str); 8] = [
@@ -36,11 +37,8 @@ fn question(unit: &str, by: &str, dimensions: &[&str]) -> query::Query {
 pub(super) async fn table(voice: &Voice, federation: &Federation) -> anyhow::Result<()> {
     voice.head("The ministry's table, 2021 (stocks at the year's end)", "Bảng của bộ, năm 2021 (số cuối năm)");
     let root = federation.member(data::ROOT)?;
-    print!("   {:26}", "");
-    for (_, en, vi) in COLUMNS {
-        print!(" {:>10}", voice.pick(en, vi));
-    }
-    println!();
+    let headings = COLUMNS.map(|(_, en, vi)| format!(" {:>10}", voice.pick(en, vi)));
+    out::show(format_args!("   {:26}{}", "", headings.concat()));
     let mut made_from = 0;
     let units = [(data::ROOT, "")].into_iter().chain(data::BELOW);
     for (unit, _) in units {
@@ -48,11 +46,8 @@ pub(super) async fn table(voice: &Voice, federation: &Federation) -> anyhow::Res
         let (header, cells) = root.pull(question(unit, "", &[]), query::Source::Local).await?;
         made_from = made_from.max(header.frontier.len());
         let values: BTreeMap<&str, i64> = cells.iter().map(|cell| (cell.measure.as_str(), cell.value)).collect();
-        print!("   {unit:>5} {name:20}");
-        for (measure, _, _) in COLUMNS {
-            print!(" {:>10}", values.get(measure).copied().unwrap_or(0));
-        }
-        println!();
+        let row = COLUMNS.map(|(measure, _, _)| format!(" {:>10}", values.get(measure).copied().unwrap_or(0)));
+        out::show(format_args!("   {unit:>5} {name:20}{}", row.concat()));
     }
     voice.say(&format!("   made from {made_from} signed logs"), &format!("   lập từ {made_from} nhật ký đã ký"));
     Ok(())

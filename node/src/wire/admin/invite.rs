@@ -83,7 +83,8 @@ impl Parts {
             Refusal::new(Reason::RequestInvalid, format!("the node: {error}; see the list of children"))
         })?;
         match directory.node(&id) {
-            Some(node) if node.is_revoked() => {
+            // One that lost its place with who enrolled it was not revoked itself.
+            Some(node) if node.is_revoked() && node.has_place() => {
                 let detail = format!("{id} was revoked; its unit gets a new node with --unit {} --again", node.unit());
                 Err(Refusal::new(Reason::KeyRevoked, detail))
             }

@@ -5,12 +5,12 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::Parts;
 use super::overview::in_words;
-use crate::link::what_counts;
+use crate::link::ended;
 use crate::pipeline::Snapshot;
 
 impl Parts {
-    /// Why what this node wrote does not count, does not go up or is not all here: it was revoked, one of its own logs is stopped, here or at
-    /// the parent, or its database is behind.
+    /// Why what this node wrote does not count, does not go up or is not all here: it was revoked, or lost its place, one of its own logs is
+    /// stopped, here or at the parent, or its database is behind.
     pub(super) fn standing(&self, snapshot: &Snapshot) -> Option<Refusal> {
         self.doubt(snapshot).or_else(|| self.stopped_above(snapshot))
     }
@@ -23,25 +23,30 @@ impl Parts {
     /// What a node writes that was revoked counts nowhere: that must not look as if it did.
     ///
     /// # Errors
-    /// `key_revoked`, when the parent said so when it was reached last, or the directory does.
+    /// `key_revoked`, `place_lost`, when the parent said so when it was reached last, or the directory does.
     pub(super) fn not_revoked(&self) -> Result<(), Refusal> {
         self.revoked(&self.pipeline.snapshot()).map_or(Ok(()), Err)
     }
 
-    /// That this node was revoked, and what of it counts.
+    /// That this node was revoked, and what of it counts; or that it lost its place, and who can give it one.
     fn revoked(&self, snapshot: &Snapshot) -> Option<Refusal> {
         let me = snapshot.me();
-        let known = snapshot.directory().node(me).filter(|known| known.is_revoked());
-        let known = known.map(|known| format!("{me} was revoked: {}", what_counts(known)));
+        let known = snapshot.directory().node(me).and_then(ended);
         // Who is revoked is let go at once, and may never get the entry that says so.
-        let told = || self.link.as_ref().and_then(|link| link.borrow().revoked.clone()).map(|told| told.detail);
-        let what = known.or_else(told)?;
-        let detail = format!(
-            "{what}. Nothing new is written here, because it would count nowhere; what was written is kept. \
-             Ask the operator of the parent; for a new node of this unit: danso-admin child invite --unit {} --again there",
-            me.unit()
-        );
-        Some(Refusal::new(Reason::KeyRevoked, detail))
+        let told = || self.link.as_ref().and_then(|link| link.borrow().revoked.clone());
+        let Refusal { reason, detail } = known.or_else(told)?;
+        let advice = match reason {
+            Reason::PlaceLost => format!(
+                "Nothing new is written here until then; what was written is kept, and counts again. Ask the operator of a node above the \
+                 revoked one for a token (danso-admin child invite --node {me}), then here: danso-node recover --token-file FILE"
+            ),
+            _ => format!(
+                "Nothing new is written here, because it would count nowhere; what was written is kept. Ask the operator of the parent; for \
+                 a new node of this unit: danso-admin child invite --unit {} --again there",
+                me.unit()
+            ),
+        };
+        Some(Refusal::new(reason, format!("{detail}. {advice}")))
     }
 
     /// One of our own logs that the parent has stopped.

@@ -11,8 +11,9 @@ use danso_proto::proof;
 use danso_proto::refusal::{Reason, Refusal};
 
 use crate::clock::Clock as _;
-use crate::link::RefusedFrom;
+use crate::link::{RefusedFrom, check_child};
 use crate::token::Token;
+use crate::view::{Shared, View};
 use bed::{Bed, NOW_MS, code, reason, run};
 
 const BOOK: &str = "\
@@ -388,6 +389,66 @@ fn a_node_whose_directory_says_that_it_was_revoked_takes_no_new_work() {
         let requests = tokio_stream::iter([pb::ImportRequest { body: Some(pb::import_request::Body::Start(start)) }]);
         assert_eq!(reason(commune.admin.import(requests).await), "key_revoked");
         assert_eq!(commune.status().await.own_entries, 1, "what was written is kept");
+    });
+}
+
+#[test]
+fn a_node_that_lost_its_place_with_its_parent_is_told_who_gives_it_one() {
+    run(async || {
+        let mut root = Bed::root().await;
+        let province = root.child("40", 1).await;
+        let mut commune = province.child("17065", 2).await;
+        let directory = province.log(Stream::Directory);
+        root.receive(province.package(&directory).await).await;
+        let bounds = vec![pb::LogBound { log: directory.to_string(), size: 0 }];
+        let stolen = province.pipeline.me().to_string();
+        let revoked = pb::RevokeChildRequest { node: stolen, reason: "stolen".into(), bounds };
+        root.admin.revoke_child(revoked).await.expect("revoked");
+        let heard = root.package(&root.log(Stream::Directory)).await;
+        commune.receive(heard.clone()).await;
+        province.receive(heard).await;
+        let close = pb::ClosePeriodRequest { unit: "17065".into(), month: 202_112 };
+        assert_eq!(reason(commune.admin.close_period(close).await), "place_lost");
+        let lost = commune.pipeline.me();
+        let refused = check_child(&province.pipeline.snapshot(), lost).expect_err("let go");
+        let status = commune.status().await;
+        assert_eq!((refused.reason, &*status.reason), (Reason::PlaceLost, "place_lost"));
+        let advice = format!("child invite --node {}", commune.pipeline.me());
+        assert!(status.detail.starts_with(&refused.detail) && status.detail.contains(&advice), "{}", status.detail);
+        assert!(!status.detail.contains("--again"), "{}", status.detail);
+        let ask = |unit: &str, node: String| pb::CreateInviteRequest { unit: unit.into(), node, ..Default::default() };
+        let refused = root.admin.create_invite(ask("17065", String::new())).await;
+        assert_eq!(reason(refused), "unit_has_node", "a second author, once the first has a place again");
+        let lost = commune.pipeline.me().to_string();
+        let invite = root.admin.create_invite(ask("", lost.clone())).await.expect("invites").into_inner();
+        let token: Token = invite.token.parse().expect("a token");
+        assert_eq!(token.node.map(|node| node.to_string()), Some(lost));
+    });
+}
+
+#[test]
+fn people_who_were_taken_in_twice_are_counted_again_only_when_a_log_has_grown() {
+    run(async || {
+        let mut root = Bed::root().await;
+        let mut nodes = [root.child("17065", 1).await, root.child("17065", 2).await];
+        let more = BOOK.replace("001", "002");
+        let view = View::new(root.store.clone());
+        let mut counted = Shared::new();
+        for (book, twice) in [(BOOK, 2), (&*more, 4)] {
+            for node in &mut nodes {
+                node.import(pb::Form::Households, false, book).await;
+                node.deliver(&node.log(Stream::Records), &root).await;
+            }
+            view.count_twice(&counted).await.expect("counted");
+            assert_eq!(view.taken_in_twice().first().map_or(0, |(_, twice)| *twice), twice - 2, "nothing grew");
+            let snapshot = root.pipeline.snapshot();
+            let logs = nodes.iter().map(|node| node.log(Stream::Records));
+            counted = [(code("17065"), logs.map(|log| (log.clone(), snapshot.counted(&log))).collect())].into();
+            view.count_twice(&counted).await.expect("counted");
+            assert_eq!(view.taken_in_twice(), [(code("17065"), twice)]);
+            let status = root.status().await;
+            assert!(status.detail.contains(&format!("{twice} references")), "{}", status.detail);
+        }
     });
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Bed {
     pub(super) clock: Arc<ManualClock>,
     /// How the link to the parent is said to be.
     pub(super) link: watch::Sender<LinkStatus>,
-    store: Store,
+    pub(super) store: Store,
     anchor: Fingerprint,
     _dir: tempfile::TempDir,
 }
@@ -95,7 +95,7 @@ impl Bed {
         bed
     }
 
-    /// A node for a unit, enrolled by this one, with the directory.
+    /// A node for a unit, enrolled by this one, with the directory: the root's, and this node's own where it is another.
     pub(super) async fn child(&self, unit: &str, secret: u8) -> Self {
         let key = SoftwareSigner::from_secret(&[secret; 32]);
         let public = *key.public_key().as_bytes();
@@ -108,11 +108,14 @@ impl Bed {
             former: Vec::new(),
         });
         self.pipeline.write(Stream::Directory, vec![draft(unit, enrolled, secret)]).await.expect("enrolled");
-        let directory = LogId::new(self.pipeline.me().clone(), Stream::Directory);
+        let directory = LogId::new(self.pipeline.snapshot().directory().root().clone(), Stream::Directory);
         let package = self.package(&directory).await;
         let genesis = Envelope::decode(package.entries[0].envelope.clone()).expect("genesis");
         let bed = Self::start(node, key, genesis, self.anchor, Some(self.pipeline.me().clone())).await;
         bed.receive(package).await;
+        if self.log(Stream::Directory) != directory {
+            bed.receive(self.package(&self.log(Stream::Directory)).await).await;
+        }
         bed
     }
 
