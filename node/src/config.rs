@@ -190,6 +190,11 @@ impl Config {
         Self::parse(&text, path)
     }
 
+    /// Free bytes below which the disk counts as low.
+    pub fn min_free(&self) -> u64 {
+        self.min_free_mib * 1024 * 1024
+    }
+
     /// Checks a text; `path` is for messages. All problems with values are reported together.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let raw: Raw = toml::from_str(text)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use danso_proto::change::NodeRekeyed;
 use danso_proto::envelope::Signer as _;
 use danso_proto::ids::{Fingerprint, LogId, NodeId};
-use danso_proto::refusal::{Reason, Refusal};
+use danso_proto::refusal::{Class, Reason, Refusal};
 use rustls::pki_types::CertificateDer;
 
 use super::{Error, META_ANCHOR, META_PARENT, clock, run};
@@ -27,10 +27,11 @@ use crate::token::Token;
 mod alone;
 mod ask;
 mod keep;
+mod lost;
 mod old;
 mod swap;
 
-use ask::{Asking, Given};
+use ask::{Ask, Asking, Given};
 use keep::keep;
 use old::Old;
 
@@ -55,6 +56,8 @@ pub(super) struct Recovered {
     pub(super) kept: u64,
     /// Logs of which the old database holds another history, and from which entry on.
     pub(super) apart: Vec<(LogId, u64)>,
+    /// Own entries that were written here and are nowhere now.
+    pub(super) lost: Vec<Lost>,
     /// Logs of others that the parent gave and that were refused.
     pub(super) refused: BTreeMap<LogId, Refusal>,
     /// What is wrong with the old database.
@@ -63,6 +66,16 @@ pub(super) struct Recovered {
     pub(super) unread: Vec<String>,
     /// Where the old database is now.
     pub(super) aside: Option<PathBuf>,
+}
+
+/// Own entries of a log that are lost.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) log: LogId,
+    /// Entries that are here.
+    pub(super) here: u64,
+    /// Entries that were written, by the file `heads`. No more than are here: then others stand in their place.
+    pub(super) written: u64,
 }
 
 /// Name of a database, and of the file with the heads of its node's own logs.
@@ -123,10 +136,8 @@ async fn give_back(
     };
     let place = place(layout, token, config.as_ref(), old.map(|old| &old.store)).await?;
     // What an attempt that was cut brought is kept; of another node it would be refused entry by entry.
-    let beside = layout.recovering();
-    layout.make(&beside)?;
-    let store = Store::open(&beside.join(DATABASE)).await?;
-    let given = from_parent(layout, &place, old, &store, (what.progress, may_stand)).await;
+    let (mut store, was_there) = open_new(layout).await?;
+    let given = from_parent(layout, &place, old, (&mut store, was_there), (what.progress, may_stand)).await;
     let recovered = match given {
         Ok(recovered) => recovered,
         Err(error) => {
@@ -148,6 +159,40 @@ async fn give_back(
     Ok(recovered)
 }
 
+/// The new database, and whether an attempt that was cut left it. One that is damaged is begun anew: all of it comes again.
+///
+/// The disk is judged as by the node that runs then; where nothing is configured yet, by what really fails.
+async fn open_new(layout: &Layout) -> Result<(Store, bool), Error> {
+    layout.make(&layout.recovering())?;
+    let path = layout.recovering().join(DATABASE);
+    let was_there = path.exists();
+    let (store, was_there) = match Store::open(&path).await {
+        Err(error) if was_there && error.is_damage() => {
+            tracing::warn!(error = error.told(), "what an earlier recovery left is damaged; it is begun anew");
+            swap::remove_new(layout)?;
+            (Store::open(&path).await?, false)
+        }
+        opened => (opened?, was_there),
+    };
+    let config = Config::load(&layout.config()).ok();
+    store.condition().set_floor(config.map_or(0, |config| config.min_free()));
+    Ok((store, was_there))
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Store(error) | Error::Pipeline(pipeline::Error::Store(error)) if error.is_damage())
+}
+
+/// Whether what refused an entry passes: the entry can be taken later, so that a database without it must not take the old one's place.
+fn passes(refusal: &Refusal) -> bool {
+    match refusal.reason {
+        Reason::DiskFull | Reason::StoreDamaged | Reason::ReadOnly => true,
+        // The list can be in a log that nobody can read any more.
+        Reason::UnitsVersionUnknown => false,
+        reason => matches!(reason.class(), Class::Unavailable | Class::Internal),
+    }
+}
+
 /// Whether nothing came yet that an attempt could go on with.
 async fn is_empty(store: &Store) -> bool {
     match store.read("recover").await {
@@ -162,7 +207,7 @@ async fn from_parent(
     layout: &Layout,
     place: &Place,
     old: Option<&Old>,
-    store: &Store,
+    (store, was_there): (&mut Store, bool),
     (progress, may_stand): (&mut dyn FnMut(u64), &mut bool),
 ) -> Result<Recovered, Error> {
     let clock = clock();
@@ -176,23 +221,37 @@ async fn from_parent(
         false => pki::client_config(&place.ca, None, clock.clone())?,
     };
     let channel = pki::connect(&place.address, tls, &place.parent).await?;
-    let mut asking =
-        Asking { place, key: &key, keys, link_key: &link_key, store, clock: clock.clone(), handle: None, may_stand };
-    asking.handle = match pipeline::node_of(&mut store.read("recover").await?).await? {
-        Some(node) if node == place.node => Some(Handle::start(asking.outfit()).await?),
-        Some(_) => {
-            let detail = format!("{} is of another node; move it away", layout.recovering().display());
-            return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
-        }
-        None => None,
+    let mut asking = Asking {
+        place,
+        key: &key,
+        keys,
+        link_key: &link_key,
+        store: store.clone(),
+        clock: clock.clone(),
+        handle: None,
+        may_stand,
+        is_other: false,
     };
-    let mut given = asking.ask(channel.clone(), false, progress).await?;
+    let mut given = match asking.go_on(layout, &channel, progress).await {
+        // The node ran since, or the disk has changed: what is there stops every further attempt, too.
+        Err(error) if was_there && (asking.is_other || is_damage(&error)) => {
+            tracing::warn!(%error, "what an earlier recovery left does not fit any more; it is begun anew");
+            asking.handle = None;
+            store.close_unsealed().await;
+            swap::remove_new(layout)?;
+            (*store, _) = open_new(layout).await?;
+            asking.store = store.clone();
+            asking.ask(&channel, Ask::Rest, progress).await?
+        }
+        given => given?,
+    };
     let mut recovered = Recovered {
         node: place.node.clone(),
         parent: Some(place.parent.clone()),
         entries: given.entries,
         kept: 0,
         apart: Vec::new(),
+        lost: Vec::new(),
         refused: BTreeMap::new(),
         damage: old.and_then(|old| old.damage.clone()),
         unread,
@@ -208,7 +267,7 @@ async fn from_parent(
             "entries from before the last change of keys are lost; the parent is asked to vouch for the key from here on"
         );
         asking.handle = Some(given.handle);
-        given = asking.ask(channel, true, &mut |_| {}).await?;
+        given = asking.ask(&channel, Ask::Vouch, &mut |_| {}).await?;
         if !signs_on(&given.handle, place, &key) {
             let detail = "entries from before the last change of the log key are lost, and the parent does not accept the key for what comes next; \
                           recover with a new key: move keys/log.pem away, and use a token that the parent makes: danso-admin child invite --node NODE";
@@ -216,6 +275,7 @@ async fn from_parent(
         }
     }
     drop(asking);
+    lost::look(layout, store, &given.handle, key.public_key(), &mut recovered).await?;
     let Given { handle, certificates, refused, .. } = given;
     drop(handle);
     recovered.refused = refused;

@@ -67,7 +67,7 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
     let link_key = Arc::new(LinkKey::load(&layout.link_key())?);
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
     let store = Store::open(&layout.database()).await?;
-    store.condition().set_floor(config.min_free_mib * 1024 * 1024);
+    store.condition().set_floor(config.min_free());
     let (anchor, parent) = place(&store).await?;
     let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
     let key = Arc::new(LogKey::load(&layout.log_key())?);

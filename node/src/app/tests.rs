@@ -142,6 +142,12 @@ impl Parent {
         let request = CreateInviteRequest { unit: "17065".into(), again: true, ..Default::default() };
         operator(&self.layout).await.create_invite(request).await.expect("an invite").into_inner().token
     }
+
+    /// A token with which a node gets its place back.
+    async fn invite_lost(&self, node: &danso_proto::ids::NodeId) -> String {
+        let request = CreateInviteRequest { node: node.to_string(), ..Default::default() };
+        operator(&self.layout).await.create_invite(request).await.expect("an invite").into_inner().token
+    }
 }
 
 async fn join_with(data: &Path, token: &str) -> Result<join::Joined, Error> {

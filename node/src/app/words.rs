@@ -4,7 +4,7 @@ use std::path::Path;
 
 use danso_core::messages::Lang;
 
-use super::recover::Recovered;
+use super::recover::{Lost, Recovered};
 use super::restore::Restored;
 use super::{backup, rebuild};
 
@@ -39,6 +39,7 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
             "ATTENTION: the old database holds another history of {log} (from entry {from} on). It was not taken over; import its slips again."
         ),
     }));
+    said.extend(done.lost.iter().map(|lost| lost_entries(lost, lang)));
     said.extend(done.refused.iter().map(|(log, refusal)| match lang {
         Lang::Vi => format!(
             "CHÚ Ý: chưa nhận {log}, vì bị từ chối: {refusal}. Sổ này sẽ đến qua liên kết khi đã đủ những gì cần để đọc; nếu không, hãy chạy recover lại."
@@ -68,6 +69,24 @@ pub(super) fn recovered(done: &Recovered, data: &Path, lang: Lang) -> Vec<String
         Lang::En => format!("Next: danso-node run --data {data}"),
     });
     said
+}
+
+/// What this node wrote and is nowhere now.
+fn lost_entries(Lost { log, here, written }: &Lost, lang: Lang) -> String {
+    match (written.checked_sub(*here).filter(|lost| *lost > 0), lang) {
+        (Some(lost), Lang::Vi) => format!(
+            "CHÚ Ý: {lost} mục của {log} (từ mục {here}) đã được ghi tại đây, theo tệp `heads`, nay không còn ở đâu: cả cấp trên lẫn cơ sở dữ liệu cũ đều không có. Hãy nhập lại các phiếu liên quan."
+        ),
+        (Some(lost), Lang::En) => format!(
+            "ATTENTION: {lost} entries of {log} (from entry {here} on) were written here, by the file `heads`, and are nowhere now: neither the parent nor the old database gives them. Import their slips again."
+        ),
+        (None, Lang::Vi) => format!(
+            "CHÚ Ý: theo tệp `heads`, {written} mục đầu của {log} được ghi tại đây khác với những mục nhận lại. Phần không có trong đó nay không còn ở đâu; hãy nhập lại các phiếu liên quan."
+        ),
+        (None, Lang::En) => format!(
+            "ATTENTION: by the file `heads`, the first {written} entries of {log} that were written here are not those that came back. What is not among these is nowhere now; import its slips again."
+        ),
+    }
 }
 
 /// After `backup`.
@@ -250,6 +269,12 @@ mod tests {
                 entries: 7,
                 kept: 2,
                 apart: vec![("17065-0123456789abcdef/records".parse().expect("a log"), 5)],
+                lost: [(3, 9), (3, 2)]
+                    .map(|(here, written)| {
+                        let log = "17065-0123456789abcdef/directory".parse().expect("a log");
+                        Lost { log, here, written }
+                    })
+                    .into(),
                 refused: [(
                     "412-0123456789abcdef/records".parse().expect("a log"),
                     Refusal::new(Reason::KeyNotEnrolled, "entry 3"),

@@ -49,6 +49,12 @@ impl Batch<'_> {
                 Answer::Decided(Err(why.into()))
             }
             Job::Release => new_work().map(|_| Answer::Done)?,
+            // It may have lost what it held of who asks, who then would write other entries in their place.
+            Job::Recover { .. } => {
+                let why = self.base().read_only()?;
+                let detail = format!("{} gives nobody back what he wrote: {}", self.me, why.detail);
+                Answer::Invited(Err(Refusal::new(why.reason, detail).into()))
+            }
             Job::Enrol { .. } => Answer::Enrolled(Err(new_work()?.into())),
             Job::Invite { .. } => Answer::Invited(Err(new_work()?.into())),
             _ => return self.turned_away_for_damage(job),

@@ -127,16 +127,42 @@ pub fn renew(store: &Store, snapshot: &Snapshot) -> std::io::Result<()> {
     write(&path(store), &own_notes(snapshot, snapshot.own_logs()))
 }
 
+/// A log of which the file says something else than the database.
+#[derive(Debug)]
+pub struct Shortfall {
+    /// The log.
+    pub log: LogId,
+    /// Entries that are here.
+    pub here: u64,
+    /// Entries by the file. No more than are here: then these are others.
+    pub kept: u64,
+}
+
 /// Why the database is not the one that was here last, by what the file says; `None` when it is.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]) -> Result<Option<String>, Error> {
+    let first = shortfalls(tx, snapshot, kept).await?.into_iter().next();
+    Ok(first.map(|Shortfall { log, here, kept }| match kept > here {
+        true => format!("{log}: {here} entries here, {kept} by the file `heads`"),
+        false => format!("{log}: another history than the file `heads` says"),
+    }))
+}
+
+/// Every log of which the file says more than is here, or something else.
+///
+/// # Errors
+/// When the store fails.
+pub async fn shortfalls(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]) -> Result<Vec<Shortfall>, Error> {
+    let mut short = Vec::new();
     for note in kept {
         let head = note.unverified();
         let (here, pk) = snapshot.log(&head.log).map_or((0, 0), |row| (row.head.size(), row.pk));
+        let shortfall = Shortfall { log: head.log.clone(), here, kept: head.size };
         if head.size > here {
-            return Ok(Some(format!("{}: {here} entries here, {} by the file `heads`", head.log, head.size)));
+            short.push(shortfall);
+            continue;
         }
         let mut tree = CompactTree::default();
         while tree.size() < head.size {
@@ -149,10 +175,10 @@ pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]
             leaves.into_iter().for_each(|leaf| tree.push(leaf));
         }
         if tree.root() != head.root {
-            return Ok(Some(format!("{}: another history than the file `heads` says", head.log)));
+            short.push(shortfall);
         }
     }
-    Ok(None)
+    Ok(short)
 }
 
 /// Compares the file with the database at start. When the database is an old copy, or another history, all own logs are stopped.

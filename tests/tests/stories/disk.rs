@@ -147,3 +147,44 @@ fn a_backup_for_which_there_is_no_room_is_refused_as_everything_is() {
     }
     backup(&federation.path("b.danso")).must(DONE);
 }
+
+/// Says how much is to stay free under a node that does not run.
+fn least(node: &Node, mib: u64) {
+    let path = node.data.join("danso.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let lines = config.lines().filter(|line| !line.starts_with("min_free_mib"));
+    let config = lines.map(|line| format!("{line}\n")).collect::<String>();
+    fs::write(path, config.replace("[store]", &format!("[store]\nmin_free_mib = {mib}"))).unwrap();
+}
+
+#[test]
+fn a_recovery_for_which_there_is_too_little_room_leaves_no_entry_behind() {
+    if !inside("disk::a_recovery_for_which_there_is_too_little_room_leaves_no_entry_behind") {
+        return;
+    }
+    let disk = SmallDisk::of_mib(120);
+    let mut federation = Federation::over(&["420"]);
+    federation.add_in(disk.path(), "17065", |node| least(node, 4));
+    let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &["17065"], ..Plan::default() });
+    assert_eq!(federation.node_mut("420").stop(), DONE);
+    federation.node("17065").import_all("households", &truth.households("17065"));
+    assert_eq!(federation.node_mut("17065").stop(), DONE);
+    federation.node_mut("420").run();
+    // The room is less than what is said first to be the least, and more than what is said then: both times less than when nothing is said.
+    let commune = federation.node("17065");
+    let database = fs::read(commune.data.join("danso.db")).unwrap();
+    disk.leave_free(50 * MIB);
+    least(commune, 100);
+    let said = commune.recover(None).refused_with("disk_full").stderr;
+    assert!(said.contains("100 MiB is the least"), "{said}");
+    assert!(fs::read(commune.data.join("danso.db")).unwrap() == database, "the old database is in its place");
+    least(commune, 4);
+    let said = commune.recover(None).must(DONE).stderr;
+    assert!(!said.contains(" 0 that only") && !said.contains("ATTENTION"), "{said}");
+    disk.make_room();
+    federation.node_mut("17065").run();
+    federation.node("17065").import_all("changes", &truth.changes("17065"));
+    federation.settle();
+    federation.truth_holds(&truth);
+    federation.logs_verify();
+}

@@ -106,7 +106,9 @@ fn the_old_database_stays_as_it_was_to_the_byte() {
     let said = commune.recover(None).must(DONE).stderr;
     assert!(!said.contains(" 0 that only"), "what was in the write-ahead log is taken over: {said}");
     let names = fs::read_dir(&commune.data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut aside = names.filter(|name| name.starts_with("danso.db.before-recover-") && !name.contains("-wal"));
+    let mut aside = names.filter(|name| {
+        name.starts_with("danso.db.before-recover-") && !["-wal", "-shm"].iter().any(|end| name.ends_with(end))
+    });
     let files = |name: &str| ["", "-wal"].map(|ending| fs::read(commune.data.join(format!("{name}{ending}"))).unwrap());
     assert!(files(&aside.next().unwrap()) == before, "set aside as it was");
     federation.node_mut(COMMUNE).run();

@@ -11,7 +11,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::super::{Error, run};
 use super::keep::keep;
 use super::swap::remove_new;
-use super::{DATABASE, HEADS, Old, Recovered, own_key, settle};
+use super::{HEADS, Old, Recovered, open_new, own_key, settle};
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::pipeline::heads::{self, Kept};
@@ -34,8 +34,7 @@ pub(super) async fn recover(
 ) -> Result<Recovered, Error> {
     // All that it is made of is here: what an attempt that was cut left is worth nothing.
     remove_new(layout)?;
-    layout.make(&layout.recovering())?;
-    let store = Store::open(&layout.recovering().join(DATABASE)).await?;
+    let (store, _) = open_new(layout).await?;
     match again(layout, old, anchor, clock, &store).await {
         Ok(recovered) => Ok(recovered),
         Err(error) => {
@@ -72,6 +71,7 @@ async fn again(
         entries: 0,
         kept: 0,
         apart: Vec::new(),
+        lost: Vec::new(),
         refused: BTreeMap::new(),
         damage: old.damage.clone(),
         unread,

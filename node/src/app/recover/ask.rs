@@ -17,8 +17,9 @@ use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
 use super::super::{Error, is_refusal};
-use super::Place;
+use super::{Place, passes};
 use crate::clock::Clock;
+use crate::config::Layout;
 use crate::keys::{LinkKey, LogKey};
 use crate::pipeline::{self, Handle, Outfit};
 use crate::store::{LogRow, Store};
@@ -27,6 +28,17 @@ use crate::{link, pki};
 /// Time for the parent's next message.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// What the parent is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    /// What is not here yet, and the last entry of each own log, which is compared with the one that is here: it names all before it.
+    Rest,
+    /// That, for own logs of which the parent holds so much, and less than is here.
+    Shorter(&'a BTreeMap<LogId, u64>),
+    /// That it vouches for the key from the ends of what is here first.
+    Vouch,
+}
+
 /// Asks the parent, and takes what it gives.
 pub(super) struct Asking<'a> {
     pub(super) place: &'a Place,
@@ -34,12 +46,14 @@ pub(super) struct Asking<'a> {
     /// The keys that the node had and has, as far as the old database knows.
     pub(super) keys: Vec<NodeRekeyed>,
     pub(super) link_key: &'a LinkKey,
-    pub(super) store: &'a Store,
+    pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     /// The new node, from when it has its anchor.
     pub(super) handle: Option<Handle>,
     /// The parent may have written down that this is the node's key: what it answered, if anything, is no refusal.
     pub(super) may_stand: &'a mut bool,
+    /// What an earlier attempt left of the own logs is no beginning of what the parent holds now.
+    pub(super) is_other: bool,
 }
 
 /// What the parent gave.
@@ -49,20 +63,28 @@ pub(super) struct Given {
     pub(super) entries: u64,
     /// Logs of others that were not taken, and why.
     pub(super) refused: BTreeMap<LogId, Refusal>,
+    /// Own logs of which more is here than the parent holds, and how much it holds.
+    shorter: BTreeMap<LogId, u64>,
 }
 
 impl Asking<'_> {
     pub(super) fn outfit(&self) -> Outfit {
         let Self { place, key, store, clock, .. } = self;
-        Outfit { store: (*store).clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
+        Outfit { store: store.clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
     }
 
-    fn request(&self, vouch: bool) -> Result<pb::RecoverRequest, Error> {
+    fn request(&self, what: Ask<'_>) -> Result<pb::RecoverRequest, Error> {
         let Self { place, key, .. } = self;
         let csr = pki::csr(self.link_key, &place.node)?;
         let statement = link::recover_statement(&place.node, &place.secret, &csr);
         let proof = key.sign(&statement).map_err(pipeline::Error::from)?;
-        let head = |row: &LogRow| pb::RecoverHead { log: row.log.to_string(), size: row.head.size() };
+        let size = |row: &LogRow| match what {
+            Ask::Vouch => row.head.size(),
+            _ if *row.log.node() != place.node => row.head.size(),
+            Ask::Rest => row.head.size().saturating_sub(1),
+            Ask::Shorter(ends) => ends.get(&row.log).map_or(row.head.size(), |end| end.saturating_sub(1)),
+        };
+        let head = |row: &LogRow| pb::RecoverHead { log: row.log.to_string(), size: size(row) };
         let there = self.handle.as_ref().map(Handle::snapshot);
         let there = there.iter().flat_map(|snapshot| snapshot.logs());
         Ok(pb::RecoverRequest {
@@ -72,22 +94,47 @@ impl Asking<'_> {
             link_csr: csr.into(),
             proof: proof.to_vec().into(),
             heads: there.map(head).collect(),
-            vouch,
+            vouch: matches!(what, Ask::Vouch),
             keys: self.keys.iter().map(Into::into).collect(),
         })
     }
 
-    /// All that the parent holds and is not here yet; with `vouch`, after it has vouched for the key from the ends of what is here.
+    /// All that the parent holds and is not here yet, from where an attempt that was cut left it.
+    pub(super) async fn go_on(
+        &mut self,
+        layout: &Layout,
+        channel: &Channel,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Given, Error> {
+        self.handle = match pipeline::node_of(&mut self.store.read("recover").await?).await? {
+            Some(node) if node == self.place.node => Some(Handle::start(self.outfit()).await?),
+            Some(_) => {
+                let detail = format!("{} is of another node; move it away", layout.recovering().display());
+                return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
+            }
+            None => None,
+        };
+        let given = self.ask(channel, Ask::Rest, progress).await?;
+        if given.shorter.is_empty() {
+            return Ok(given);
+        }
+        // That attempt took more from an old database. What the parent has of these logs by now may be something else.
+        self.handle = Some(given.handle);
+        let compared = self.ask(channel, Ask::Shorter(&given.shorter), &mut |_| {}).await?;
+        Ok(Given { entries: given.entries, ..compared })
+    }
+
+    /// Asks, and takes what comes.
     pub(super) async fn ask(
         &mut self,
-        channel: Channel,
-        vouch: bool,
+        channel: &Channel,
+        what: Ask<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Given, Error> {
         let place = self.place;
-        let request = self.request(vouch)?;
+        let request = self.request(what)?;
         let could_stand = std::mem::replace(self.may_stand, true);
-        let mut answer = Answer::open(channel, request).await.inspect_err(|error| {
+        let mut answer = Answer::open(channel.clone(), request).await.inspect_err(|error| {
             *self.may_stand = could_stand || !is_refusal(error);
         })?;
         let Some(Body::Enrolment(enrolled)) = answer.next().await? else {
@@ -106,7 +153,7 @@ impl Asking<'_> {
                     let running = match self.handle.take() {
                         Some(running) => running,
                         None => {
-                            found(self.store, place, &package, self.clock.now_ms()).await?;
+                            found(&self.store, place, &package, self.clock.now_ms()).await?;
                             Handle::start(self.outfit()).await?
                         }
                     };
@@ -114,7 +161,11 @@ impl Asking<'_> {
                     let answer = running.receive(package).await?.await?.refused;
                     self.handle = Some(running);
                     match answer {
-                        Some((_, refusal)) if *log.node() == place.node => return Err(refusal.into()),
+                        Some((_, refusal)) if *log.node() == place.node => {
+                            self.is_other = is_other(&refusal);
+                            return Err(refusal.into());
+                        }
+                        Some((_, refusal)) if passes(&refusal) => return Err(refusal.into()),
                         // Somebody else's log stops nobody: it comes over the link when what is missing to read it has come.
                         Some((_, refusal)) => drop(refused.entry(log).or_insert(refusal)),
                         None => {}
@@ -131,9 +182,27 @@ impl Asking<'_> {
         let handle =
             self.handle.take().ok_or_else(|| Refusal::new(Reason::AnchorMismatch, "the parent sent no directory"))?;
         complete(&handle, place, self.key, &end, &refused)?;
+        let snapshot = handle.snapshot();
+        let held = end.heads.iter().filter_map(|head| Some((head.log.parse::<LogId>().ok()?, head.size)));
+        let shorter = held.filter(|(log, held)| {
+            *log.node() == place.node && snapshot.log(log).is_some_and(|row| row.head.size() > *held)
+        });
+        let shorter = shorter.collect();
         let certificates = enrolled.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        Ok(Given { handle, certificates, entries, refused })
+        Ok(Given { handle, certificates, entries, refused, shorter })
     }
+}
+
+/// Whether what refuses an entry is that another one, or another log, is here.
+fn is_other(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason,
+        Reason::ReplayDiffers
+            | Reason::PreviousHashWrong
+            | Reason::RootDiffers
+            | Reason::LogQuarantined
+            | Reason::ReadOnly
+    )
 }
 
 /// The parent's answer.

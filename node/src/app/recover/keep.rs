@@ -10,7 +10,7 @@ use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::super::Error;
-use super::Recovered;
+use super::{Recovered, passes};
 use crate::pipeline::{self, Handle, Trouble};
 use crate::store::{self, LogRow, Store, StoredEntry, Tx};
 
@@ -260,6 +260,9 @@ impl Keeping<'_> {
             let received = self.handle.receive(package).await?.await?;
             self.kept += received.size.saturating_sub(from);
             if let Some((sequence, refusal)) = received.refused {
+                if passes(&refusal) {
+                    return Err(refusal.into());
+                }
                 tracing::warn!(log = %row.log, sequence, %refusal, "entries of the old database were not taken over");
                 let other =
                     [Reason::ReplayDiffers, Reason::PreviousHashWrong, Reason::RootDiffers, Reason::SequenceGap];

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::root::{evidence, is_aside};
 use super::{Parent, join_with, meaning, on_runtime};
-use crate::app::recover::{Recover, Recovered, recover};
+use crate::app::recover::{Lost, Recover, Recovered, recover};
 use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
@@ -156,6 +156,117 @@ pub(super) async fn tamper(data: &Path, statements: &[&'static str]) {
         sqlx::query(*sql).execute(&mut db).await.expect(sql);
     }
     db.close().await.expect("closed");
+}
+
+/// Recovers with a token that the parent makes for this very node.
+async fn with_token(data: &Path, node: &NodeId, parent: &mut Parent) -> Recovered {
+    parent.serves();
+    let token = Some(parent.invite_lost(node).await.parse().expect("a token"));
+    let what = Recover { data, token, listen: None, advertise: None, progress: &mut |_| {} };
+    let done = recover(what).await.expect("recovered");
+    parent.stops();
+    done
+}
+
+#[test]
+fn what_a_lost_disk_lost_is_told_and_stops_nobody() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        let (me, records) = (commune.me(), commune.package(Stream::Records, 0).await);
+        let log = records.log.clone();
+        commune.writes(202_102).await;
+        commune.writes(202_103).await;
+        commune.ends().await;
+        let heads = std::fs::read(data.join("heads")).expect("the heads");
+        // Of its own log the parent holds nothing at first, then one entry.
+        for here in [0, 1] {
+            if here > 0 {
+                let above = Alone::at(&parent.data).await;
+                above.takes(records.clone()).await;
+                above.ends().await;
+            }
+            let (_guard, dir) = copy_of(&data);
+            for lost in ["danso.db", "danso.db.sha256"] {
+                std::fs::remove_file(dir.join(lost)).expect("removed");
+            }
+            let done = with_token(&dir, &me, &mut parent).await;
+            assert_eq!(done.lost, [Lost { log: log.clone(), here, written: 3 }]);
+            let names = std::fs::read_dir(&dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+            let mut aside = names.filter(|path| path.to_string_lossy().contains("/heads.before-recover-"));
+            let aside = aside.next().expect("the old heads are set aside");
+            assert_eq!(std::fs::read(aside).expect("a file"), heads);
+            let commune = Alone::at(&dir).await;
+            assert_eq!(commune.handle.snapshot().read_only(), None);
+            commune.writes(202_104).await;
+            assert_eq!(commune.size(&log), here + 1);
+            commune.ends().await;
+        }
+    });
+}
+
+#[test]
+fn what_an_old_attempt_left_that_does_not_fit_is_begun_anew() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let data = place.path().join("commune");
+        let mut parent = Parent::starts(place.path()).await;
+        join_with(&data, &parent.invite().await).await.expect("joined");
+        parent.stops();
+        let commune = Alone::at(&data).await;
+        commune.writes(202_101).await;
+        commune.ends().await;
+        let (_guard, left) = copy_of(&data);
+        let commune = Alone::at(&data).await;
+        commune.writes(202_102).await;
+        commune.writes(202_103).await;
+        let records = commune.package(Stream::Records, 0).await;
+        let log = records.log.clone();
+        commune.ends().await;
+        let above = Alone::at(&parent.data).await;
+        above.takes(records).await;
+        above.ends().await;
+        let is_recovered = async |dir: PathBuf, parent: &mut Parent, about: &str| {
+            let done = recovered(&dir, parent).await;
+            assert_eq!((done.kept, done.apart, done.lost), (0, Vec::new(), Vec::new()), "{about}");
+            let commune = Alone::at(&dir).await;
+            assert_eq!(commune.size(&log), 3, "{about}");
+            commune.writes(202_107).await;
+            commune.ends().await;
+            assert!(!dir.join("recovering").exists());
+        };
+        // Shorter than what the parent holds, as long, and longer.
+        for month in [202_104, 202_105, 202_106] {
+            let copy = Alone::at(&left).await;
+            copy.writes(month).await;
+            copy.ends().await;
+            let (_guard, dir) = copy_of(&data);
+            std::fs::create_dir(dir.join("recovering")).expect("made");
+            for file in ["danso.db", "danso.db.sha256", "heads"] {
+                std::fs::copy(left.join(file), dir.join("recovering").join(file)).expect("copied");
+            }
+            is_recovered(dir, &mut parent, &month.to_string()).await;
+        }
+        // Damaged: what SQLite does not even open, and what only its seal tells.
+        for is_garbage in [true, false] {
+            let (_guard, dir) = copy_of(&data);
+            let new = dir.join("recovering");
+            std::fs::create_dir(&new).expect("made");
+            for file in ["danso.db", "danso.db.sha256", "heads"] {
+                std::fs::copy(data.join(file), new.join(file)).expect("copied");
+            }
+            match is_garbage {
+                true => std::fs::write(new.join("danso.db"), vec![7; 8192]).expect("written"),
+                false => super::root::damage(&new),
+            }
+            is_recovered(dir, &mut parent, if is_garbage { "garbage" } else { "another bit" }).await;
+        }
+    });
 }
 
 const THIRD: [&str; 2] = [
@@ -305,7 +416,8 @@ fn recover_goes_on_wherever_it_died_and_the_old_database_stays_as_it_was() {
             },
             async |dir: PathBuf, at, point| {
                 let about = format!("recover, dying at point {at} ({point:?})");
-                again(&dir).await.unwrap_or_else(|error| panic!("{about}: {error:?}"));
+                let done = again(&dir).await.unwrap_or_else(|error| panic!("{about}: {error:?}"));
+                assert!(done.lost.is_empty() && done.unread.is_empty(), "{about}: {:?} {:?}", done.lost, done.unread);
                 assert_eq!(meaning(&dir).await, *after.borrow(), "{about}");
                 has_all(&dir, &about).await;
             },

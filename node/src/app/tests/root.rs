@@ -19,7 +19,7 @@ use crate::pipeline::{Trouble, mark_restored};
 use crate::store::Store;
 
 /// A bit of the header that SQLite does not use: only the seal tells that the file changed.
-fn damage(data: &Path) {
+pub(super) fn damage(data: &Path) {
     let file = fs::File::options().write(true).open(data.join("danso.db")).expect("a database");
     file.write_all_at(&[1], 72).expect("written");
 }

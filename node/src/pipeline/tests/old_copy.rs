@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use danso_proto::envelope::Signer as _;
 use danso_proto::ids::Stream;
 use danso_proto::refusal::Reason;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -13,7 +14,7 @@ use super::run;
 use super::waiting::slip;
 use crate::faults::harness::copy_of;
 use crate::pipeline::heads::{self, Kept};
-use crate::pipeline::{ImportBatch, InviteRow};
+use crate::pipeline::{ImportBatch, InviteRow, Recovery};
 
 async fn write(bed: &Bed, n: u8) {
     bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), n)]).await.expect("written");
@@ -118,6 +119,26 @@ fn a_restored_node_takes_in_nothing_of_others_until_it_is_known_not_to_be_behind
         bed.handle.confirm().await.expect("its parent says so");
         assert_eq!(bed.receive(package).await.refused, None);
         assert_eq!(bed.residents("17065").await, 1);
+    });
+}
+
+#[test]
+fn a_restored_node_gives_nobody_back_less_than_he_wrote_until_it_is_known_not_to_be_behind() {
+    run(async |bed| {
+        let child = bed.child("17065", 1).await;
+        crate::pipeline::mark_restored(bed.store(), 1).await.expect("marked");
+        let bed = bed.restarted().await;
+        // The same key again, below the same node: nothing is to be written.
+        let asked = || Recovery {
+            secret_hash: None,
+            node: child.log.node().clone(),
+            log_public_key: *bed::signer(1).public_key().as_bytes(),
+            keys: Vec::new(),
+            ends: None,
+        };
+        assert_eq!(reason(bed.handle.recover(asked()).await).await, Some(Reason::ReadOnly));
+        bed.handle.confirm().await.expect("its parent says so");
+        bed.handle.recover(asked()).await.expect("given back");
     });
 }
 
