@@ -131,9 +131,14 @@ impl Batch<'_> {
             return Ok(());
         }
         let (node, by) = (&recovery.node, keys.current_by());
-        let detail = format!(
-            "{node} would still have another key, by the word of {by}; if that is not to be trusted, revoke it first: child revoke {by}"
-        );
+        let detail = match by == &self.me {
+            true => format!(
+                "{node} shows a key that was replaced here since; recover it with a new key: into an empty directory, or with keys/log.pem moved away"
+            ),
+            false => format!(
+                "{node} would still have another key, by the word of {by}; if that is not to be trusted, revoke it first: child revoke {by}"
+            ),
+        };
         Err(Refusal::new(Reason::KeyNotEnrolled, detail))
     }
 

@@ -112,6 +112,9 @@ pub(super) struct Enrolment {
     pub(super) former: BTreeMap<NodeId, u64>,
 }
 
+/// Who decided about a log with two histories, in which entry of its directory log, and how.
+pub(super) type Decision = (NodeId, u64, ForkDecided);
+
 /// All that the verified directory logs say. Cloning is cheap enough for one clone a batch that has directory entries.
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -128,7 +131,7 @@ pub struct Directory {
     /// What was said about keys and ends of nodes, whether it counts or not.
     pub(super) said: Arc<BTreeMap<NodeId, Arc<Words>>>,
     /// What operators decided about each log with two histories, with who wrote it, and where in its directory.
-    pub(super) forks: Arc<BTreeMap<LogId, Vec<(NodeId, u64, ForkDecided)>>>,
+    pub(super) forks: Arc<BTreeMap<LogId, Vec<Decision>>>,
 }
 
 impl Directory {
