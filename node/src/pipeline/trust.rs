@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use danso_core::verify::Node;
 use danso_proto::change::{Body, NodeEnrolled, NodeRekeyed, NodeRevoked};
-use danso_proto::envelope::Signer;
+use danso_proto::envelope::{Envelope, Signer};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::Error;
 use super::batch::{Batch, Taken, directory_draft};
+
+/// Entries of a log that are looked through at a time.
+const ENTRIES_AT_A_TIME: usize = 256;
 
 /// A node that wants its place back.
 #[derive(Debug, Clone)]
@@ -63,7 +66,8 @@ impl Batch<'_> {
         let invited = self.entitled(recovery, &node).await?;
         let mut bodies = Vec::new();
         if invited.is_some() {
-            bodies = self.placed(recovery, &node);
+            let written = self.written_with(recovery, &node).await?;
+            bodies = self.placed(recovery, &node, written);
         } else if let Some(ends) = &recovery.ends {
             bodies.extend(self.vouched_on(recovery, &node, ends)?.map(Body::NodeRekeyed));
         }
@@ -143,7 +147,7 @@ impl Batch<'_> {
     }
 
     /// What the directory must say for a node to have its place here with its key.
-    fn placed(&self, recovery: &Recovery, node: &Node) -> Vec<Body> {
+    fn placed(&self, recovery: &Recovery, node: &Node, written: Vec<NodeRekeyed>) -> Vec<Body> {
         let Recovery { node: id, log_public_key, .. } = recovery;
         let mut bodies = Vec::new();
         if node.parent() != Some(&self.me) {
@@ -167,12 +171,54 @@ impl Batch<'_> {
         let is_known = |print: &Fingerprint| self.directory.has_key(id, print);
         let mut news = node.keys().unheard(&recovery.keys, &here, is_known);
         news.retain(|said| said.node == *id);
-        if news.last().map_or(node.key().as_bytes(), |last| &last.log_public_key) != log_public_key {
+        let is_vouched_for = written.iter().any(|said| said.log_public_key == *log_public_key);
+        bodies.extend(written.into_iter().map(Body::NodeRekeyed));
+        if !is_vouched_for && news.last().map_or(node.key().as_bytes(), |last| &last.log_public_key) != log_public_key {
             let from = here.into_iter().collect();
             news.push(NodeRekeyed { node: id.clone(), log_public_key: *log_public_key, from });
         }
         bodies.extend(news.into_iter().map(Body::NodeRekeyed));
         bodies
+    }
+
+    /// Keys that a node states or shows, that were said to be its by one whose word counts no more, and that signed entries which are here: from
+    /// the first of them on. Else nobody could read these, and the node not come back.
+    async fn written_with(&mut self, recovery: &Recovery, node: &Node) -> Result<Vec<NodeRekeyed>, Error> {
+        let id = &recovery.node;
+        let stated = recovery.keys.iter().map(|said| said.log_public_key).chain([recovery.log_public_key]);
+        let mut keys: BTreeMap<Fingerprint, [u8; 32]> = stated.map(|key| (Fingerprint::of_key(&key), key)).collect();
+        keys.retain(|print, _| self.directory.has_key(id, print) && !node.keys().has(print));
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.flush().await?;
+        let mut first: BTreeMap<Fingerprint, BTreeMap<LogId, u64>> = BTreeMap::new();
+        for row in self.logs_of(id) {
+            let mut at = 0;
+            while at < row.head.size() {
+                let entries = self.tx.entry_read(row.pk, at, ENTRIES_AT_A_TIME, limits::PACKAGE_BYTES_MAX).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                for entry in entries {
+                    let signers = Envelope::decode(entry.envelope)?.keyids();
+                    if let Some(signer) = signers.into_iter().find(|signer| keys.contains_key(signer)) {
+                        first.entry(signer).or_default().entry(row.log.clone()).or_insert(at);
+                    }
+                    at += 1;
+                }
+            }
+        }
+        let here = self.sizes_of(id);
+        let own = LogId::new(id.clone(), Stream::Directory);
+        let begins = |from: &BTreeMap<LogId, u64>| from.get(&own).or(here.get(&own)).copied().unwrap_or(0);
+        let mut first: Vec<_> = first.into_iter().collect();
+        first.sort_by_key(|(_, from)| begins(from));
+        let said = first.into_iter().map(|(print, from)| {
+            let from = here.iter().map(|(log, size)| (log.clone(), from.get(log).copied().unwrap_or(*size))).collect();
+            NodeRekeyed { node: id.clone(), log_public_key: keys[&print], from }
+        });
+        Ok(said.collect())
     }
 
     /// A node announced its key from an entry on that it then lost, and that came to nobody. The key is vouched for from where its logs end

@@ -183,6 +183,47 @@ fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_co
     }
 }
 
+#[test]
+fn a_commune_whose_new_key_its_revoked_province_had_vouched_for_comes_back_with_all_that_it_wrote() {
+    for rotates in [false, true] {
+        let mut federation = Federation::central();
+        federation.add("40");
+        let mut commune = Node::at(federation.dir(), COMMUNE);
+        commune.join(federation.node("40"));
+        commune.run();
+        let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
+        commune.import_all("households", &truth.households(COMMUNE));
+        commune.receipt_wait("central").must(DONE);
+        // The disk is lost, and the province vouches for the new key.
+        let lost = commune.status_text("node");
+        commune.kill9();
+        std::fs::remove_dir_all(&commune.data).unwrap();
+        let token = federation.node("40").invite_lost(&lost);
+        commune.recover(Some(&token)).must(DONE);
+        commune.run();
+        commune.import_all("changes", &truth.changes(COMMUNE));
+        if rotates {
+            commune.admin(["key", "rotate", "--yes"]).must(DONE);
+            commune.admin(["period", "close", "--unit", COMMUNE, "--month", "2021-12"]).must(DONE);
+        }
+        commune.receipt_wait("central").must(DONE);
+        let (province, root) = (federation.node("40").status_text("node"), federation.node("VN"));
+        let size = format!("{province}/directory=0");
+        root.admin(["child", "revoke", &province, "--size", &size, "--reason", "mất khóa", "--yes"]).must(DONE);
+        let token = root.invite_lost(&lost);
+        assert_eq!(commune.stop(), DONE);
+        commune.recover(Some(&token)).must(DONE);
+        commune.run();
+        commune.receipt_wait("central").must(DONE);
+        commune.admin(["period", "close", "--unit", COMMUNE, "--month", "2022-01"]).must(DONE);
+        commune.receipt_wait("central").must(DONE);
+        for node in [&commune, root] {
+            truth.holds_at(node, COMMUNE, "local");
+            node.admin(["log", "verify"]).must(DONE);
+        }
+    }
+}
+
 /// Whoever looks is told, and from where on nothing counts.
 #[track_caller]
 fn says_that_it_was_revoked(commune: &Node) {

@@ -282,3 +282,48 @@ fn who_lost_its_place_with_its_parent_gets_one_from_the_node_above() {
         assert_eq!((known.parent(), known.is_revoked(), has_place()), (Some(bed.handle.me()), false, Some(true)));
     });
 }
+
+#[test]
+fn what_a_node_wrote_with_a_key_of_its_revoked_parent_comes_back_with_its_place() {
+    run(async |bed| {
+        let mut province = bed.child("40", 1).await;
+        province.log = LogId::new(province.log.node().clone(), Stream::Directory);
+        let key = *bed::signer(2).public_key().as_bytes();
+        let node = NodeId::new(&bed::code("17065"), &key);
+        let mut author = Author::new(node.clone(), 2);
+        let child = NodeEnrolled {
+            node: node.clone(),
+            unit: bed::code("17065"),
+            log_public_key: key,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        };
+        let vouched = NodeRekeyed {
+            node: node.clone(),
+            log_public_key: *bed::signer(5).public_key().as_bytes(),
+            from: vec![(author.log.clone(), 1)],
+        };
+        let said = [Body::NodeEnrolled(child), Body::NodeRekeyed(vouched)].map(|body| {
+            let (change, part) = bed::happened("17065", body, 20_210_101);
+            province.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)])
+        });
+        assert_eq!(bed.receive(province.package(0, said.to_vec(), true)).await.refused, None);
+        // Its disk was lost after the first entry.
+        let one = author.entry(vec![enrolled("17065", 198_001)]);
+        author.signer = Arc::new(bed::signer(5));
+        let two = author.entry(vec![enrolled("17065", 198_002)]);
+        assert_eq!(bed.receive(author.package(0, vec![one, two], true)).await.refused, None);
+        let (stolen, bounds) = (province.log.node().clone(), vec![(province.log.clone(), 0)]);
+        bed.handle.revoke(Revocation { node: stolen, bounds, reason: "stolen".into() }).await.expect("revoked");
+        assert_eq!(bed.residents("17065").await, 0);
+        bed.handle.invite(invite(&author, 3)).await.expect("kept");
+        bed.handle.recover(recovery(&author, 5)).await.expect("given a place");
+        let snapshot = bed.handle.snapshot();
+        let keys = snapshot.directory().node(&node).expect("enrolled").keys().clone();
+        let signer = |secret: u8| *bed::signer(secret).public_key();
+        assert_eq!([0, 1, 2].map(|at| *keys.at(&author.log, at)), [signer(2), signer(5), signer(5)]);
+        assert_eq!((*keys.current(), bed.residents("17065").await), (signer(5), 2));
+        let three = author.entry(vec![enrolled("17065", 198_003)]);
+        assert_eq!(bed.receive(author.package(2, vec![three], true)).await.refused, None);
+    });
+}
