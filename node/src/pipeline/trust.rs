@@ -137,7 +137,9 @@ impl Batch<'_> {
         let (node, by) = (&recovery.node, keys.current_by());
         let detail = match by == &self.me {
             true => format!(
-                "{node} shows a key that was replaced here since; recover it with a new key: into an empty directory, or with keys/log.pem moved away"
+                "{node} shows an older key than the last one that this node vouched for or that signed entries of it here; recover it with a new \
+                 key (into an empty directory, or with keys/log.pem moved away); or, where those entries are not its own, revoke it up to \
+                 before them (child revoke {node} --size LOG=N) and give its unit a new node (child invite --again)"
             ),
             false => format!(
                 "{node} would still have another key, by the word of {by}; if that is not to be trusted, revoke it first: child revoke {by}"

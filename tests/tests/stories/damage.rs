@@ -87,6 +87,22 @@ fn central(federation: &mut Federation, truth: &Truth) {
     assert_eq!(federation.node_mut(ROOT).stop(), DONE);
 }
 
+/// Starts a copy of a node that listened at `from`, at an address of its own: whether it runs, or has refused its database.
+#[track_caller]
+fn comes_up(copy: &mut Node, from: &str, how: &str) -> bool {
+    copy.readdress(from, &copy.listen.clone());
+    copy.start();
+    let up = wait_for(
+        || format!("seed {SEED}, {how}: neither up nor down"),
+        || match copy.is_running() {
+            false => Some(false),
+            true => (copy.admin(["log", "list"]).code == DONE).then_some(true),
+        },
+    );
+    assert!(up || copy.logged().contains("store_damaged"), "seed {SEED}, {how}: {}", copy.logged());
+    up
+}
+
 #[test]
 fn whatever_the_disk_changed_while_a_node_was_stopped_is_found_at_its_start() {
     let mut federation = Federation::central();
@@ -134,17 +150,7 @@ fn after_a_power_cut_damaged_entries_are_never_served() {
         // As after a power cut: no word about what the file held.
         fs::remove_file(copy.data.join("danso.db.sha256")).unwrap();
         let how = damage(&copy.data.join("danso.db"), &mut random);
-        copy.readdress(&federation.node(ROOT).listen, &copy.listen.clone());
-        copy.start();
-        let up = wait_for(
-            || format!("seed {SEED}, {how}: neither up nor down"),
-            || match copy.is_running() {
-                false => Some(false),
-                true => (copy.admin(["log", "list"]).code == DONE).then_some(true),
-            },
-        );
-        if !up {
-            assert!(copy.logged().contains("store_damaged"), "seed {SEED}, {how}: {}", copy.logged());
+        if !comes_up(&mut copy, &federation.node(ROOT).listen, &how) {
             refused += 1;
             continue;
         }
@@ -324,17 +330,7 @@ fn after_a_power_cut_an_index_that_the_disk_changed_hides_nobody() {
         let mut copy = federation.node(ROOT).copy(federation.dir(), &format!("i{n}"));
         fs::remove_file(copy.data.join("danso.db.sha256")).unwrap();
         let how = damage_index(&copy.data.join("danso.db"), &mut random);
-        copy.readdress(&federation.node(ROOT).listen, &copy.listen.clone());
-        copy.start();
-        let up = wait_for(
-            || format!("seed {SEED}, {how}: neither up nor down"),
-            || match copy.is_running() {
-                false => Some(false),
-                true => (copy.admin(["log", "list"]).code == DONE).then_some(true),
-            },
-        );
-        if !up {
-            assert!(copy.logged().contains("store_damaged"), "seed {SEED}, {how}: {}", copy.logged());
+        if !comes_up(&mut copy, &federation.node(ROOT).listen, &how) {
             assert!(!copy.data.join("danso.db.sha256").exists(), "seed {SEED}, {how}: it was sealed");
             refused += 1;
             continue;

@@ -147,8 +147,9 @@ fn a_word_about_a_grandchild_stops_nobody_who_never_heard_of_it() {
     federation.logs_verify();
 }
 
-#[test]
-fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_counts_again() {
+/// A commune that its province enrolled itself, and whose book has arrived everywhere.
+#[track_caller]
+fn commune_below_its_province() -> (Federation, Node, Truth) {
     let mut federation = Federation::central();
     federation.add("40");
     let mut commune = Node::at(federation.dir(), COMMUNE);
@@ -157,6 +158,12 @@ fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_co
     let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
     commune.import_all("households", &truth.households(COMMUNE));
     commune.receipt_wait("central").must(DONE);
+    (federation, commune, truth)
+}
+
+#[test]
+fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_counts_again() {
+    let (federation, mut commune, truth) = commune_below_its_province();
     let (province, root) = (federation.node("40").status_text("node"), federation.node("VN"));
     let (lost, once) = (commune.status_text("node"), residents(root, COMMUNE));
     assert!(once > 0);
@@ -186,14 +193,7 @@ fn a_commune_that_lost_its_place_with_its_province_gets_one_from_the_root_and_co
 #[test]
 fn a_commune_whose_new_key_its_revoked_province_had_vouched_for_comes_back_with_all_that_it_wrote() {
     for rotates in [false, true] {
-        let mut federation = Federation::central();
-        federation.add("40");
-        let mut commune = Node::at(federation.dir(), COMMUNE);
-        commune.join(federation.node("40"));
-        commune.run();
-        let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
-        commune.import_all("households", &truth.households(COMMUNE));
-        commune.receipt_wait("central").must(DONE);
+        let (federation, mut commune, truth) = commune_below_its_province();
         // The disk is lost, and the province vouches for the new key.
         let lost = commune.status_text("node");
         commune.kill9();

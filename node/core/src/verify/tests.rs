@@ -431,7 +431,7 @@ fn a_child_of_a_revoked_district_may_join_its_successor_with_its_key() {
 }
 
 #[test]
-fn who_is_made_up_by_the_thousand_costs_no_more_than_who_counts() {
+fn of_many_made_up_enrollers_only_those_nearest_the_root_are_asked() {
     let mut tiers = Tiers::begun();
     let Tiers { top, province, commune, .. } = &mut tiers;
     // Each of them enrols the same commune and is revoked, so that the next one may.

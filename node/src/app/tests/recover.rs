@@ -210,27 +210,34 @@ fn what_a_lost_disk_lost_is_told_and_stops_nobody() {
     });
 }
 
+/// A commune below `place` with one entry, a copy of it as it was then, and its parent, which holds the two entries that it wrote since, too; and the
+/// log that they stand in.
+async fn copied_before_two_entries(place: &Path) -> (Parent, PathBuf, (tempfile::TempDir, PathBuf), LogId) {
+    let data = place.join("commune");
+    let mut parent = Parent::starts(place).await;
+    join_with(&data, &parent.invite().await).await.expect("joined");
+    parent.stops();
+    let commune = Alone::at(&data).await;
+    commune.writes(202_101).await;
+    commune.ends().await;
+    let copy = copy_of(&data);
+    let commune = Alone::at(&data).await;
+    commune.writes(202_102).await;
+    commune.writes(202_103).await;
+    let records = commune.package(Stream::Records, 0).await;
+    let log = records.log.clone();
+    commune.ends().await;
+    let above = Alone::at(&parent.data).await;
+    above.takes(records).await;
+    above.ends().await;
+    (parent, data, copy, log)
+}
+
 #[test]
 fn what_an_old_attempt_left_that_does_not_fit_is_begun_anew() {
     on_runtime(async {
         let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
-        let data = place.path().join("commune");
-        let mut parent = Parent::starts(place.path()).await;
-        join_with(&data, &parent.invite().await).await.expect("joined");
-        parent.stops();
-        let commune = Alone::at(&data).await;
-        commune.writes(202_101).await;
-        commune.ends().await;
-        let (_guard, left) = copy_of(&data);
-        let commune = Alone::at(&data).await;
-        commune.writes(202_102).await;
-        commune.writes(202_103).await;
-        let records = commune.package(Stream::Records, 0).await;
-        let log = records.log.clone();
-        commune.ends().await;
-        let above = Alone::at(&parent.data).await;
-        above.takes(records).await;
-        above.ends().await;
+        let (mut parent, data, (_guard, left), log) = copied_before_two_entries(place.path()).await;
         let is_recovered = async |dir: PathBuf, parent: &mut Parent, about: &str| {
             let done = recovered(&dir, parent).await;
             assert_eq!((done.kept, done.apart, done.lost), (0, Vec::new(), Vec::new()), "{about}");
@@ -318,23 +325,7 @@ fn rows_that_are_gone_are_no_other_history() {
 fn another_history_of_which_rows_are_gone_does_not_stop_the_log_that_was_given_back() {
     on_runtime(async {
         let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
-        let data = place.path().join("commune");
-        let mut parent = Parent::starts(place.path()).await;
-        join_with(&data, &parent.invite().await).await.expect("joined");
-        parent.stops();
-        let commune = Alone::at(&data).await;
-        commune.writes(202_101).await;
-        commune.ends().await;
-        let (_guard, other) = copy_of(&data);
-        let commune = Alone::at(&data).await;
-        commune.writes(202_102).await;
-        commune.writes(202_103).await;
-        let records = commune.package(Stream::Records, 0).await;
-        let log = records.log.clone();
-        commune.ends().await;
-        let above = Alone::at(&parent.data).await;
-        above.takes(records).await;
-        above.ends().await;
+        let (mut parent, _data, (_guard, other), log) = copied_before_two_entries(place.path()).await;
 
         let copy = Alone::at(&other).await;
         for month in [202_104, 202_105, 202_106] {
