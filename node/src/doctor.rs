@@ -1,10 +1,11 @@
 //! Looks a node over from the bottom up: database, logs, heads, keys, certificate, clock, room, and what waits for people. Reads only, and says
 //! for each thing whether it is well; what to do about it comes with the reason. Knows nothing of gRPC or of how lines are shown.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use danso_core::ledger::{LogHead, append};
-use danso_core::verify::verify_again;
+use danso_core::verify::{Node, verify_again};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Signer as _;
 use danso_proto::refusal::{Reason, Refusal};
@@ -100,6 +101,19 @@ impl Doctor {
         let Self { layout, store, clock } = self.clone();
         Patient { layout, store, snapshot, clock, skew_ms, runs: true }
     }
+}
+
+/// For people: the log key in this file is not the one that the directory names for its node.
+pub fn other_key(file: &Path, me: &Node) -> String {
+    format!(
+        "{} is not the key that the directory names for {} ({}): nothing that is written with it counts. If the database is an old copy: \
+         danso-node recover --data DIR. If the key is lost, or was replaced after the backup was taken that this is restored from: danso-node recover \
+         --token-file FILE into an empty directory, with a token that the parent makes (danso-admin child invite --node {})",
+        file.display(),
+        me.id(),
+        me.key().fingerprint(),
+        me.id()
+    )
 }
 
 /// Clocks that differ by more are worth a word.
@@ -231,7 +245,10 @@ impl Patient {
             Ok(None) => {
                 Line::ok("heads", format!("the database is the one that wrote the heads of {} logs", kept.len()))
             }
-            Ok(Some(why)) => Line::bad("heads", State::Fail, Reason::ReadOnly, why),
+            Ok(Some(why)) => {
+                let advice = heads::advice(self.snapshot.is_root(), &self.layout.dir().display());
+                Line::bad("heads", State::Fail, Reason::ReadOnly, format!("{why}. {advice}"))
+            }
             Err(error) => Line::fail("heads", error.refusal()),
         }
     }
@@ -289,13 +306,7 @@ fn room(store: &Store) -> Line {
 /// What is wrong with a log, which is named.
 fn told(error: pipeline::Error, row: &LogRow) -> Refusal {
     let Refusal { reason, detail } = error.refusal();
-    // All of it was right when it was taken in: it is this disk that changed it, not the author.
-    let reason = match reason {
-        Reason::CommitmentMismatch | Reason::SignatureInvalid | Reason::Malformed | Reason::PreviousHashWrong => {
-            Reason::StoreDamaged
-        }
-        reason => reason,
-    };
+    let reason = if pipeline::is_of_this_disk(reason) { Reason::StoreDamaged } else { reason };
     Refusal::new(reason, format!("{}: {detail}", row.log))
 }
 

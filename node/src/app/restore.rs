@@ -17,7 +17,7 @@ use crate::archive::{self, Manifest, Part, Reader, SecretString};
 use crate::config::{Fresh, Layout};
 use crate::files;
 use crate::keys::Rotation;
-use crate::pipeline;
+use crate::pipeline::{self, heads};
 use crate::store::Store;
 
 /// What `restore` made.
@@ -255,14 +255,15 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
     let refusal = {
         let mut tx = store.read("confirm").await?;
         let me = pipeline::node_of(&mut tx).await?;
+        let is_root = tx.meta_get(META_PARENT).await?.is_none();
         let logs = tx.log_list().await?;
         let behind = logs.into_iter().find(|row| {
             Some(row.log.node()) == me.as_ref()
                 && row.trouble.as_ref().is_some_and(|(code, _)| code == Reason::ReadOnly.code())
         });
         behind.map(|row| {
-            let detail = format!("{} is behind: danso-node recover --data {}", row.log, data.display());
-            Refusal::new(Reason::ReadOnly, detail)
+            let advice = heads::advice(is_root, &data.display());
+            Refusal::new(Reason::ReadOnly, format!("{} is behind. {advice}", row.log))
         })
     };
     let refusal = match refusal {

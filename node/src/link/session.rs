@@ -355,10 +355,9 @@ impl Running {
                 // as well: `recover` brings the entries themselves, or shows that there are none. A child's word stops nobody.
                 let is_proven = self.is_proven(&log, &theirs);
                 if self.session.role() == Role::Child || is_proven {
-                    let proven = if is_proven { "" } else { " (it shows no proof)" };
-                    let detail = format!(
-                        "{ours} entries here, {size} at the parent{proven}: this node was restored from an old copy; next: danso-node recover --data DIR"
-                    );
+                    let is_root = context.pipeline.snapshot().is_root();
+                    let (peer, role) = (self.session.peer(), self.session.role());
+                    let detail = own::behind((ours, size), peer, role, is_proven, is_root);
                     tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
                     self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
                 } else {

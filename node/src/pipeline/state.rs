@@ -40,6 +40,11 @@ impl Snapshot {
         &self.me
     }
 
+    /// Whether this is the root of its federation: nobody is above it.
+    pub fn is_root(&self) -> bool {
+        self.me == *self.directory.root()
+    }
+
     /// When the backup was taken that this node was restored from, Unix milliseconds; `None` once it is known not to be behind.
     pub fn restored(&self) -> Option<i64> {
         self.restored
@@ -50,10 +55,12 @@ impl Snapshot {
     pub fn read_only(&self) -> Option<Refusal> {
         heads::old_copy(self).or_else(|| {
             let day = civil_from_unix_ms(self.restored?, VIET_NAM_OFFSET_MINUTES);
-            let detail = format!(
-                "restored from a backup of {day}, and nobody has confirmed yet that it is not behind: the parent does so at the next \
-                 connection; without one: danso-node restore confirm"
-            );
+            let by = match self.is_root() {
+                true => "this is the root, and nobody above it can. If this is its newest backup",
+                false => "the parent does so at the next connection; without one",
+            };
+            let detail =
+                format!("restored from a backup of {day}, and nobody has confirmed yet that it is not behind: {by}: danso-node restore confirm");
             Some(Refusal::new(Reason::ReadOnly, detail))
         })
     }

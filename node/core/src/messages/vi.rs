@@ -20,9 +20,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chữ ký không khớp với nội dung; nội dung đã bị sửa hoặc bị hỏng.",
             "Không sử dụng; đề nghị đơn vị lập gửi lại.",
         ),
-        Reason::KeyNotEnrolled => {
-            ("Khóa ký chưa được đăng ký cho nút này.", "Hỏi đơn vị cấp trên xem nút đã tham gia chưa và với khóa nào.")
-        }
+        Reason::KeyNotEnrolled => (
+            "Khóa ký chưa được đăng ký cho nút này.",
+            "Hỏi đơn vị cấp trên xem nút đã tham gia chưa và với khóa nào. Nếu nút được dựng lại từ bản sao lưu cũ, có trước khi đổi khóa: xin mã từ cấp trên (`danso-admin child invite --node NODE`) và chạy `danso-node recover --token-file TỆP` vào một thư mục trống.",
+        ),
         Reason::KeyRevoked => {
             ("Sổ ghi của nút này đã bị thu hồi từ trước mục này.", "Liên hệ đơn vị cấp trên; nút phải tham gia lại.")
         }
@@ -197,7 +198,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ReadOnly => (
             "Nút này không ghi gì: cơ sở dữ liệu là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
-            "Nút vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",
+            "Nút vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên. Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
         ),
         Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
         Reason::DiskFull => (

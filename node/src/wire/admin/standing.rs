@@ -5,6 +5,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::Parts;
 use super::overview::in_words;
+use crate::doctor;
 use crate::link::ended;
 use crate::pipeline::Snapshot;
 
@@ -17,7 +18,18 @@ impl Parts {
 
     /// Why receipts that are here do not say that all is well: what this node wrote does not count, or is not all here.
     pub(super) fn doubt(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        self.revoked(snapshot).or_else(|| stopped_here(snapshot)).or_else(|| snapshot.read_only())
+        let key = || self.older_key(snapshot);
+        self.revoked(snapshot).or_else(key).or_else(|| stopped_here(snapshot)).or_else(|| snapshot.read_only())
+    }
+
+    /// The directory knows the log key that is here as an earlier one: this node was put back from a copy of before its key was replaced. A
+    /// key that it does not know is being announced.
+    fn older_key(&self, snapshot: &Snapshot) -> Option<Refusal> {
+        let me = snapshot.directory().node(snapshot.me())?;
+        let here = *self.pipeline.signing().current().public_key();
+        let is_older = here != *me.key() && me.keys().has(&here.fingerprint());
+        let told = || doctor::other_key(&self.doctor.layout.log_key(), me);
+        is_older.then(|| Refusal::new(Reason::KeyNotEnrolled, told()))
     }
 
     /// What a node writes that was revoked counts nowhere: that must not look as if it did.
