@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use danso_core::ledger::{LogHead, append};
+use danso_core::ledger::{LogHead, append, check_word};
 use danso_core::verify::{Node, verify_again};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Signer as _;
@@ -168,7 +168,7 @@ impl Patient {
 
     /// A line for each log that is not well, and one for the others. `None`: nobody listens.
     async fn logs(&self, lines: &Lines) -> Option<()> {
-        let (mut logs, mut entries) = (0u64, 0u64);
+        let (mut logs, mut entries, mut cut) = (0u64, 0u64, 0u64);
         for row in self.snapshot.logs() {
             let line = match self.log(row).await {
                 Err(error) => {
@@ -178,7 +178,7 @@ impl Patient {
                     }
                     Line::fail("logs", refusal)
                 }
-                Ok(()) => match &row.trouble {
+                Ok(counts) => match &row.trouble {
                     Some((code, detail)) => {
                         let reason = Reason::from_code(code).unwrap_or(Reason::LogQuarantined);
                         Line::bad("logs", State::Fail, reason, format!("{} is stopped: {detail}", row.log))
@@ -186,21 +186,25 @@ impl Patient {
                     None => {
                         logs += 1;
                         entries += row.head.size();
+                        cut += u64::from(!counts);
                         continue;
                     }
                 },
             };
             lines.send(line).await.ok()?;
         }
-        let detail = format!("{logs} logs with {entries} entries give their roots, and their authors signed them");
+        let mut detail = format!("{logs} logs with {entries} entries give their roots, and their authors signed them");
+        if cut > 0 {
+            detail += &format!("; of {cut} of them what is at the end does not count, because the author was revoked");
+        }
         lines.send(Line::ok("logs", detail)).await.ok()
     }
 
-    /// Every entry from its bytes to the root, and the author's word for it.
-    async fn log(&self, row: &LogRow) -> Result<(), pipeline::Error> {
+    /// Every entry from its bytes to the root, and the author's word for it; whether all of it counts.
+    async fn log(&self, row: &LogRow) -> Result<bool, pipeline::Error> {
         let mut tx: Tx = self.store.read("doctor").await?;
         let directory = self.snapshot.directory();
-        let mut head = LogHead::default();
+        let (mut head, mut last) = (LogHead::default(), Vec::new());
         while head.size() < row.head.size() {
             let left = usize::try_from(row.head.size() - head.size()).unwrap_or(usize::MAX);
             let entries = tx.entry_read(row.pk, head.size(), left.min(CHUNK.0), CHUNK.1).await?;
@@ -209,7 +213,9 @@ impl Patient {
                 return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
             }
             for entry in entries {
-                let verified = verify_again(directory.open(entry.envelope, entry.parts)?, directory, &head.position())?;
+                let opened = directory.open(entry.envelope, entry.parts)?;
+                last = opened.signers().to_vec();
+                let verified = verify_again(opened, directory, &head.position())?;
                 append(&mut head, verified);
             }
         }
@@ -217,12 +223,11 @@ impl Patient {
             let what = "the entries do not make the kept root".into();
             return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
         }
-        let Some(note) = &row.checkpoint else { return Ok(()) };
-        let note = checkpoint::parse(note)?;
-        let Some(author) = directory.node(row.log.node()) else { return Ok(()) };
-        let signed = author.keys().verify_checkpoint(author.id(), &note)?;
-        match signed.size == head.size() && signed.root == head.root() {
-            true => Ok(()),
+        let counts = self.snapshot.counted(&row.log) == head.size();
+        let Some(note) = &row.checkpoint else { return Ok(counts) };
+        let (signed, word_counts) = check_word(directory, &checkpoint::parse(note)?, &last)?;
+        match signed.log == row.log && signed.size == head.size() && signed.root == head.root() {
+            true => Ok(counts && word_counts),
             false => Err(Refusal::new(Reason::RootDiffers, "its author signed another root").into()),
         }
     }

@@ -98,7 +98,8 @@ impl Batch<'_> {
         let is_child = node.parent() == Some(&self.me);
         let Some(secret_hash) = secret_hash else {
             let lost = format!(
-                "{id} shows another log key than the directory names; recover it with a token (child invite --node)"
+                "{id} shows another log key than the directory names: the key was changed at another copy of it, or its files are from before a \
+                 change; of several copies let one run only, and recover that with a token (child invite --node {id})"
             );
             let elsewhere = format!("{id} is a child of another node; recover it with a token of this one");
             return match (has_key, is_child) {
