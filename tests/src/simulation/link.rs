@@ -289,9 +289,12 @@ impl World {
             Action::Behind { log, theirs, .. } => {
                 self.watch.behind(&log)?;
                 self.nodes[seat].told_behind |= end == 0;
-                if self.nodes[seat].is_proven(&log, &theirs) {
-                    self.stats.behind += 1;
-                    self.put(seat, Job::Trouble { log, reason: Reason::ReadOnly, shown: theirs.checkpoint });
+                let is_proven = self.nodes[seat].is_proven(&log, &theirs);
+                self.stats.behind += u64::from(is_proven);
+                // The parent's word stops us.
+                if is_proven || end == 0 {
+                    let shown = theirs.checkpoint.filter(|_| is_proven);
+                    self.put(seat, Job::Trouble { log, reason: Reason::ReadOnly, shown });
                 }
             }
             // What its parent holds of its logs it holds itself: now it may write.
