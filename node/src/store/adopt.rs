@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// When this database fails, or the old one otherwise than by damage or its version.
     pub async fn adopt(&self, old: &Path, shared: &[(LogId, u64)]) -> Result<Vec<String>> {
-        let mut connection = self.writer.acquire().await.map_err(failed)?;
+        let mut connection = self.file()?.writer.acquire().await.map_err(failed)?;
         let path = old.to_str().ok_or_else(|| Error::inconsistent("meta", "path", "the path is not UTF-8"))?;
         let shared: Vec<(String, u64)> = shared.iter().map(|(log, size)| (log.to_string(), *size)).collect();
         let shared = serde_json::to_string(&shared).map_err(|error| Error::inconsistent("receipt", "log", error))?;

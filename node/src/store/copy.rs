@@ -46,7 +46,8 @@ impl Store {
     /// # Errors
     /// As [`copy`].
     pub async fn copy_to(&self, to: &Path) -> Result<()> {
-        let mut reader = self.readers.acquire().await.map_err(|e| self.condition.noted(Error::database("copy", e)))?;
+        let mut reader =
+            self.file()?.readers.acquire().await.map_err(|e| self.condition.noted(Error::database("copy", e)))?;
         copy_by(&mut reader, to).await
     }
 }

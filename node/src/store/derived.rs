@@ -1,32 +1,28 @@
 //! All that is derived from the entries, as a whole: dropped before it is made again, and summed up in one digest.
 
-use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
 
+use super::sql::Value;
 use super::{Result, SourceRow, Tx};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node.
 const TABLES: [(&str, &str); 6] = [
-    ("person", "SELECT id, CAST(unit AS BLOB), CAST(reference AS BLOB), data FROM person ORDER BY id"),
-    ("household", "SELECT id, CAST(unit AS BLOB), CAST(number AS BLOB), data FROM household ORDER BY id, unit"),
+    ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
+    ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
     (
         "cube",
-        "SELECT CAST(unit AS BLOB), CAST(measure AS BLOB), CAST(month AS BLOB), CAST(recorded AS BLOB), CAST(sex AS BLOB),
-                CAST(birth_month AS BLOB), CAST(detail AS BLOB), CAST(other AS BLOB), CAST(count AS BLOB)
+        "SELECT unit, measure, month, recorded, sex,
+                birth_month, detail, other, count
          FROM cube ORDER BY unit, measure, month, recorded, sex, birth_month, detail, other",
     ),
     (
         "finding",
-        "SELECT change, person, CAST(log.name AS BLOB), CAST(sequence AS BLOB), CAST(unit AS BLOB), CAST(finding.reason AS BLOB)
+        "SELECT change, person, log.name, sequence, unit, finding.reason
          FROM finding JOIN log ON log.id = finding.log ORDER BY change, finding.reason",
     ),
-    ("period", "SELECT CAST(unit AS BLOB), CAST(month AS BLOB), change FROM period ORDER BY unit, month"),
-    (
-        "log_unit",
-        "SELECT CAST(log.name AS BLOB), CAST(unit AS BLOB) FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2",
-    ),
+    ("period", "SELECT unit, month, change FROM period ORDER BY unit, month"),
+    ("log_unit", "SELECT log.name, unit FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2"),
 ];
 
 /// What a table holds.
@@ -68,23 +64,13 @@ impl Tx {
     pub async fn derived(&mut self) -> Result<Derived> {
         let mut tables = Vec::with_capacity(TABLES.len());
         for (table, sql) in TABLES {
-            let failed = self.failed();
             let mut digest = Sha256::new();
             let mut count = 0;
-            let mut rows = sqlx::query(sql).fetch(self.conn());
-            while let Some(row) = rows.try_next().await.map_err(&failed)? {
+            self.each(sql, |row| {
                 count += 1;
-                for column in 0..row.len() {
-                    match row.try_get::<Option<&[u8]>, _>(column).map_err(&failed)? {
-                        Some(bytes) => {
-                            // SQLite's values are far below 4 GiB.
-                            digest.update((bytes.len() as u32).to_be_bytes());
-                            digest.update(bytes);
-                        }
-                        None => digest.update([0xff; 4]),
-                    }
-                }
-            }
+                (0..row.len()).try_for_each(|column| Ok(add(&mut digest, row.value(column)?)))
+            })
+            .await?;
             tables.push(TableDigest { table, rows: count, sha256: digest.finalize().into() });
         }
         Ok(Derived { tables })
@@ -101,8 +87,7 @@ impl Tx {
             "DELETE FROM period",
             "DELETE FROM log_unit",
         ] {
-            let failed = self.failed();
-            sqlx::query(sql).execute(self.write()?).await.map_err(failed)?;
+            self.write(sql, []).await?;
         }
         Ok(())
     }
@@ -114,8 +99,23 @@ impl Tx {
 
     /// Forgets what was kept under `key`.
     pub async fn meta_remove(&mut self, key: &str) -> Result<()> {
-        let failed = self.failed();
-        sqlx::query("DELETE FROM meta WHERE key = $1").bind(key).execute(self.write()?).await.map_err(failed)?;
-        Ok(())
+        self.write("DELETE FROM meta WHERE key = $1", [key.into()]).await.map(drop)
+    }
+}
+
+/// Adds a column to a digest.
+fn add(digest: &mut Sha256, value: Value) {
+    let bytes = match value {
+        Value::Int(number) => number.map(|number| number.to_string().into_bytes()),
+        Value::Text(text) => text.map(String::into_bytes),
+        Value::Blob(bytes) => bytes,
+    };
+    match bytes {
+        Some(bytes) => {
+            // What a database keeps in one place is far below 4 GiB.
+            digest.update((bytes.len() as u32).to_be_bytes());
+            digest.update(bytes);
+        }
+        None => digest.update([0xff; 4]),
     }
 }

@@ -26,6 +26,14 @@ pub enum Error {
         /// Why.
         source: sqlx::Error,
     },
+    /// It is on a server, and what was asked for can be done with a file only.
+    #[error("the database is on a server, and this can be done with a database in a file only")]
+    NotAFile,
+    /// Somebody else has opened the database on the server since, or the server lost what was committed.
+    #[error(
+        "the database on the server is not what this node left: another process has opened it since, or it went back to an earlier state; stop this node, see that no other uses the database, and start it again"
+    )]
+    NotOurs,
     /// No room on the disk.
     #[error("no room on the disk for {during}")]
     DiskFull {
@@ -132,16 +140,37 @@ impl Kind {
         const NO_ROOM_FOR_SHM: u32 = 4874;
         match error {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => Self::Full,
-            sqlx::Error::Database(error) => match error.code().and_then(|code| code.parse::<u32>().ok()) {
-                Some(NO_ROOM_FOR_SHM) => Self::Full,
-                // The low byte is the code, what is above it the finer kind.
-                Some(code) if code & 0xff == FULL => Self::Full,
-                Some(code) if DAMAGED.contains(&(code & 0xff)) => Self::Damaged,
-                _ => Self::Other,
-            },
+            // PostgreSQL: disk_full; data_corrupted, index_corrupted.
+            sqlx::Error::Database(error) if error.code().as_deref() == Some("53100") => Self::Full,
+            sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("XX001" | "XX002")) => Self::Damaged,
+            // SQLite's codes have at most four digits.
+            sqlx::Error::Database(error) => {
+                match error.code().filter(|code| code.len() < 5).and_then(|code| code.parse::<u32>().ok()) {
+                    Some(NO_ROOM_FOR_SHM) => Self::Full,
+                    // The low byte is the code, what is above it the finer kind.
+                    Some(code) if code & 0xff == FULL => Self::Full,
+                    Some(code) if DAMAGED.contains(&(code & 0xff)) => Self::Damaged,
+                    _ => Self::Other,
+                }
+            }
             // What sqlx cannot decode is no value that was ever written.
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged,
             _ => Self::Other,
         }
+    }
+}
+
+/// Whether a server says, or shows, that the same may succeed once more, on this connection or on another one: it could not put transactions
+/// in an order, it stops, it only follows another server now, or the connection is gone.
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+    /// serialization_failure, deadlock_detected, read_only_sql_transaction, admin_shutdown, crash_shutdown, cannot_connect_now.
+    const PASSING: [&str; 6] = ["40001", "40P01", "25006", "57P01", "57P02", "57P03"];
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            // Class 08: connection exceptions.
+            error.code().is_some_and(|code| PASSING.contains(&&*code) || code.starts_with("08") && code.len() == 5)
+        }
+        _ => false,
     }
 }

@@ -2,9 +2,8 @@
 
 use danso_proto::evidence::{Contradiction, Statement};
 use danso_proto::ids::{LogId, NodeId};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::Row;
 use super::{Error, Result, Tx, hash, parsed};
 
 /// A contradiction as it is kept.
@@ -33,70 +32,49 @@ impl Tx {
     ) -> Result<(i64, bool)> {
         let Contradiction { ours, theirs, growth } = contradiction;
         // Asked first: an insert that does nothing would use up a number, and people would look for the evidence that is missing.
-        let failed = self.failed();
-        let known = sqlx::query_scalar("SELECT id FROM evidence WHERE log = $1 AND theirs = $2")
-            .bind(log.to_string())
-            .bind(bytes(theirs))
-            .fetch_optional(self.conn())
-            .await
-            .map_err(failed)?;
-        if let Some(id) = known {
-            return Ok((id, false));
+        let sql = "SELECT id FROM evidence WHERE log = $1 AND theirs = $2";
+        if let Some(known) = self.row(sql, [log.to_string().into(), bytes(theirs).into()]).await? {
+            return Ok((known.get("id")?, false));
         }
         let entries = matches!(theirs, Statement::Entry(_));
         let (root, proof) = match growth {
             Some((root, proof)) => (Some(root.to_vec()), proof.concat()),
             None => (None, Vec::new()),
         };
-        let failed = self.failed();
-        let added = sqlx::query_scalar(
-            "INSERT INTO evidence (log, at_ms, shown_by, entries, ours, theirs, root, proof) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             RETURNING id",
-        )
-        .bind(log.to_string())
-        .bind(at_ms)
-        .bind(shown_by.to_string())
-        .bind(entries)
-        .bind(bytes(ours))
-        .bind(bytes(theirs))
-        .bind(root)
-        .bind(proof)
-        .fetch_one(self.write()?)
-        .await
-        .map_err(failed)?;
-        Ok((added, true))
+        let sql = "INSERT INTO evidence (log, at_ms, shown_by, entries, ours, theirs, root, proof) {rows} RETURNING id";
+        let values = [
+            log.to_string().into(),
+            at_ms.into(),
+            shown_by.to_string().into(),
+            entries.into(),
+            bytes(ours).into(),
+            bytes(theirs).into(),
+            root.into(),
+            proof.into(),
+        ];
+        let added = self.write_returning(sql, [], [values]).await?;
+        let added = added
+            .first()
+            .ok_or_else(|| Error::inconsistent("evidence", "id", "a row that was written is not there"))?;
+        Ok((added.get("id")?, true))
     }
 
     /// All evidence, or that about one log, by number.
     pub async fn evidence_list(&mut self, log: Option<&LogId>) -> Result<Vec<EvidenceRow>> {
-        let failed = self.failed();
-        let rows = sqlx::query("SELECT * FROM evidence WHERE $1 IS NULL OR log = $1 ORDER BY id")
-            .bind(log.map(LogId::to_string))
-            .fetch_all(self.conn())
-            .await
-            .map_err(failed)?;
+        let sql = "SELECT * FROM evidence WHERE $1 IS NULL OR log = $1 ORDER BY id";
+        let rows = self.rows(sql, [log.map(LogId::to_string).into()]).await?;
         rows.iter().map(read).collect()
     }
 
     /// The evidence with this number.
     pub async fn evidence_get(&mut self, id: i64) -> Result<Option<EvidenceRow>> {
-        let failed = self.failed();
-        let row = sqlx::query("SELECT * FROM evidence WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.conn())
-            .await
-            .map_err(failed)?;
+        let row = self.row("SELECT * FROM evidence WHERE id = $1", [id.into()]).await?;
         row.as_ref().map(read).transpose()
     }
 
     /// How many pieces of evidence are kept about a log.
     pub async fn evidence_count(&mut self, log: &LogId) -> Result<u64> {
-        let failed = self.failed();
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM evidence WHERE log = $1")
-            .bind(log.to_string())
-            .fetch_one(self.conn())
-            .await
-            .map_err(failed)?;
+        let count = self.number("SELECT COUNT(*) FROM evidence WHERE log = $1", [log.to_string().into()]).await?;
         super::unsigned(count, "evidence", "id")
     }
 }
@@ -108,10 +86,10 @@ fn bytes(statement: &Statement) -> Vec<u8> {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<EvidenceRow> {
-    let entries: bool = row.get("entries");
+fn read(row: &Row) -> Result<EvidenceRow> {
+    let entries = row.flag("entries")?;
     let statement = |column: &'static str| -> Result<Statement> {
-        let bytes: Vec<u8> = row.get(column);
+        let bytes: Vec<u8> = row.get(column)?;
         Ok(match entries {
             true => Statement::Entry(bytes.into()),
             false => {
@@ -119,18 +97,18 @@ fn read(row: &SqliteRow) -> Result<EvidenceRow> {
             }
         })
     };
-    let root: Option<&[u8]> = row.get("root");
+    let root: Option<&[u8]> = row.get("root")?;
     let root = root.map(|root| hash(root, "evidence", "root")).transpose()?;
-    let proof: &[u8] = row.get("proof");
+    let proof: &[u8] = row.get("proof")?;
     let (proof, rest) = proof.as_chunks::<32>();
     if !rest.is_empty() {
         return Err(Error::inconsistent("evidence", "proof", "no whole number of hashes"));
     }
-    let shown_by: &str = row.get("shown_by");
+    let shown_by: &str = row.get("shown_by")?;
     Ok(EvidenceRow {
-        id: row.get("id"),
-        log: parsed(row.get("log"), "evidence", "log")?,
-        at_ms: row.get("at_ms"),
+        id: row.get("id")?,
+        log: parsed(row.get("log")?, "evidence", "log")?,
+        at_ms: row.get("at_ms")?,
         shown_by: (!shown_by.is_empty()).then(|| parsed(shown_by, "evidence", "shown_by")).transpose()?,
         contradiction: Contradiction {
             ours: statement("ours")?,

@@ -9,7 +9,6 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
 
 use super::{Error, Result, Store, Tx};
 use crate::files;
@@ -263,8 +262,7 @@ impl Store {
             return Ok(false);
         }
         let again = self.run_tx("reindex", async |tx| {
-            let failed = tx.failed();
-            sqlx::query("REINDEX").execute(tx.write()?).await.map_err(failed)?;
+            tx.write("REINDEX", []).await?;
             // In the same transaction: a damaged index may have led into other trees.
             tx.integrity_check().await?;
             tx.meta_put(META_UNCOMPARED, DIFFERS).await
@@ -291,12 +289,10 @@ impl Store {
             }
             let mut hash = Sha256::new();
             hash.update(tx.meta_get(META_STOP).await?.unwrap_or_default());
-            let failed = tx.failed();
-            let sql = "SELECT name, size, root FROM log ORDER BY name";
-            for row in sqlx::query(sql).fetch_all(tx.conn()).await.map_err(failed)? {
-                hash.update(row.get::<&str, _>("name"));
-                hash.update(row.get::<i64, _>("size").to_be_bytes());
-                hash.update(row.get::<&[u8], _>("root"));
+            for row in tx.rows("SELECT name, size, root FROM log ORDER BY name", []).await? {
+                hash.update(row.get::<&str>("name")?);
+                hash.update(row.get::<i64>("size")?.to_be_bytes());
+                hash.update(row.get::<&[u8]>("root")?);
             }
             let stop = hash.finalize();
             tx.meta_put(META_STOP, &stop).await?;
@@ -336,8 +332,7 @@ impl Tx {
     /// What [`Tx::integrity_check`] finds.
     async fn findings(&mut self) -> Result<Vec<String>> {
         let mut found = self.check("PRAGMA integrity_check").await?;
-        let failed = self.failed();
-        let orphans = sqlx::query("PRAGMA foreign_key_check").fetch_all(self.conn()).await.map_err(failed)?;
+        let orphans = self.rows("PRAGMA foreign_key_check", []).await?;
         if !orphans.is_empty() {
             found.push(format!("{} rows point at rows that are not there", orphans.len()));
         }
@@ -345,10 +340,9 @@ impl Tx {
     }
 
     async fn check(&mut self, pragma: &'static str) -> Result<Vec<String>> {
-        let failed = self.failed();
-        let sql = sqlx::AssertSqlSafe(format!("{pragma}({FINDINGS})"));
-        let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.conn()).await.map_err(failed)?;
-        Ok(found.into_iter().filter(|line| line != "ok").collect())
+        let found = self.rows(&format!("{pragma}({FINDINGS})"), []).await?;
+        let found: Result<Vec<String>> = found.iter().map(|line| line.get(0)).collect();
+        Ok(found?.into_iter().filter(|line| line != "ok").collect())
     }
 
     fn sound(&self, found: Vec<String>) -> Result<()> {

@@ -1,9 +1,8 @@
 //! Receipts and invites.
 
+use super::sql::Value;
+use super::{Result, Tx, hash, parsed, unsigned};
 use danso_proto::ids::{LogId, NodeId, UnitCode};
-use sqlx::{QueryBuilder, Row as _, Sqlite};
-
-use super::{ROWS, Result, Tx, hash, parsed, unsigned};
 
 /// The latest receipt of a giver for a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +17,13 @@ pub struct ReceiptRow {
     pub time_s: u64,
     /// The signed note.
     pub note: String,
+}
+
+impl ReceiptRow {
+    pub(super) fn values(&self) -> [Value; 5] {
+        let (log, giver) = (self.log.to_string(), self.giver.to_string());
+        [log.into(), giver.into(), self.size.into(), self.time_s.into(), self.note.as_str().into()]
+    }
 }
 
 /// An invite that was given out.
@@ -40,22 +46,16 @@ pub struct InviteRow {
 impl Tx {
     /// All receipts, or those for one log.
     pub async fn receipt_list(&mut self, log: Option<&LogId>) -> Result<Vec<ReceiptRow>> {
-        let failed = self.failed();
-        let rows = sqlx::query(
-            "SELECT log, giver, size, time_s, note FROM receipt WHERE $1 IS NULL OR log = $1 ORDER BY log, giver",
-        )
-        .bind(log.map(LogId::to_string))
-        .fetch_all(self.conn())
-        .await
-        .map_err(failed)?;
+        let sql = "SELECT log, giver, size, time_s, note FROM receipt WHERE $1 IS NULL OR log = $1 ORDER BY log, giver";
+        let rows = self.rows(sql, [log.map(LogId::to_string).into()]).await?;
         rows.iter()
             .map(|row| {
                 Ok(ReceiptRow {
-                    log: parsed(row.get("log"), "receipt", "log")?,
-                    giver: parsed(row.get("giver"), "receipt", "giver")?,
-                    size: unsigned(row.get("size"), "receipt", "size")?,
-                    time_s: unsigned(row.get("time_s"), "receipt", "time_s")?,
-                    note: row.get("note"),
+                    log: parsed(row.get("log")?, "receipt", "log")?,
+                    giver: parsed(row.get("giver")?, "receipt", "giver")?,
+                    size: unsigned(row.get("size")?, "receipt", "size")?,
+                    time_s: unsigned(row.get("time_s")?, "receipt", "time_s")?,
+                    note: row.get("note")?,
                 })
             })
             .collect()
@@ -63,67 +63,46 @@ impl Tx {
 
     /// Keeps receipts; one for a smaller size than is kept changes nothing.
     pub async fn receipt_put(&mut self, receipts: &[ReceiptRow]) -> Result<()> {
-        for chunk in receipts.chunks(ROWS) {
-            let failed = self.failed();
-            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO receipt (log, giver, size, time_s, note) ");
-            sql.push_values(chunk, |mut row, receipt| {
-                row.push_bind(receipt.log.to_string())
-                    .push_bind(receipt.giver.to_string())
-                    .push_bind(receipt.size as i64)
-                    .push_bind(receipt.time_s as i64)
-                    .push_bind(receipt.note.clone());
-            });
-            sql.push(
-                " ON CONFLICT (log, giver) DO UPDATE SET size = excluded.size, time_s = excluded.time_s, note = excluded.note
-                  WHERE excluded.size > receipt.size",
-            );
-            sql.build().persistent(chunk.len() == ROWS).execute(self.write()?).await.map_err(failed)?;
-        }
-        Ok(())
+        let sql = "INSERT INTO receipt (log, giver, size, time_s, note) {rows}
+                   ON CONFLICT (log, giver) DO UPDATE SET size = excluded.size, time_s = excluded.time_s, note = excluded.note
+                   WHERE excluded.size > receipt.size";
+        self.write_many(sql, [], receipts.iter().map(ReceiptRow::values)).await.map(drop)
     }
 
     /// Keeps a new invite.
     pub async fn invite_add(&mut self, invite: &InviteRow) -> Result<()> {
-        let failed = self.failed();
-        sqlx::query("INSERT INTO invite (secret_hash, unit, expires_at_ms, again, node) VALUES ($1, $2, $3, $4, $5)")
-            .bind(invite.secret_hash.to_vec())
-            .bind(invite.unit.to_string())
-            .bind(invite.expires_at_ms)
-            .bind(invite.again)
-            .bind(invite.node.as_ref().map(NodeId::to_string))
-            .execute(self.write()?)
-            .await
-            .map_err(failed)?;
-        Ok(())
+        let sql = "INSERT INTO invite (secret_hash, unit, expires_at_ms, again, node) VALUES ($1, $2, $3, $4, $5)";
+        let values = [
+            (&invite.secret_hash).into(),
+            invite.unit.as_str().into(),
+            invite.expires_at_ms.into(),
+            invite.again.into(),
+            invite.node.as_ref().map(NodeId::to_string).into(),
+        ];
+        self.write(sql, values).await.map(drop)
     }
 
     /// The invite with this secret.
     pub async fn invite_get(&mut self, secret_hash: &[u8; 32]) -> Result<Option<InviteRow>> {
-        let failed = self.failed();
-        let row = sqlx::query(
-            "SELECT unit, expires_at_ms, used_by, log_public_key, again, node FROM invite WHERE secret_hash = $1",
-        )
-        .bind(secret_hash.to_vec())
-        .fetch_optional(self.conn())
-        .await
-        .map_err(failed)?;
+        let sql = "SELECT unit, expires_at_ms, used_by, log_public_key, again, node FROM invite WHERE secret_hash = $1";
+        let row = self.row(sql, [secret_hash.into()]).await?;
         row.map(|row| {
-            let used_by: Option<String> = row.get("used_by");
-            let key: Option<Vec<u8>> = row.get("log_public_key");
+            let used_by: Option<String> = row.get("used_by")?;
+            let key: Option<Vec<u8>> = row.get("log_public_key")?;
             let used_by = match (used_by, key) {
                 (Some(node), Some(key)) => {
                     Some((parsed(&node, "invite", "used_by")?, hash(&key, "invite", "log_public_key")?))
                 }
                 _ => None,
             };
-            let node: Option<String> = row.get("node");
+            let node: Option<String> = row.get("node")?;
             Ok(InviteRow {
                 node: node.map(|node| parsed(&node, "invite", "node")).transpose()?,
                 secret_hash: *secret_hash,
-                unit: parsed(row.get("unit"), "invite", "unit")?,
-                expires_at_ms: row.get("expires_at_ms"),
+                unit: parsed(row.get("unit")?, "invite", "unit")?,
+                expires_at_ms: row.get("expires_at_ms")?,
                 used_by,
-                again: row.get("again"),
+                again: row.flag("again")?,
             })
         })
         .transpose()
@@ -131,14 +110,7 @@ impl Tx {
 
     /// Marks an invite as used.
     pub async fn invite_use(&mut self, secret_hash: &[u8; 32], node: &NodeId, log_public_key: &[u8; 32]) -> Result<()> {
-        let failed = self.failed();
-        sqlx::query("UPDATE invite SET used_by = $2, log_public_key = $3 WHERE secret_hash = $1")
-            .bind(secret_hash.to_vec())
-            .bind(node.to_string())
-            .bind(log_public_key.to_vec())
-            .execute(self.write()?)
-            .await
-            .map_err(failed)?;
-        Ok(())
+        let sql = "UPDATE invite SET used_by = $2, log_public_key = $3 WHERE secret_hash = $1";
+        self.write(sql, [secret_hash.into(), node.to_string().into(), log_public_key.into()]).await.map(drop)
     }
 }
