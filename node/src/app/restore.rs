@@ -261,7 +261,12 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
                 && row.trouble.as_ref().is_some_and(|(code, _)| code == Reason::ReadOnly.code())
         });
         behind.map(|row| {
-            let detail = format!("{} is behind: danso-node recover --data {}", row.log, data.display());
+            let (log, data) = (&row.log, data.display());
+            let detail = format!(
+                "{log} is behind: danso-node recover --data {data}; if this node is a child of another node by now: a token from there \
+                 (danso-admin child invite --node {}), then danso-node recover --data {data} --token-file FILE",
+                log.node()
+            );
             Refusal::new(Reason::ReadOnly, detail)
         })
     };

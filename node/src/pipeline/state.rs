@@ -52,7 +52,10 @@ impl Snapshot {
             let day = civil_from_unix_ms(self.restored?, VIET_NAM_OFFSET_MINUTES);
             let detail = format!(
                 "restored from a backup of {day}, and nobody has confirmed yet that it is not behind: the parent does so at the next \
-                 connection; without one: danso-node restore confirm"
+                 connection. Where the parent refuses this node because it is a child of another node by now (not_a_child), nobody but that one \
+                 can: a token from there (danso-admin child invite --node {}), then danso-node recover --data DIR --token-file FILE. \
+                 Only where there is no parent: danso-node restore confirm",
+                self.me()
             );
             Some(Refusal::new(Reason::ReadOnly, detail))
         })
