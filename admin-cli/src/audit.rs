@@ -28,6 +28,8 @@ pub struct Verdict {
     pub bad: Option<(u64, Refusal)>,
     /// How many of the entries count, where the author was revoked and not all of them do.
     pub counted: Option<u64>,
+    /// Whether the author's word for the log's end counts: not where a revocation cut off the entry that announced its key.
+    pub head_counts: bool,
 }
 
 /// One log under audit.
@@ -36,6 +38,9 @@ pub struct LogAudit {
     log: LogId,
     head: LogHead,
     note: Option<SignedNote>,
+    /// Who signed the last entry.
+    signers: Vec<Fingerprint>,
+    head_counts: bool,
 }
 
 impl Audit {
@@ -65,7 +70,7 @@ impl Audit {
 
     /// Begins with a log.
     pub fn log(&self, log: &LogId) -> LogAudit {
-        LogAudit { log: log.clone(), head: LogHead::default(), note: None }
+        LogAudit { log: log.clone(), head: LogHead::default(), note: None, signers: Vec::new(), head_counts: true }
     }
 
     /// The size up to which a log counts, where its author was revoked, as far as was read.
@@ -87,21 +92,28 @@ impl Audit {
             let detail = format!("an entry of {} stands in {}", opened.change_set().log, audit.log);
             return Err(Refusal::new(Reason::Malformed, detail));
         }
-        // What stands beyond the bound of a revocation is there and counts nowhere: by whom it is and where it hangs is checked all the same.
-        let bound = directory.node(audit.log.node()).and_then(|author| author.valid_size(&audit.log));
+        audit.signers = opened.signers().to_vec();
+        // What stands beyond the bound of a revocation is there and counts nowhere: by whom it is and where it hangs is checked all the same. So
+        // is what is signed by a key that was announced there.
+        let author = directory.node(audit.log.node());
+        let bound = author.and_then(|author| author.valid_size(&audit.log));
         let beyond = bound.is_some_and(|bound| audit.head.size() >= bound);
-        let verified = match beyond {
+        let is_cut_off = author
+            .is_some_and(|known| known.is_revoked() && !audit.signers.iter().any(|print| known.keys().has(print)));
+        let verified = match beyond || is_cut_off {
             true => verify::verify_again(opened, directory, &audit.head.position())?,
             false => verify::verify(opened, directory, &audit.head.position())?,
         };
-        if !beyond {
-            directory.apply(&verified)?;
-        }
+        // What is said there counts for nothing, and tells whose the keys are.
+        directory.apply(&verified)?;
         ledger::append(&mut audit.head, verified);
         match &audit.note {
-            Some(note) if note.unverified().size == audit.head.size() => audit.check_note(note, directory),
-            _ => Ok(()),
+            Some(note) if note.unverified().size == audit.head.size() => {
+                audit.head_counts = audit.check_note(note, directory)?;
+            }
+            _ => {}
         }
+        Ok(())
     }
 }
 
@@ -117,16 +129,16 @@ impl LogAudit {
         Ok(())
     }
 
-    fn check_note(&self, note: &SignedNote, directory: &Directory) -> Result<(), Refusal> {
-        let Some(author) = directory.node(self.log.node()) else { return Ok(()) };
-        let stated = author.keys().verify_checkpoint(self.log.node(), note)?;
+    /// Whether it counts.
+    fn check_note(&self, note: &SignedNote, directory: &Directory) -> Result<bool, Refusal> {
+        let (stated, counts) = ledger::check_word(directory, note, &self.signers)?;
         if stated.log != self.log {
             return Err(Refusal::new(Reason::CheckpointInvalid, format!("it is for {}", stated.log)));
         }
         if stated.root != self.head.root() {
             return Err(Refusal::new(Reason::RootDiffers, "the signed tree head has another root than the entries"));
         }
-        Ok(())
+        Ok(counts)
     }
 
     /// Entries that were right so far.
@@ -143,6 +155,7 @@ impl LogAudit {
             }
             (here[..] != *root).then(|| Refusal::new(Reason::RootDiffers, "the stated root is not that of the entries"))
         });
-        Verdict { entries, root: here, bad: bad.map(|refusal| (entries, refusal)), counted: None }
+        let bad = bad.map(|refusal| (entries, refusal));
+        Verdict { entries, root: here, bad, counted: None, head_counts: self.head_counts }
     }
 }

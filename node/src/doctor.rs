@@ -1,10 +1,11 @@
 //! Looks a node over from the bottom up: database, logs, heads, keys, certificate, clock, room, and what waits for people. Reads only, and says
 //! for each thing whether it is well; what to do about it comes with the reason. Knows nothing of gRPC or of how lines are shown.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use danso_core::ledger::{LogHead, append};
-use danso_core::verify::verify_again;
+use danso_core::ledger::{LogHead, append, check_word};
+use danso_core::verify::{Node, verify_again};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Signer as _;
 use danso_proto::refusal::{Reason, Refusal};
@@ -102,6 +103,19 @@ impl Doctor {
     }
 }
 
+/// For people: the log key in this file is not the one that the directory names for its node.
+pub fn other_key(file: &Path, me: &Node) -> String {
+    format!(
+        "{} is not the key that the directory names for {} ({}): nothing that is written with it counts. If the database is an old copy: \
+         danso-node recover --data DIR. If the key is lost, or was replaced after the backup was taken that this is restored from: danso-node recover \
+         --token-file FILE into an empty directory, with a token that the parent makes (danso-admin child invite --node {})",
+        file.display(),
+        me.id(),
+        me.key().fingerprint(),
+        me.id()
+    )
+}
+
 /// Clocks that differ by more are worth a word.
 const SKEW_MS: u64 = 60_000;
 /// Entries read at a time, and their bytes.
@@ -154,7 +168,7 @@ impl Patient {
 
     /// A line for each log that is not well, and one for the others. `None`: nobody listens.
     async fn logs(&self, lines: &Lines) -> Option<()> {
-        let (mut logs, mut entries) = (0u64, 0u64);
+        let (mut logs, mut entries, mut cut) = (0u64, 0u64, 0u64);
         for row in self.snapshot.logs() {
             let line = match self.log(row).await {
                 Err(error) => {
@@ -164,7 +178,7 @@ impl Patient {
                     }
                     Line::fail("logs", refusal)
                 }
-                Ok(()) => match &row.trouble {
+                Ok(counts) => match &row.trouble {
                     Some((code, detail)) => {
                         let reason = Reason::from_code(code).unwrap_or(Reason::LogQuarantined);
                         Line::bad("logs", State::Fail, reason, format!("{} is stopped: {detail}", row.log))
@@ -172,21 +186,25 @@ impl Patient {
                     None => {
                         logs += 1;
                         entries += row.head.size();
+                        cut += u64::from(!counts);
                         continue;
                     }
                 },
             };
             lines.send(line).await.ok()?;
         }
-        let detail = format!("{logs} logs with {entries} entries give their roots, and their authors signed them");
+        let mut detail = format!("{logs} logs with {entries} entries give their roots, and their authors signed them");
+        if cut > 0 {
+            detail += &format!("; of {cut} of them what is at the end does not count, because the author was revoked");
+        }
         lines.send(Line::ok("logs", detail)).await.ok()
     }
 
-    /// Every entry from its bytes to the root, and the author's word for it.
-    async fn log(&self, row: &LogRow) -> Result<(), pipeline::Error> {
+    /// Every entry from its bytes to the root, and the author's word for it; whether all of it counts.
+    async fn log(&self, row: &LogRow) -> Result<bool, pipeline::Error> {
         let mut tx: Tx = self.store.read("doctor").await?;
         let directory = self.snapshot.directory();
-        let mut head = LogHead::default();
+        let (mut head, mut last) = (LogHead::default(), Vec::new());
         while head.size() < row.head.size() {
             let left = usize::try_from(row.head.size() - head.size()).unwrap_or(usize::MAX);
             let entries = tx.entry_read(row.pk, head.size(), left.min(CHUNK.0), CHUNK.1).await?;
@@ -195,7 +213,9 @@ impl Patient {
                 return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
             }
             for entry in entries {
-                let verified = verify_again(directory.open(entry.envelope, entry.parts)?, directory, &head.position())?;
+                let opened = directory.open(entry.envelope, entry.parts)?;
+                last = opened.signers().to_vec();
+                let verified = verify_again(opened, directory, &head.position())?;
                 append(&mut head, verified);
             }
         }
@@ -203,12 +223,11 @@ impl Patient {
             let what = "the entries do not make the kept root".into();
             return Err(self.store.condition().noted(store::Error::Damaged { what }).into());
         }
-        let Some(note) = &row.checkpoint else { return Ok(()) };
-        let note = checkpoint::parse(note)?;
-        let Some(author) = directory.node(row.log.node()) else { return Ok(()) };
-        let signed = author.keys().verify_checkpoint(author.id(), &note)?;
-        match signed.size == head.size() && signed.root == head.root() {
-            true => Ok(()),
+        let counts = self.snapshot.counted(&row.log) == head.size();
+        let Some(note) = &row.checkpoint else { return Ok(counts) };
+        let (signed, word_counts) = check_word(directory, &checkpoint::parse(note)?, &last)?;
+        match signed.log == row.log && signed.size == head.size() && signed.root == head.root() {
+            true => Ok(counts && word_counts),
             false => Err(Refusal::new(Reason::RootDiffers, "its author signed another root").into()),
         }
     }
@@ -231,7 +250,10 @@ impl Patient {
             Ok(None) => {
                 Line::ok("heads", format!("the database is the one that wrote the heads of {} logs", kept.len()))
             }
-            Ok(Some(why)) => Line::bad("heads", State::Fail, Reason::ReadOnly, why),
+            Ok(Some(why)) => {
+                let advice = heads::advice(self.snapshot.is_root(), &self.layout.dir().display());
+                Line::bad("heads", State::Fail, Reason::ReadOnly, format!("{why}. {advice}"))
+            }
             Err(error) => Line::fail("heads", error.refusal()),
         }
     }
@@ -289,13 +311,7 @@ fn room(store: &Store) -> Line {
 /// What is wrong with a log, which is named.
 fn told(error: pipeline::Error, row: &LogRow) -> Refusal {
     let Refusal { reason, detail } = error.refusal();
-    // All of it was right when it was taken in: it is this disk that changed it, not the author.
-    let reason = match reason {
-        Reason::CommitmentMismatch | Reason::SignatureInvalid | Reason::Malformed | Reason::PreviousHashWrong => {
-            Reason::StoreDamaged
-        }
-        reason => reason,
-    };
+    let reason = if pipeline::is_of_this_disk(reason) { Reason::StoreDamaged } else { reason };
     Refusal::new(reason, format!("{}: {detail}", row.log))
 }
 

@@ -17,6 +17,7 @@ use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::keys::Signing;
@@ -46,11 +47,13 @@ pub use fork::{Shown, Verdict};
 pub use gate::figures;
 pub use import::{DryRun, ImportBatch, ImportedRow, ImportedRows, RefusedSlip};
 pub use rebuild::{
-    LogReader, Progress, Rebuilt, Report, made_by, named_key, node_of, rebuild, remember_rows, tell, verify,
+    LogReader, Progress, Rebuilt, Report, is_of_this_disk, made_by, named_key, node_of, rebuild, remember_rows, tell,
+    verify,
 };
 pub use state::{META_NODE, Snapshot, confirm_restored, directory_to_look, found, mark_restored, restored};
 pub use trust::{Recovery, Revocation};
 
+use heads::Kept;
 use job::Job;
 use state::Shared;
 use worker::Worker;
@@ -183,6 +186,10 @@ pub struct Handle {
     shared: Arc<Shared>,
     committed: broadcast::Sender<Committed>,
     cosigner: Cosigner,
+    /// The thread shall end.
+    over: CancellationToken,
+    /// The thread has ended.
+    ended: CancellationToken,
 }
 
 /// Jobs that wait; who finds it full waits too.
@@ -203,8 +210,22 @@ pub async fn look(outfit: &Outfit) -> Result<Snapshot, Error> {
     Ok(Shared::read(outfit, Rules::CURRENT).await?.snapshot())
 }
 
+/// Why a store is known to be behind what its node wrote, by the file `heads` as it was read, or by what its parent has said.
+///
+/// # Errors
+/// As [`look`].
+pub async fn behind(outfit: &Outfit, heads: Kept) -> Result<Option<Refusal>, Error> {
+    let snapshot = look(outfit).await?;
+    let Kept::Heads(kept) = heads.signed(&snapshot, Some(outfit.signer.public_key())) else {
+        return Ok(heads::old_copy(&snapshot));
+    };
+    let why = heads::contradiction(&mut outfit.store.read("behind").await?, &snapshot, &kept).await?;
+    Ok(why.map(|why| Refusal::new(Reason::ReadOnly, why)).or_else(|| heads::old_copy(&snapshot)))
+}
+
 impl Handle {
-    /// Reads the store and starts the pipeline's thread. The thread ends when the last handle is dropped.
+    /// Reads the store and starts the pipeline's thread. The thread ends when the last handle is dropped, or with [`Self::end`]: before the
+    /// runtime ends, which it uses, that is to be waited for.
     ///
     /// # Errors
     /// When the store cannot be read, or does not hold the anchor's log.
@@ -225,14 +246,28 @@ impl Handle {
         let cosigner = Cosigner { me: shared.me().clone(), signing: signing.clone(), clock: outfit.clock.clone() };
         let worker =
             Worker { outfit, shared: shared.clone(), committed: committed.clone(), cosigner: cosigner.clone() };
+        let (over, ended) = (CancellationToken::new(), CancellationToken::new());
         let runtime = tokio::runtime::Handle::current();
         // Its own thread: verifying and folding keep a core busy, and must not hold up links.
         std::thread::Builder::new()
             .name("pipeline".into())
-            .spawn(move || runtime.block_on(worker.run(queue)))
+            .spawn({
+                let (over, ended) = (over.clone(), ended.clone().drop_guard());
+                move || {
+                    runtime.block_on(worker.run(queue, over));
+                    drop(ended);
+                }
+            })
             .map_err(|e| Error::Batch(format!("no thread for the pipeline: {e}").into()))?;
         let room = Arc::new(Semaphore::new(RECEIVED_KIB as usize));
-        Ok(Self { jobs, room, shared, committed, cosigner })
+        Ok(Self { jobs, room, shared, committed, cosigner, over, ended })
+    }
+
+    /// Ends the pipeline behind the batch that it is doing, whoever else has a handle, and waits for that. Who waits for an answer then gets
+    /// [`Error::Ended`].
+    pub async fn end(&self) {
+        self.over.cancel();
+        self.ended.cancelled().await;
     }
 
     /// The node's id.

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::change::Body;
 use crate::checkpoint::{self, Checkpoint};
 use crate::envelope::{self, Envelope, Keys, Opened, PublicKey};
-use crate::ids::{Fingerprint, LogId, NodeId};
+use crate::ids::{Fingerprint, LogId, NodeId, Stream};
 use crate::limits;
 use crate::merkle::{self, Hash};
 use crate::pb::exchange::v1 as pb;
@@ -63,6 +64,8 @@ pub enum Kind {
     Entries,
     /// Two entries, one behind the other, of which the later one names another before it.
     Links,
+    /// A change of keys that says how much of the log the key before signs, and an entry behind that by the key before.
+    Keys,
 }
 
 impl Kind {
@@ -73,6 +76,7 @@ impl Kind {
             Self::Growth => "growth",
             Self::Entries => "entries",
             Self::Links => "links",
+            Self::Keys => "keys",
         }
     }
 }
@@ -80,7 +84,8 @@ impl Kind {
 /// What a statement says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
-    /// Entries of the log up to which it speaks: a checkpoint's size, an entry's sequence and one.
+    /// Entries of the log up to which it speaks: a checkpoint's size, an entry's sequence and one, of a change of keys in another log the size up
+    /// to which the key before signs this one.
     pub size: u64,
     /// A checkpoint's root, an entry's leaf hash.
     pub hash: Hash,
@@ -300,7 +305,7 @@ fn checkpoints(
 fn entries(ours: &Opened, theirs: &Opened) -> Result<Contradicted, Refusal> {
     let (a, b) = (ours.change_set(), theirs.change_set());
     if a.log != b.log {
-        return Err(agree("the entries are in two logs"));
+        return given_up(ours, theirs);
     }
     let (earlier, later) = if a.sequence < b.sequence { (ours, theirs) } else { (theirs, ours) };
     let (first, second) = (earlier.change_set().sequence, later.change_set().sequence);
@@ -324,6 +329,34 @@ fn entries(ours: &Opened, theirs: &Opened) -> Result<Contradicted, Refusal> {
     };
     let said = |entry: &Opened| Said { size: entry.change_set().sequence + 1, hash: entry.leaf_hash() };
     Ok(Contradicted { log: a.log.clone(), kind, ours: said(ours), theirs: said(theirs), differ, agree: agrees })
+}
+
+/// Two entries in two logs of one node, one of which says that a key signs the other log no further than where it signed the other entry.
+fn given_up(ours: &Opened, theirs: &Opened) -> Result<Contradicted, Refusal> {
+    let (change, entry) =
+        if *ours.change_set().log.stream() == Stream::Directory { (ours, theirs) } else { (theirs, ours) };
+    let (set, other) = (change.change_set(), entry.change_set());
+    let node = set.log.node();
+    let rekeyed = set.changes.iter().find_map(|change| match &change.body {
+        Body::NodeRekeyed(rekeyed) if rekeyed.node == *node && *other.log.node() == *node => Some(rekeyed),
+        _ => None,
+    });
+    let rekeyed = rekeyed.ok_or_else(|| agree("the entries are in two logs"))?;
+    // A log that is not named did not exist.
+    let from = rekeyed.from.iter().find(|(log, _)| *log == other.log).map_or(0, |(_, from)| *from);
+    let next = Fingerprint::of_key(&rekeyed.log_public_key);
+    let by_both = change.signers().contains(&next) && !entry.signers().contains(&next);
+    if !by_both || !entry.signers().iter().any(|print| change.signers().contains(print)) {
+        return Err(agree("the entry is not by the key that the change of keys ends"));
+    }
+    if other.sequence < from {
+        return Err(agree("the entry stands before the change of keys"));
+    }
+    let differ = other.sequence + 1;
+    let (change, entry) =
+        (Said { size: from, hash: change.leaf_hash() }, Said { size: differ, hash: entry.leaf_hash() });
+    let (ours, theirs) = if ours.change_set().log == other.log { (entry, change) } else { (change, entry) };
+    Ok(Contradicted { log: other.log.clone(), kind: Kind::Keys, ours, theirs, differ, agree: None })
 }
 
 /// Reads a checkpoint that its log's author signed.

@@ -60,6 +60,9 @@ pub const REGRESSIONS: &[(u64, &str)] = &[
 /// So many of [`REGRESSIONS`] were found before former parents went on to speak of their children, and are replayed without that.
 const WITHOUT_SPITE: usize = 14;
 
+/// So many of them were found before copies of a node changed their keys, and are replayed without that.
+const WITHOUT_COPIED_KEYS: usize = 21;
+
 /// One run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {

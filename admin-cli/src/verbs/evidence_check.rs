@@ -90,6 +90,18 @@ fn in_words(found: &Contradicted, lang: Lang) -> String {
         }
         (Kind::Entries, Lang::Vi) => format!("hai mục khác nhau cùng ở vị trí {}", ours.saturating_sub(1)),
         (Kind::Entries, Lang::En) => format!("two different entries at position {}", ours.saturating_sub(1)),
+        (Kind::Keys, Lang::Vi) => {
+            format!(
+                "mục đổi khóa nói khóa cũ chỉ ký {} mục, mà khóa cũ đã ký cả mục ở vị trí {}",
+                ours.min(theirs),
+                differ.saturating_sub(1)
+            )
+        }
+        (Kind::Keys, Lang::En) => format!(
+            "a change of keys says that the old key signed {} entries, and the old key signed the one at position {}, too",
+            ours.min(theirs),
+            differ.saturating_sub(1)
+        ),
         (Kind::Links, Lang::Vi) => {
             format!("mục ở vị trí {differ} chỉ vào một mục khác với mục đã ký ở vị trí trước nó")
         }

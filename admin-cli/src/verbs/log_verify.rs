@@ -148,6 +148,16 @@ fn print(verdicts: &[(LogId, Verdict)], ctx: &mut Context) -> Result<Exit, Failu
             Lang::Vi => format!("từ mục {size} trở đi không được tính: nút đã bị thu hồi"),
             Lang::En => format!("entries from {size} on do not count: the node was revoked"),
         });
+        let unsigned = (!verdict.head_counts).then(|| match ctx.lang {
+            Lang::Vi => {
+                "chữ ký ở cuối sổ không được tính: việc thu hồi nút đã cắt bỏ mục công bố khóa của chữ ký đó".to_owned()
+            }
+            Lang::En => {
+                "the signature at its end does not count: the revocation cut off the entry that announced its key"
+                    .to_owned()
+            }
+        });
+        let beyond = beyond.or(unsigned);
         let (first_bad, reason, detail) = match &verdict.bad {
             None => (Field::from(""), "", beyond.unwrap_or_default()),
             Some((at, refusal)) => (Field::Number(*at), refusal.reason.code(), refusal.detail.clone()),

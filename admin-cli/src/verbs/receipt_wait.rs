@@ -54,7 +54,12 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     }
     // What ends only when somebody does something about it, here or above: waiting longer does not help.
     if let Some(
-        Reason::KeyRevoked | Reason::PlaceLost | Reason::ReadOnly | Reason::RootDiffers | Reason::LogQuarantined,
+        Reason::KeyRevoked
+        | Reason::KeyNotEnrolled
+        | Reason::PlaceLost
+        | Reason::ReadOnly
+        | Reason::RootDiffers
+        | Reason::LogQuarantined,
     ) = reason
     {
         let said = say::refusal(ctx.lang, &answer.reason, &answer.detail);

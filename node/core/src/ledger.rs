@@ -12,8 +12,10 @@ use danso_proto::refusal::Refusal;
 use crate::verify::{Position, Verified};
 
 mod trial;
+mod word;
 
 pub use trial::{Judged, Trial, repeated};
+pub use word::check_word;
 
 /// How far a log has grown: enough to append to it and to state its root.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -23,6 +23,7 @@ mod event;
 mod frame;
 mod heads;
 mod log;
+mod proof;
 mod sink;
 mod source;
 mod way;
@@ -44,6 +45,7 @@ use answer::Questions;
 pub use event::{Action, Event, Held};
 pub use frame::{Durable, ForwardedReceipt, Frame, Head, Hello, Question, Refused, Reply};
 use log::{Key, Log};
+pub use proof::telling;
 pub use way::{Kin, Link, Way, at_or_below, flows, rank};
 
 /// Difference of clocks that is worth a warning, milliseconds.
@@ -116,6 +118,8 @@ pub struct Session {
     /// Directory logs, by rank, that are not durable at the peer yet.
     open: BTreeSet<(u32, u32)>,
     turn: u64,
+    /// Own logs of which an entry is to be laid beside the peer's, directories first.
+    proofs: BTreeSet<(u8, u32)>,
     /// Logs with a stop that ends by itself.
     stopped: BTreeSet<u32>,
     // --- as sink
@@ -158,6 +162,7 @@ impl Session {
             ready: BTreeSet::new(),
             open: BTreeSet::new(),
             turn: 0,
+            proofs: BTreeSet::new(),
             stopped: BTreeSet::new(),
             waiting: 0,
             agreed: false,

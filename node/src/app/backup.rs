@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use danso_core::cube::Measure;
 use danso_proto::envelope::{PublicKey, Signer as _, SoftwareSigner};
@@ -14,8 +15,10 @@ use super::{Error, clock, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
 use crate::config::Layout;
+use crate::keys::LogKey;
 use crate::link::SOFTWARE;
-use crate::pipeline;
+use crate::pipeline::heads::{self, Kept};
+use crate::pipeline::{self, Outfit};
 use crate::store::{self, Store, Tx};
 
 /// What `backup` is told.
@@ -33,6 +36,8 @@ pub(super) struct Made {
     pub(super) bytes: u64,
     /// Nobody is above it: what its backups lack nobody can give back.
     pub(super) root: bool,
+    /// It is of a node that is behind, or whose entries are not whole: what it wrote last is not in it.
+    pub(super) doubt: Option<String>,
 }
 
 /// Key files, by name.
@@ -61,6 +66,7 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         out::note(format_args!("{left} is left of a backup that was killed and cannot be removed; remove it"));
     }
     // The heads before the database: they may then say less than it, never more.
+    let heads = heads::read(&layout.dir().join(HEADS));
     let mut sources = small_files(&layout)?;
     let private = what.passphrase.is_some() || what.with_keys;
     let before = keys(&layout, private)?;
@@ -70,7 +76,7 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     // Of a node that runs the database says it itself.
     let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
     store::copy(&layout.database(), &copy).await?;
-    let (manifest, root, named) = describe(&copy, unclean).await?;
+    let Described { manifest, root, named, doubt } = describe(&copy, unclean, &layout, heads).await?;
     let keys = match private {
         true => fitting(before, keys(&layout, private)?, named.as_ref())?,
         false => before,
@@ -84,7 +90,7 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let bytes = tokio::task::spawn_blocking(move || archive::write(&out, written, &sources, passphrase.as_ref()))
         .await
         .map_err(|error| Refusal::new(Reason::Internal, format!("the backup broke: {error}")))??;
-    Ok(Made { manifest, bytes, root })
+    Ok(Made { manifest, bytes, root, doubt })
 }
 
 fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {
@@ -167,8 +173,18 @@ fn scratch(layout: &Layout) -> Result<tempfile::TempDir, Error> {
     builder.prefix(SCRATCH).permissions(fs::Permissions::from_mode(0o700)).tempdir_in(layout.dir()).map_err(io(what()))
 }
 
-/// What there is to say about a copy of a database, whether it is the root's, and the log key that its directory names.
-async fn describe(copy: &Path, unclean: bool) -> Result<(Manifest, bool, Option<PublicKey>), Error> {
+/// What there is to say about a copy of a database.
+struct Described {
+    manifest: Manifest,
+    /// It is the root's.
+    root: bool,
+    /// The log key that its directory names.
+    named: Option<PublicKey>,
+    /// Why it is not all that its node wrote.
+    doubt: Option<String>,
+}
+
+async fn describe(copy: &Path, unclean: bool, layout: &Layout, heads: Kept) -> Result<Described, Error> {
     let store = Store::open_copy(copy).await?;
     if unclean {
         store.suspect().await?;
@@ -196,9 +212,17 @@ async fn describe(copy: &Path, unclean: bool) -> Result<(Manifest, bool, Option<
         parts: Vec::new(),
     };
     drop(tx);
+    // A node without its log key cannot run; that is told elsewhere.
+    let doubt = match LogKey::load(&layout.log_key()) {
+        Ok(key) => {
+            let outfit = Outfit { store: store.clone(), signer: Arc::new(key), clock: clock(), anchor };
+            pipeline::behind(&outfit, heads).await.unwrap_or_else(|error| Some(error.refusal())).map(|why| why.detail)
+        }
+        Err(_) => None,
+    };
     // Folds its write-ahead log: the file alone is the database then.
     store.close().await;
-    Ok((manifest, parent.is_none(), named))
+    Ok(Described { manifest, root: parent.is_none(), named, doubt })
 }
 
 /// The derived tables as a manifest has them.

@@ -116,8 +116,13 @@ async fn publish(
 ) -> Result<(), Error> {
     let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
     let pipeline = Handle::start(outfit).await?;
+    let published = publish_by(&pipeline, clock.now_ms(), unit, list).await;
+    pipeline.end().await;
+    published
+}
+
+async fn publish_by(pipeline: &Handle, now_ms: i64, unit: &UnitCode, list: &UnitList) -> Result<(), Error> {
     if pipeline.snapshot().directory().units().get(list.version()).is_none() {
-        let now_ms = clock.now_ms();
         let mut drafts: Vec<Draft> = list
             .split(limits::UNITS_PER_PART)
             .into_iter()

@@ -19,7 +19,7 @@ use super::{Error, META_ANCHOR, META_PARENT, clock, run};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Fresh, Layout};
 use crate::keys::{LinkKey, LogKey, Rotation};
-use crate::pipeline::{self, Handle};
+use crate::pipeline::{self, Handle, heads};
 use crate::pki::{self, Ca, TrustDomain};
 use crate::store::Store;
 use crate::token::Token;
@@ -126,9 +126,9 @@ async fn give_back(
 ) -> Result<Recovered, Error> {
     let token = what.token.take();
     if token.is_none()
-        && let Some((old, anchor)) = alone::damaged_root(old).await
+        && let Some(root) = alone::damaged_root(old).await?
     {
-        return alone::recover(layout, old, anchor, clock()).await;
+        return alone::recover(layout, root, clock()).await;
     }
     let config = match layout.config().exists() {
         true => Some(Config::load(&layout.config())?),
@@ -137,7 +137,10 @@ async fn give_back(
     let place = place(layout, token, config.as_ref(), old.map(|old| &old.store)).await?;
     // What an attempt that was cut brought is kept; of another node it would be refused entry by entry.
     let (mut store, was_there) = open_new(layout).await?;
-    let given = from_parent(layout, &place, old, (&mut store, was_there), (what.progress, may_stand)).await;
+    let mut started = None;
+    let into = (&mut store, was_there);
+    let given = from_parent(layout, &place, old, into, (what.progress, may_stand), &mut started).await;
+    ended(&mut started).await;
     let recovered = match given {
         Ok(recovered) => recovered,
         Err(error) => {
@@ -179,6 +182,13 @@ async fn open_new(layout: &Layout) -> Result<(Store, bool), Error> {
     Ok((store, was_there))
 }
 
+/// Ends a pipeline that was started, if one was.
+async fn ended(started: &mut Option<Handle>) {
+    if let Some(handle) = started.take() {
+        handle.end().await;
+    }
+}
+
 fn is_damage(error: &Error) -> bool {
     matches!(error, Error::Store(error) | Error::Pipeline(pipeline::Error::Store(error)) if error.is_damage())
 }
@@ -209,6 +219,7 @@ async fn from_parent(
     old: Option<&Old>,
     (store, was_there): (&mut Store, bool),
     (progress, may_stand): (&mut dyn FnMut(u64), &mut bool),
+    started: &mut Option<Handle>,
 ) -> Result<Recovered, Error> {
     let clock = clock();
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
@@ -229,6 +240,7 @@ async fn from_parent(
         store: store.clone(),
         clock: clock.clone(),
         handle: None,
+        started,
         may_stand,
         is_other: false,
     };
@@ -237,6 +249,7 @@ async fn from_parent(
         Err(error) if was_there && (asking.is_other || is_damage(&error)) => {
             tracing::warn!(%error, "what an earlier recovery left does not fit any more; it is begun anew");
             asking.handle = None;
+            ended(asking.started).await;
             store.close_unsealed().await;
             swap::remove_new(layout)?;
             (*store, _) = open_new(layout).await?;
@@ -277,7 +290,7 @@ async fn from_parent(
     drop(asking);
     lost::look(layout, store, &given.handle, key.public_key(), &mut recovered).await?;
     let Given { handle, certificates, refused, .. } = given;
-    drop(handle);
+    handle.end().await;
     recovered.refused = refused;
     settle(store, place.anchor, Some(&place.parent)).await?;
     pki::write_certificates(&layout.link_certificate(), &certificates)?;
@@ -339,7 +352,10 @@ async fn place(
     let node = old.read("recover").await?.meta_get(pipeline::META_NODE).await?;
     let node = node.ok_or_else(|| lost("the database does not say whose it is"))?;
     let (Some(parent), Some(address)) = (parent, config.parent.clone()) else {
-        let detail = "this is the root of its federation: nobody above holds its logs, and its database is not damaged. An old copy: restore its newest backup, danso-node restore";
+        let detail = format!(
+            "this is the root of its federation: nobody above holds its logs, and no entry in its database is damaged. {}",
+            heads::advice(true, &layout.dir().display())
+        );
         return Err(Refusal::new(Reason::NotFound, detail).into());
     };
     let ca = pki::read_certificates(&layout.parent_ca_certificate())?.into_iter().next();

@@ -17,7 +17,7 @@ use crate::archive::{self, Manifest, Part, Reader, SecretString};
 use crate::config::{Fresh, Layout};
 use crate::files;
 use crate::keys::Rotation;
-use crate::pipeline;
+use crate::pipeline::{self, heads};
 use crate::store::Store;
 
 /// What `restore` made.
@@ -255,6 +255,7 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
     let refusal = {
         let mut tx = store.read("confirm").await?;
         let me = pipeline::node_of(&mut tx).await?;
+        let is_root = tx.meta_get(META_PARENT).await?.is_none();
         let logs = tx.log_list().await?;
         let behind = logs.into_iter().find(|row| {
             Some(row.log.node()) == me.as_ref()
@@ -262,11 +263,14 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
         });
         behind.map(|row| {
             let (log, data) = (&row.log, data.display());
-            let detail = format!(
-                "{log} is behind: danso-node recover --data {data}; if this node is a child of another node by now: a token from there \
-                 (danso-admin child invite --node {}), then danso-node recover --data {data} --token-file FILE",
-                log.node()
-            );
+            let mut detail = format!("{log} is behind. {}", heads::advice(is_root, &data));
+            if !is_root {
+                detail.push_str(&format!(
+                    "; if this node is a child of another node by now: a token from there (danso-admin child invite --node {}), then \
+                     danso-node recover --data {data} --token-file FILE",
+                    log.node()
+                ));
+            }
             Refusal::new(Reason::ReadOnly, detail)
         })
     };

@@ -14,7 +14,7 @@ use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, restore, watch as wa
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
-use crate::doctor::Doctor;
+use crate::doctor::{self, Doctor};
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::link::{self, Children, Context, Dial, LinkStatus, Retry, Timing};
 use crate::pipeline::{Handle, Outfit};
@@ -58,6 +58,7 @@ fn is_whole(layout: &Layout) -> Result<(), Error> {
     Err(Refusal::new(Reason::NotFound, detail).into())
 }
 
+/// Serves until `stop`, and closes the database.
 pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationToken) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = clock();
     let metrics = match &config.metrics {
@@ -69,137 +70,177 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
     let store = Store::open(&layout.database()).await?;
     store.condition().set_floor(config.min_free());
     let (anchor, parent) = place(&store).await?;
-    let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
     let key = Arc::new(LogKey::load(&layout.log_key())?);
     let outfit = Outfit { store: store.clone(), signer: key, clock: clock.clone(), anchor };
     let patience = tokio::spawn(ask_for_patience());
     let pipeline = Handle::start(outfit).await;
     patience.abort();
     let pipeline = pipeline?;
-    let me = pipeline.me().clone();
-    settle_key(layout, &rotation, &pipeline)?;
-    let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
-    let (link_sender, link_seen) = parent.as_ref().map(|_| watch::channel(LinkStatus::default())).unzip();
-    let context = Context {
-        pipeline: pipeline.clone(),
-        store: store.clone(),
-        answers,
-        clock: clock.clone(),
-        link: link_seen.clone(),
-    };
-    let children = Children::new(context.clone(), stop.child_token());
+    let started = Started { layout, config, clock, metrics, link_key, ca, store, anchor, parent, pipeline };
+    let served = started.serve(stop).await;
+    started.end().await;
+    served
+}
 
-    let listener = bind(&config.listen).await?;
-    let listen = Address::from(listener.local_addr().map_err(io(&config.listen))?);
-    let server = ca.server_certificate(&link_key)?;
-    let identity = Identity::new(vec![server, ca.certificate().clone()], &link_key);
-    let tls = pki::server_config(identity, ca.certificate(), clock.clone())?;
-    let socket = bind_socket(&layout.admin_socket())?;
+/// A node whose pipeline runs.
+struct Started<'a> {
+    layout: &'a Layout,
+    config: &'a Config,
+    clock: Arc<dyn Clock>,
+    metrics: Option<MetricsServer>,
+    link_key: Arc<LinkKey>,
+    ca: Arc<Ca>,
+    store: Store,
+    anchor: Fingerprint,
+    parent: Option<NodeId>,
+    pipeline: Handle,
+}
 
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let mut work = tokio::task::JoinSet::new();
-    let (condition, watched, reporter, over) =
-        (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
-    work.spawn(async move {
-        over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
-        Ok(())
-    });
-    let retry = Retry::default();
-    let dialled = match (parent.zip(link_sender), &config.parent) {
-        (Some((parent, status)), Some(address)) => {
-            let credentials = link::Credentials::load(link::CredentialsOutfit {
-                me: me.clone(),
-                link_key: link_key.clone(),
-                log_key: pipeline.signing(),
-                parent_ca: pki::read_certificates(&layout.parent_ca_certificate())?.swap_remove(0),
-                domain: TrustDomain::of_anchor(&anchor),
-                path: layout.link_certificate(),
-                clock: clock.clone(),
-            });
-            let credentials = Arc::new(credentials);
-            let dial = Dial { address: address.clone(), parent, credentials, timing: Timing::default() };
-            let dialling = link::dial(context.clone(), dial.clone(), status, retry.clone(), stop.child_token());
-            work.spawn(async {
-                dialling.await;
-                Ok(())
-            });
-            Some(dial)
-        }
-        (Some((parent, _)), None) => {
-            let detail = format!("this node's parent is {parent}, but the configuration has no [parent] address");
-            return Err(Refusal::new(Reason::NotFound, detail).into());
-        }
-        (None, _) => None,
-    };
-    let desk = wire::JoinDesk {
-        context: context.clone(),
-        ca: ca.clone(),
-        clock: clock.clone(),
-        certificate_life: config.certificate_life,
-    };
-    let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
-    let admin = wire::admin::Admin::new(wire::admin::Parts {
-        pipeline: pipeline.clone(),
-        view: View::new(store.clone()),
-        children: children.clone(),
-        link: link_seen,
-        retry,
-        clock: clock.clone(),
-        ca_certificate: ca.certificate().to_vec(),
-        invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
-        parent: dialled.as_ref().map(|dial| (dial.parent.clone(), dial.address.clone())),
-        listen: listen.clone(),
-        doctor: Doctor { layout: layout.clone(), store: store.clone(), clock: clock.clone() },
-        scratch: layout.dir().to_path_buf(),
-        rotation: Arc::new(rotation),
-    });
-    if metrics.is_some() {
-        let gauges = gauges::Gauges {
+impl Started<'_> {
+    /// However serving ended: the pipeline's thread goes before the runtime, which it uses. What was acknowledged is durable already; closing
+    /// folds the write-ahead log.
+    async fn end(self) {
+        self.pipeline.end().await;
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+
+    async fn serve(&self, stop: &CancellationToken) -> Result<(), Error> {
+        let &Self {
+            layout,
+            config,
+            ref clock,
+            ref metrics,
+            ref link_key,
+            ref ca,
+            ref store,
+            anchor,
+            ref parent,
+            ref pipeline,
+        } = self;
+        let me = pipeline.me().clone();
+        let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
+        settle_key(layout, &rotation, pipeline)?;
+        let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
+        let (link_sender, link_seen) = parent.as_ref().map(|_| watch::channel(LinkStatus::default())).unzip();
+        let context = Context {
+            pipeline: pipeline.clone(),
+            store: store.clone(),
+            answers,
+            clock: clock.clone(),
+            link: link_seen.clone(),
+        };
+        let children = Children::new(context.clone(), stop.child_token());
+
+        let listener = bind(&config.listen).await?;
+        let listen = Address::from(listener.local_addr().map_err(io(&config.listen))?);
+        let server = ca.server_certificate(link_key)?;
+        let identity = Identity::new(vec![server, ca.certificate().clone()], link_key);
+        let tls = pki::server_config(identity, ca.certificate(), clock.clone())?;
+        let socket = bind_socket(&layout.admin_socket())?;
+
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut work = tokio::task::JoinSet::new();
+        let (condition, watched, reporter, over) =
+            (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
+        work.spawn(async move {
+            over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
+            Ok(())
+        });
+        let retry = Retry::default();
+        let dialled = match (parent.as_ref().zip(link_sender), &config.parent) {
+            (Some((parent, status)), Some(address)) => {
+                let credentials = link::Credentials::load(link::CredentialsOutfit {
+                    me: me.clone(),
+                    link_key: link_key.clone(),
+                    log_key: pipeline.signing(),
+                    parent_ca: pki::read_certificates(&layout.parent_ca_certificate())?.swap_remove(0),
+                    domain: TrustDomain::of_anchor(&anchor),
+                    path: layout.link_certificate(),
+                    clock: clock.clone(),
+                });
+                let credentials = Arc::new(credentials);
+                let dial =
+                    Dial { address: address.clone(), parent: parent.clone(), credentials, timing: Timing::default() };
+                let dialling = link::dial(context.clone(), dial.clone(), status, retry.clone(), stop.child_token());
+                work.spawn(async {
+                    dialling.await;
+                    Ok(())
+                });
+                Some(dial)
+            }
+            (Some((parent, _)), None) => {
+                let detail = format!("this node's parent is {parent}, but the configuration has no [parent] address");
+                return Err(Refusal::new(Reason::NotFound, detail).into());
+            }
+            (None, _) => None,
+        };
+        let desk = wire::JoinDesk {
+            context: context.clone(),
+            ca: ca.clone(),
+            clock: clock.clone(),
+            certificate_life: config.certificate_life,
+        };
+        let exchange = wire::Exchange { pipeline: pipeline.clone(), children: children.clone(), join: desk };
+        let admin = wire::admin::Admin::new(wire::admin::Parts {
             pipeline: pipeline.clone(),
             view: View::new(store.clone()),
             children: children.clone(),
-            parent: dialled.as_ref().map(|dial| dial.parent.clone()),
-        };
-        let over = stop.child_token();
-        work.spawn(async move {
-            over.run_until_cancelled(gauges.run()).await;
-            Ok(())
+            link: link_seen,
+            retry,
+            clock: clock.clone(),
+            ca_certificate: ca.certificate().to_vec(),
+            invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
+            parent: dialled.as_ref().map(|dial| (dial.parent.clone(), dial.address.clone())),
+            listen: listen.clone(),
+            doctor: Doctor { layout: layout.clone(), store: store.clone(), clock: clock.clone() },
+            scratch: layout.dir().to_path_buf(),
+            rotation: Arc::new(rotation),
         });
-    }
-    let queries = wire::query::Queries::new(context.clone(), children);
-    work.spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
-    work.spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
-    let metrics_address = metrics.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
-    tracing::info!(node = %me, %listen, metrics = metrics_address, data = %layout.dir().display(), "ready");
-    // Systemd learns it when it waits for it (Type=notify); elsewhere this does nothing.
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "the service manager could not be told");
-    }
+        if metrics.is_some() {
+            let gauges = gauges::Gauges {
+                pipeline: pipeline.clone(),
+                view: View::new(store.clone()),
+                children: children.clone(),
+                parent: dialled.as_ref().map(|dial| dial.parent.clone()),
+            };
+            let over = stop.child_token();
+            work.spawn(async move {
+                over.run_until_cancelled(gauges.run()).await;
+                Ok(())
+            });
+        }
+        let queries = wire::query::Queries::new(context.clone(), children);
+        work.spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
+        work.spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
+        let metrics_address = metrics.as_ref().map(|server| server.address().to_string()).unwrap_or_default();
+        tracing::info!(node = %me, %listen, metrics = metrics_address, data = %layout.dir().display(), "ready");
+        // Systemd learns it when it waits for it (Type=notify); elsewhere this does nothing.
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            tracing::warn!(%error, "the service manager could not be told");
+        }
 
-    // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = work.join_next() => match ended {
-            Ok(ended) => ended.map_err(Error::from),
-            Err(broke) => Err(Refusal::new(Reason::Internal, format!("a part of the node broke: {broke}")).into()),
-        },
-    };
-    tracing::info!("shutting down");
-    stop.cancel();
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    let drained = async { while work.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        work.abort_all();
-        tracing::info!("some connections did not end in time and were cut");
+        // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = work.join_next() => match ended {
+                Ok(ended) => ended.map_err(Error::from),
+                Err(broke) => Err(Refusal::new(Reason::Internal, format!("a part of the node broke: {broke}")).into()),
+            },
+        };
+        tracing::info!("shutting down");
+        stop.cancel();
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        let drained = async { while work.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            work.abort_all();
+            tracing::info!("some connections did not end in time and were cut");
+        }
+        if let Err(error) = std::fs::remove_file(layout.admin_socket()) {
+            tracing::debug!(%error, "the admin socket was gone already");
+        }
+        ended
     }
-    // What was acknowledged is durable already; this folds the write-ahead log and closes the files.
-    drop((context, pipeline));
-    store.close().await;
-    if let Err(error) = std::fs::remove_file(layout.admin_socket()) {
-        tracing::debug!(%error, "the admin socket was gone already");
-    }
-    tracing::info!("stopped");
-    ended
 }
 
 /// Sees to it that the key that the directory names is the one that signs: a change of keys that was cut is finished here.
@@ -209,14 +250,7 @@ fn settle_key(layout: &Layout, rotation: &Rotation, pipeline: &Handle) -> Result
     match rotation.settle(me.key())? {
         Some(key) => pipeline.signing().replace(key),
         None => {
-            let detail = format!(
-                "{} is not the key that the directory names for {} ({}). If the database is an old copy: danso-node recover --data DIR. \
-                 If the key is lost: danso-node recover with a token that the parent makes (danso-admin child invite --node {})",
-                layout.log_key().display(),
-                me.id(),
-                me.key().fingerprint(),
-                me.id()
-            );
+            let detail = doctor::other_key(&layout.log_key(), me);
             return Err(Refusal::new(Reason::KeyNotEnrolled, detail).into());
         }
     }

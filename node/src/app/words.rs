@@ -97,6 +97,14 @@ pub(super) fn backed_up(made: &backup::Made, data: &Path, out: &Path, encrypted:
         Lang::Vi => format!("{}: {entries} mục trong {logs} sổ, {} byte.", manifest.node, made.bytes),
         Lang::En => format!("{}: {entries} entries in {logs} logs, {} bytes.", manifest.node, made.bytes),
     }];
+    said.extend(made.doubt.as_ref().map(|why| match lang {
+        Lang::Vi => format!(
+            "CHÚ Ý: đây là bản sao của một nút đang thiếu mục hoặc bị hỏng ({why}). Những gì nút ghi sau cùng không có trong bản sao: hãy giữ các bản sao trước."
+        ),
+        Lang::En => format!(
+            "ATTENTION: this backup is of a node that is behind or damaged ({why}). What the node wrote last is not in it: keep the backups from before."
+        ),
+    }));
     if !encrypted {
         said.push(match lang {
             Lang::Vi => "Bản sao không được mã hoá và chứa họ tên, số định danh: hãy giữ như giữ ổ đĩa của chính nút.".into(),

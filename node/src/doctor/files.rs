@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use danso_core::verify::Node;
-use danso_proto::envelope::PublicKey;
 use danso_proto::refusal::Reason;
 
 use super::{Line, State};
@@ -17,7 +16,7 @@ const ENDS_SOON_MS: i64 = 14 * 24 * 3_600_000;
 
 /// Lines for all of them. `me`: what the directory says of the node, as far as it can be read.
 pub(super) fn all(layout: &Layout, me: Option<&Node>, now_ms: i64) -> Vec<Line> {
-    let mut told = keys(layout, me.map(|me| *me.key()).as_ref());
+    let mut told = keys(layout, me);
     told.push(config(layout, me));
     told.extend(ca(layout));
     let has_parent = me.is_some_and(|me| me.parent().is_some())
@@ -54,7 +53,7 @@ fn ca(layout: &Layout) -> Option<Line> {
 }
 
 /// A line for each key that is not well, or one for all.
-fn keys(layout: &Layout, named: Option<&PublicKey>) -> Vec<Line> {
+fn keys(layout: &Layout, me: Option<&Node>) -> Vec<Line> {
     let read: [Result<(), KeyError>; 3] = [
         LogKey::load(&layout.log_key()).map(drop),
         LinkKey::load(&layout.link_key()).map(drop),
@@ -66,16 +65,11 @@ fn keys(layout: &Layout, named: Option<&PublicKey>) -> Vec<Line> {
         .map(|error| Line::bad("keys", State::Fail, Reason::KeyFileUnfit, error.to_string()))
         .collect();
     let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
-    if let Some(named) = named
+    if let Some(me) = me
         && bad.is_empty()
-        && !rotation.holds(named)
+        && !rotation.holds(me.key())
     {
-        let detail = format!(
-            "{} is not the key that the directory names ({}): nothing that is written with it counts. If the database is an old copy: danso-node recover \
-             --data DIR. If the key is lost: a token of the parent (danso-admin child invite --node NODE), then recover with --token-file",
-            layout.log_key().display(),
-            named.fingerprint()
-        );
+        let detail = super::other_key(&layout.log_key(), me);
         return vec![Line::bad("keys", State::Fail, Reason::KeyNotEnrolled, detail)];
     }
     match bad.is_empty() {

@@ -3,12 +3,12 @@
 
 use danso_core::sync::Head;
 use danso_proto::ids::{LogId, NodeId};
-use danso_proto::refusal::Reason;
+use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::watch;
 
 use super::session::Outcome;
 use super::{Seen, Shorter};
-use crate::pipeline::{Handle, Shown, Verdict};
+use crate::pipeline::{Handle, Shown, Trouble, Verdict};
 use crate::telemetry;
 
 /// What the other end shows.
@@ -20,13 +20,15 @@ pub(super) struct Shows {
     pub(super) ours: u64,
     /// What it showed, with the author's checkpoint if it had it.
     pub(super) theirs: Head,
+    /// The parent shows it of a log of this node.
+    pub(super) is_of_parent: bool,
     /// It wrote the log itself, and shows less than it was receipted for.
     pub(super) shorter: Option<Shorter>,
 }
 
 /// Has it weighed, and says what it is.
 pub(super) async fn weigh(pipeline: Handle, seen: watch::Sender<Seen>, shows: Shows) -> Outcome {
-    let Shows { log, by, reason, ours, theirs: Head { size, checkpoint, .. }, shorter } = shows;
+    let Shows { log, by, reason, ours, theirs: Head { size, checkpoint, .. }, is_of_parent, shorter } = shows;
     let verdict = match checkpoint {
         None => Verdict::Unproven,
         Some(checkpoint) => match pipeline.shown(Shown { log: log.clone(), by: by.clone(), checkpoint }).await {
@@ -55,6 +57,21 @@ pub(super) async fn weigh(pipeline: Handle, seen: watch::Sender<Seen>, shows: Sh
             tracing::error!(%log, %reason, %detail, "ALARM: a log is shorter at its author's than its receipt");
             alarm(reason);
             seen.send_modify(|seen| seen.shorter(log, shorter));
+        }
+        // As its word that it holds more of our log: what would prove it may be signed by a key that this node does not know, because it is the
+        // copy and the key was changed at the other, and the parent could refuse our entries as well.
+        (Verdict::Unproven, None) if is_of_parent => {
+            let detail = format!(
+                "{by}, the parent, holds another history of this node's own log ({size} entries there, {ours} here) and shows no proof that this \
+                 node can read: a copy of this node wrote too, or this is the copy; nothing more is written here; next: danso-node recover \
+                 --data DIR"
+            );
+            tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
+            alarm(reason);
+            let trouble = Trouble { refusal: Refusal::new(Reason::RootDiffers, detail) };
+            if let Err(error) = pipeline.trouble(log.clone(), Some(trouble)).await {
+                tracing::error!(%log, %error, "link: the log's trouble could not be noted");
+            }
         }
         (Verdict::Unproven, None) => {
             tracing::error!(%log, %by, %reason, ours, theirs = size,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use danso_core::sync::Package;
+use danso_core::sync::{Package, telling};
 use danso_core::verify::Directory;
 use danso_proto::checkpoint::{self, Checkpoint};
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::limits;
 use danso_proto::merkle::{self, CompactTree};
 use danso_proto::package::SealedEntry;
@@ -66,6 +66,38 @@ pub async fn load(
         false => sign_prefix(context, trees, &snapshot, row, end).await?,
     };
     Ok(Some(Package { log: log.clone(), first: from, entries, checkpoint }))
+}
+
+/// Reads the entry of an own log that is laid beside another history of its first `size` entries at `peer`, whose receipts say what both have.
+/// `None` also where that is not needed: `unless_known`, and the peer knows the key that signs the heads.
+///
+/// # Errors
+/// When the store fails.
+pub async fn load_proof(
+    context: &Context,
+    trees: &OwnTrees,
+    log: &LogId,
+    size: u64,
+    unless_known: bool,
+    peer: &NodeId,
+) -> Result<Option<Package>, store::Error> {
+    let snapshot = context.pipeline.snapshot();
+    let me = context.pipeline.me();
+    let Some(known) = snapshot.directory().node(me) else { return Ok(None) };
+    let mut tx = context.store.read("proof").await?;
+    let mut receipted = async |log: &LogId| {
+        let receipts = tx.receipt_list(Some(log)).await?;
+        let given = receipts.into_iter().filter(|receipt| receipt.giver == *peer);
+        Ok::<u64, store::Error>(given.map(|receipt| receipt.size).max().unwrap_or(0))
+    };
+    let directory = LogId::new(me.clone(), Stream::Directory);
+    let signer = context.pipeline.signing().current();
+    if unless_known && known.keys().at(&directory, receipted(&directory).await?) == signer.public_key() {
+        return Ok(None);
+    }
+    let at = telling(|at| known.keys().at(log, at), receipted(log).await?, size);
+    drop(tx);
+    load(context, trees, log, at, limits::PACKAGE_BYTES_MAX, 1).await
 }
 
 /// As the author: its word for the first `size` entries of its log. Who holds no more than those, because the link was cut there or the

@@ -16,7 +16,7 @@ use futures_util::{FutureExt as _, Stream as AsyncStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::load::{OwnTrees, load, root_at};
+use super::load::{OwnTrees, load, load_proof, root_at};
 use super::{
     Ahead, Context, PROTOCOL, SOFTWARE, Seen, Shorter, check_child, flowing, forks, heads, own, receipts, to_pb,
 };
@@ -294,6 +294,19 @@ impl Running {
                     })
                 }));
             }
+            Action::LoadProof { log, size, unless_known } => {
+                let (context, trees, peer) = (context.clone(), self.trees.clone(), self.session.peer().clone());
+                self.tasks.push(Box::pin(async move {
+                    Outcome::Event(match load_proof(&context, &trees, &log, size, unless_known, &peer).await {
+                        Ok(Some(package)) => Event::Loaded { package },
+                        Ok(None) => Event::LoadedNothing { log },
+                        Err(error) => {
+                            tracing::error!(%log, size, %error, "link: an entry that proves two histories could not be read");
+                            Event::LoadedNothing { log }
+                        }
+                    })
+                }));
+            }
             Action::Commit(package) => {
                 let first = package.first;
                 let log = package.log.clone();
@@ -345,8 +358,9 @@ impl Running {
                     theirs: theirs.size,
                     since_ms: context.clock.now_ms(),
                 });
-                let shown =
-                    forks::Shows { log, by: self.session.peer().clone(), reason, ours: ours.0, theirs, shorter };
+                let is_of_parent = self.session.role() == Role::Child && log.node() == context.pipeline.me();
+                let by = self.session.peer().clone();
+                let shown = forks::Shows { log, by, reason, ours: ours.0, theirs, is_of_parent, shorter };
                 self.tasks.push(Box::pin(forks::weigh(context.pipeline.clone(), self.seen.clone(), shown)));
             }
             Action::Behind { log, ours, theirs } => {
@@ -355,10 +369,9 @@ impl Running {
                 // as well: `recover` brings the entries themselves, or shows that there are none. A child's word stops nobody.
                 let is_proven = self.is_proven(&log, &theirs);
                 if self.session.role() == Role::Child || is_proven {
-                    let proven = if is_proven { "" } else { " (it shows no proof)" };
-                    let detail = format!(
-                        "{ours} entries here, {size} at the parent{proven}: this node was restored from an old copy; next: danso-node recover --data DIR"
-                    );
+                    let is_root = context.pipeline.snapshot().is_root();
+                    let (peer, role) = (self.session.peer(), self.session.role());
+                    let detail = own::behind((ours, size), peer, role, is_proven, is_root);
                     tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
                     self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
                 } else {

@@ -173,7 +173,10 @@ impl<'a> Batch<'a> {
             Job::Shown { shown, .. } => Answer::Weighed(self.shown(shown).await?),
             Job::Decide { decision, .. } => Answer::Decided(refused_or(self.decide(decision).await)?),
             Job::Trouble { log, trouble, .. } => {
-                if let Some(mut row) = self.log(log) {
+                // An own log of which nothing is here can be behind, too: one that is noted stops them all.
+                let is_lost = || self.is_own(log) && self.logs_of(&self.me).iter().all(|row| row.trouble.is_none());
+                let lost = || (trouble.is_some() && is_lost()).then(|| LogRow::new(log.clone()));
+                if let Some(mut row) = self.log(log).or_else(lost) {
                     row.trouble =
                         trouble.as_ref().map(|t| (t.refusal.reason.code().to_owned(), t.refusal.detail.clone()));
                     self.put(row);
@@ -281,6 +284,9 @@ impl<'a> Batch<'a> {
         let kept = self.leaves_of(&row, package.first, known).await?;
         let trial = Trial::new(self.directory.clone(), row.head.clone());
         let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
+        if let Some(refused) = self.given_up(&trial.entries, by).await? {
+            return Ok(self.answer(&row, Some(refused)));
+        }
         let told = Told::of(&trial.entries);
         let row = self.keep(row, trial, checkpoint);
         self.heed(told).await?;

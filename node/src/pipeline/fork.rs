@@ -168,6 +168,51 @@ impl Batch<'_> {
         self.contradicted(by, Contradiction { ours, theirs, growth: None }).await
     }
 
+    /// Why changes of keys among these entries of another node are not taken: one says that the key before signs a log no further than where that
+    /// key signed what is here. Taken in, it would make unreadable what is here, and a copy of a node could so take its key over.
+    pub(super) async fn given_up(
+        &mut self,
+        entries: &[Entry],
+        by: Option<&NodeId>,
+    ) -> Result<Option<(u64, Refusal)>, Error> {
+        for entry in entries {
+            let set = entry.change_set();
+            let node = set.log.node();
+            if *node == self.me {
+                continue;
+            }
+            let changes = set.changes.iter().filter_map(|change| match &change.body {
+                Body::NodeRekeyed(rekeyed) if rekeyed.node == *node => Some(rekeyed),
+                _ => None,
+            });
+            for rekeyed in changes {
+                for row in self.logs_of(node) {
+                    let from = rekeyed.from.iter().find(|(log, _)| *log == row.log).map_or(0, |(_, from)| *from);
+                    if row.log == set.log || row.head.size() <= from {
+                        continue;
+                    }
+                    self.flush().await?;
+                    let pk = self.log(&row.log).map_or(row.pk, |row| row.pk);
+                    let Some(ours) = self.tx.entry_read(pk, from, 1, usize::MAX).await?.pop() else { continue };
+                    let (ours, theirs) = (Statement::Entry(ours.envelope), Statement::Entry(entry.envelope().clone()));
+                    let contradiction = Contradiction { ours, theirs, growth: None };
+                    if evidence::weigh(&contradiction, self.directory()).is_err() {
+                        continue;
+                    }
+                    let by = by.unwrap_or(node);
+                    let verdict = self.contradicted(by, contradiction).await?;
+                    alarm(verdict, &row.log, by, from);
+                    let detail = format!(
+                        "{} entry {}: it says that the key before signs {} up to size {from}, and what that key signed behind it is here",
+                        set.log, set.sequence, row.log
+                    );
+                    return Ok(Some((set.sequence, Refusal::new(Reason::ReplayDiffers, detail))));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether the key that counts there signed this as an entry of the log at this place.
     fn is_by_its_author(&self, log: &LogId, sequence: u64, envelope: &bytes::Bytes) -> bool {
         let Some(author) = self.directory().node(log.node()) else { return false };

@@ -153,6 +153,17 @@ pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]
     }))
 }
 
+/// What to do about a node in `dir` that is behind. The root has nobody above who would give back what it wrote.
+pub fn advice(is_root: bool, dir: &dyn std::fmt::Display) -> String {
+    match is_root {
+        false => format!("Put the right database back, or stop the node and run `danso-node recover --data {dir}`"),
+        true => "Put the right database back, or stop the node and restore its newest backup into a new directory: `danso-node restore`. What no \
+                 backup holds is lost: nodes that were enrolled or revoked, keys, unit lists. Others may hold those entries, so that this root writes none in \
+                 their place: without a backup it answers with what is here, takes nothing in, and a new federation has to be begun (`danso-node init`)"
+            .to_owned(),
+    }
+}
+
 /// Every log of which the file says more than is here, or something else.
 ///
 /// # Errors
@@ -213,9 +224,10 @@ pub(super) async fn compare(outfit: &Outfit, shared: &Shared) -> Result<(), Erro
         }
         return Ok(());
     };
-    let dir = path.parent().unwrap_or(Path::new(".")).display().to_string();
+    let dir = path.parent().unwrap_or(Path::new("."));
     let detail = format!(
-        "{why}: the database is an old copy. Put the right one back, or stop the node and run `danso-node recover --data {dir}`"
+        "{why}: the database is an old copy, or the disk lost what was written last. {}",
+        advice(snapshot.is_root(), &dir.display())
     );
     tracing::error!(reason = %Reason::ReadOnly, %detail, "ALARM: this node writes nothing more");
     let streams = [Stream::Directory, Stream::Records].map(|stream| LogId::new(snapshot.me().clone(), stream));

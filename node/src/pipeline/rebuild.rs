@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use danso_core::forms::remembered;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Rules;
 use danso_core::verify::{Directory, Verified, verify_again};
 use danso_proto::envelope::PublicKey;
+use danso_proto::identity::PartSet;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
@@ -63,8 +65,7 @@ impl<'a> LogReader<'a> {
     pub async fn next(&mut self, tx: &mut Tx, directory: &Directory) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for stored in self.read(tx).await? {
-            let opened = directory.open(stored.envelope, stored.parts)?;
-            let verified = verify_again(opened, directory, &self.head.position())?;
+            let verified = self.verified(stored.envelope, stored.parts, directory)?;
             entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
         }
         Ok(entries)
@@ -77,12 +78,20 @@ impl<'a> LogReader<'a> {
     pub async fn next_of_directory(&mut self, tx: &mut Tx, directory: &mut Directory) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for stored in self.read(tx).await? {
-            let opened = directory.open(stored.envelope, stored.parts)?;
-            let verified = verify_again(opened, directory, &self.head.position())?;
+            let verified = self.verified(stored.envelope, stored.parts, directory)?;
             directory.apply(&verified)?;
             entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
         }
         Ok(entries)
+    }
+
+    fn verified(&self, envelope: Bytes, parts: Option<PartSet>, directory: &Directory) -> Result<Verified, Error> {
+        let opened = directory.open(envelope, parts);
+        let verified = opened.and_then(|opened| verify_again(opened, directory, &self.head.position()));
+        verified.map_err(|refusal| match is_of_this_disk(refusal.reason) {
+            true => store::Error::Damaged { what: format!("{}: {}", self.row.log, refusal.detail) }.into(),
+            false => refusal.into(),
+        })
     }
 
     async fn read(&self, tx: &mut Tx) -> Result<Vec<StoredEntry>, Error> {
@@ -124,6 +133,14 @@ impl<'a> LogReader<'a> {
         }
         Ok(entry)
     }
+}
+
+/// Whether an entry that was taken in is refused for what its bytes are. All of it was right then: it is this disk that changed it, not the author.
+pub fn is_of_this_disk(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::CommitmentMismatch | Reason::SignatureInvalid | Reason::Malformed | Reason::PreviousHashWrong
+    )
 }
 
 fn inconsistent(column: &'static str, why: String) -> Error {

@@ -40,6 +40,11 @@ impl Snapshot {
         &self.me
     }
 
+    /// Whether this is the root of its federation: nobody is above it.
+    pub fn is_root(&self) -> bool {
+        self.me == *self.directory.root()
+    }
+
     /// When the backup was taken that this node was restored from, Unix milliseconds; `None` once it is known not to be behind.
     pub fn restored(&self) -> Option<i64> {
         self.restored
@@ -50,13 +55,16 @@ impl Snapshot {
     pub fn read_only(&self) -> Option<Refusal> {
         heads::old_copy(self).or_else(|| {
             let day = civil_from_unix_ms(self.restored?, VIET_NAM_OFFSET_MINUTES);
-            let detail = format!(
-                "restored from a backup of {day}, and nobody has confirmed yet that it is not behind: the parent does so at the next \
-                 connection. Where the parent refuses this node because it is a child of another node by now (not_a_child), nobody but that one \
-                 can: a token from there (danso-admin child invite --node {}), then danso-node recover --data DIR --token-file FILE. \
-                 Only where there is no parent: danso-node restore confirm",
-                self.me()
-            );
+            let by = match self.is_root() {
+                true => "this is the root, and nobody above it can. If this is its newest backup: danso-node restore confirm".to_owned(),
+                false => format!(
+                    "the parent does so at the next connection. Where the parent refuses this node because it is a child of another node by now \
+                     (not_a_child), nobody but that one can: a token from there (danso-admin child invite --node {}), then danso-node recover \
+                     --data DIR --token-file FILE. Only where there is no parent: danso-node restore confirm",
+                    self.me()
+                ),
+            };
+            let detail = format!("restored from a backup of {day}, and nobody has confirmed yet that it is not behind: {by}");
             Some(Refusal::new(Reason::ReadOnly, detail))
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::verify::Node;
+use danso_core::verify::{KeyHistory, Node};
 use danso_proto::change::{Body, NodeEnrolled, NodeRekeyed, NodeRevoked};
 use danso_proto::envelope::{Envelope, Signer};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
@@ -42,6 +42,13 @@ pub struct Revocation {
     pub reason: String,
 }
 
+/// An entry, and who signed it.
+struct Signed {
+    log: LogId,
+    at: u64,
+    by: Vec<Fingerprint>,
+}
+
 impl Batch<'_> {
     /// Announces this node's next log key in its own directory log. Both sign the announcement; what follows is signed by the next alone.
     pub(super) async fn rekey(&mut self, next: &Arc<dyn Signer>) -> Result<Taken, Error> {
@@ -64,15 +71,15 @@ impl Batch<'_> {
     pub(super) async fn recover(&mut self, recovery: &Recovery) -> Result<(), Error> {
         let node = self.below(&recovery.node)?;
         let invited = self.entitled(recovery, &node).await?;
-        let mut bodies = Vec::new();
+        let (mut bodies, mut signed) = (Vec::new(), Vec::new());
         if invited.is_some() {
-            let written = self.written_with(recovery, &node).await?;
-            bodies = self.placed(recovery, &node, written);
+            signed = self.signed(&node).await?;
+            bodies = self.placed(recovery, &node, self.written_with(recovery, &node, &signed));
         } else if let Some(ends) = &recovery.ends {
             bodies.extend(self.vouched_on(recovery, &node, ends)?.map(Body::NodeRekeyed));
         }
         if !bodies.is_empty() {
-            self.check_key_after(recovery, &bodies)?;
+            self.check_after(recovery, &bodies, &signed)?;
             let now_ms = self.outfit.clock.now_ms();
             let drafts = bodies.into_iter().map(|body| directory_draft(node.unit().clone(), body, now_ms));
             let drafts = drafts.collect();
@@ -91,7 +98,8 @@ impl Batch<'_> {
         let is_child = node.parent() == Some(&self.me);
         let Some(secret_hash) = secret_hash else {
             let lost = format!(
-                "{id} shows another log key than the directory names; recover it with a token (child invite --node)"
+                "{id} shows another log key than the directory names: the key was changed at another copy of it, or its files are from before a \
+                 change; of several copies let one run only, and recover that with a token (child invite --node {id})"
             );
             let elsewhere = format!("{id} is a child of another node; recover it with a token of this one");
             return match (has_key, is_child) {
@@ -125,17 +133,35 @@ impl Batch<'_> {
         Ok(Some(secret_hash))
     }
 
-    /// Nothing is written, and no token used up, for a key that would not be the node's all the same.
-    fn check_key_after(&self, recovery: &Recovery, bodies: &[Body]) -> Result<(), Refusal> {
+    /// Nothing is written, and no token used up, for a node that could not come back all the same.
+    fn check_after(&self, recovery: &Recovery, bodies: &[Body], signed: &[Signed]) -> Result<(), Refusal> {
         let own = LogId::new(self.me.clone(), Stream::Directory);
         let at = self.log(&own).map_or(0, |row| row.head.size());
         let after = self.directory.after(&self.me, at, bodies)?;
-        let Some(keys) = after.node(&recovery.node).map(Node::keys) else { return Ok(()) };
+        let Some(node) = after.node(&recovery.node) else { return Ok(()) };
+        // Said while it had no place.
+        if node.is_revoked() {
+            return Err(revoked(&recovery.node));
+        }
+        Self::check_key_after(recovery, &self.me, node.keys())?;
+        let is_read = |signed: &&Signed| signed.by.contains(&node.keys().at(&signed.log, signed.at).fingerprint());
+        let Some(Signed { log, at, by }) = signed.iter().find(|signed| !is_read(signed)) else { return Ok(()) };
+        let (id, by) = (&recovery.node, by.first().map(Fingerprint::to_string).unwrap_or_default());
+        let detail = format!(
+            "entry {at} of {log}, which is here, was signed with key {by}: nobody whose word counts says that it is the node's, and {id} does not \
+             know it; nobody could read what comes after. Revoke the node up to before that entry (child revoke {id} --size {log}={at}), \
+             give its unit a new node (child invite --unit {} --again) and take the book in there once more",
+            node.unit()
+        );
+        Err(Refusal::new(Reason::KeyNotEnrolled, detail))
+    }
+
+    fn check_key_after(recovery: &Recovery, me: &NodeId, keys: &KeyHistory) -> Result<(), Refusal> {
         if keys.current().as_bytes() == &recovery.log_public_key {
             return Ok(());
         }
         let (node, by) = (&recovery.node, keys.current_by());
-        let detail = match by == &self.me {
+        let detail = match by == me {
             true => format!(
                 "{node} shows an older key than the last one that this node vouched for or that signed entries of it here; recover it with a new \
                  key (into an empty directory, or with keys/log.pem moved away); or, where those entries are not its own, revoke it up to \
@@ -183,19 +209,11 @@ impl Batch<'_> {
         bodies
     }
 
-    /// Keys that a node states or shows, that were said to be its by one whose word counts no more, and that signed entries which are here: from
-    /// the first of them on. Else nobody could read these, and the node not come back.
-    async fn written_with(&mut self, recovery: &Recovery, node: &Node) -> Result<Vec<NodeRekeyed>, Error> {
-        let id = &recovery.node;
-        let stated = recovery.keys.iter().map(|said| said.log_public_key).chain([recovery.log_public_key]);
-        let mut keys: BTreeMap<Fingerprint, [u8; 32]> = stated.map(|key| (Fingerprint::of_key(&key), key)).collect();
-        keys.retain(|print, _| self.directory.has_key(id, print) && !node.keys().has(print));
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Who signed each entry of a node that is here and counts if the node has a place.
+    async fn signed(&mut self, node: &Node) -> Result<Vec<Signed>, Error> {
         self.flush().await?;
-        let mut first: BTreeMap<Fingerprint, BTreeMap<LogId, u64>> = BTreeMap::new();
-        for row in self.logs_of(id) {
+        let mut signed = Vec::new();
+        for row in self.logs_of(node.id()) {
             let mut at = 0;
             while at < row.head.size() {
                 let entries = self.tx.entry_read(row.pk, at, ENTRIES_AT_A_TIME, limits::PACKAGE_BYTES_MAX).await?;
@@ -203,24 +221,37 @@ impl Batch<'_> {
                     break;
                 }
                 for entry in entries {
-                    let signers = Envelope::decode(entry.envelope)?.keyids();
-                    if let Some(signer) = signers.into_iter().find(|signer| keys.contains_key(signer)) {
-                        first.entry(signer).or_default().entry(row.log.clone()).or_insert(at);
-                    }
+                    signed.push(Signed { log: row.log.clone(), at, by: Envelope::decode(entry.envelope)?.keyids() });
                     at += 1;
                 }
             }
         }
+        Ok(signed)
+    }
+
+    /// Keys that a node states or shows, that were said to be its by one whose word counts no more, and that signed entries which are here: from
+    /// the first of them on. Else nobody could read these, and the node not come back.
+    fn written_with(&self, recovery: &Recovery, node: &Node, signed: &[Signed]) -> Vec<NodeRekeyed> {
+        let id = &recovery.node;
+        let stated = recovery.keys.iter().map(|said| said.log_public_key).chain([recovery.log_public_key]);
+        let mut keys: BTreeMap<Fingerprint, [u8; 32]> = stated.map(|key| (Fingerprint::of_key(&key), key)).collect();
+        keys.retain(|print, _| self.directory.has_key(id, print) && !node.keys().has(print));
+        let mut first: BTreeMap<Fingerprint, BTreeMap<&LogId, u64>> = BTreeMap::new();
+        for Signed { log, at, by } in signed {
+            if let Some(signer) = by.iter().find(|signer| keys.contains_key(signer)) {
+                first.entry(*signer).or_default().entry(log).or_insert(*at);
+            }
+        }
         let here = self.sizes_of(id);
         let own = LogId::new(id.clone(), Stream::Directory);
-        let begins = |from: &BTreeMap<LogId, u64>| from.get(&own).or(here.get(&own)).copied().unwrap_or(0);
+        let begins = |from: &BTreeMap<&LogId, u64>| from.get(&own).or(here.get(&own)).copied().unwrap_or(0);
         let mut first: Vec<_> = first.into_iter().collect();
         first.sort_by_key(|(_, from)| begins(from));
         let said = first.into_iter().map(|(print, from)| {
             let from = here.iter().map(|(log, size)| (log.clone(), from.get(log).copied().unwrap_or(*size))).collect();
             NodeRekeyed { node: id.clone(), log_public_key: keys[&print], from }
         });
-        Ok(said.collect())
+        said.collect()
     }
 
     /// A node announced its key from an entry on that it then lost, and that came to nobody. The key is vouched for from where its logs end
@@ -286,10 +317,7 @@ impl Batch<'_> {
         let node = self.below_or_revoked(id)?;
         // One that lost its place with who enrolled it was not revoked itself.
         match node.is_revoked() && node.has_place() {
-            true => {
-                let detail = format!("{id} was revoked; its unit gets a new node with child invite --again");
-                Err(Refusal::new(Reason::KeyRevoked, detail))
-            }
+            true => Err(revoked(id)),
             false => Ok(node),
         }
     }
@@ -302,4 +330,8 @@ impl Batch<'_> {
             false => Err(Refusal::new(Reason::UnitNotBelow, format!("{id} is not below this node"))),
         }
     }
+}
+
+fn revoked(id: &NodeId) -> Refusal {
+    Refusal::new(Reason::KeyRevoked, format!("{id} was revoked; its unit gets a new node with child invite --again"))
 }

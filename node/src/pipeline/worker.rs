@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::job::Job;
 use super::state::Shared;
@@ -19,18 +20,20 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
+    /// Works until nobody has a handle any more, or until it is `over`.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, over: CancellationToken) {
         let mut jobs = Vec::with_capacity(BATCH_JOBS);
         // First of all, whoever asks meanwhile: what a start does is always the same.
         let mut goes_on = self.batch(vec![Job::Release]).await;
-        loop {
+        while !over.is_cancelled() {
             // What authors are still to be told needs no job to bring it; while it goes on, nothing is waited for.
             let left = || goes_on && queue.is_empty() && self.shared.telling() != Telling::Done;
             if left() {
                 goes_on = self.batch(Vec::new()).await;
                 continue;
             }
-            if queue.recv_many(&mut jobs, BATCH_JOBS).await == 0 {
+            let came = over.run_until_cancelled(queue.recv_many(&mut jobs, BATCH_JOBS)).await;
+            if came.unwrap_or_default() == 0 {
                 return;
             }
             goes_on = true;

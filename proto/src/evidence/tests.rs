@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::change::{Body, Change, ChangeSet, ForwardingPolicy, Genesis, NodeEnrolled, PeriodClosed};
+use crate::change::{Body, Change, ChangeSet, ForwardingPolicy, Genesis, NodeEnrolled, NodeRekeyed, PeriodClosed};
 use crate::envelope::{CHANGE_SET_TYPE, Signer as _, SoftwareSigner};
 use crate::ids::{ChangeId, Stream, UnitCode};
 
@@ -173,6 +173,42 @@ fn each_kind_of_contradiction_is_proven_from_the_anchor() {
     // The order in which they were seen does not matter.
     let turned = checked(between(theirs.entry(3), ours.entry(2))).expect("holds").contradicted;
     assert_eq!((turned.kind, turned.ours.size, turned.theirs.size), (Kind::Links, 4, 3));
+}
+
+/// The directory entry with which the author of a log changes its key for that of `next`, from `from` entries of that log on.
+fn change_of_keys(records: &Author, next: u8, from: u64, signers: &[u8]) -> Statement {
+    let mut directory = Author::new("17065", Stream::Directory, records.secret);
+    let own = (directory.log.clone(), 1);
+    let rekeyed = Body::NodeRekeyed(NodeRekeyed {
+        node: directory.log.node().clone(),
+        log_public_key: public(next),
+        from: vec![own, (records.log.clone(), from)],
+    });
+    let signers: Vec<SoftwareSigner> =
+        signers.iter().map(|secret| SoftwareSigner::from_secret(&[*secret; 32])).collect();
+    let signers: Vec<&dyn crate::envelope::Signer> = signers.iter().map(|signer| signer as _).collect();
+    let sealed = Envelope::seal(CHANGE_SET_TYPE, &directory.set(rekeyed).encode(), &signers);
+    directory.entries.push(sealed.expect("sealed"));
+    directory.entry(0)
+}
+
+#[test]
+fn a_key_that_signed_behind_the_end_that_it_signed_itself_contradicts_itself() {
+    let (ours, _) = histories(2, 3, 2);
+    let both = [ours.secret, 66];
+    let change = || change_of_keys(&ours, 66, 3, &both);
+    for contradiction in [between(ours.entry(4), change()), between(ours.entry(3), change())] {
+        let found = checked(contradiction).expect("holds").contradicted;
+        assert_eq!((found.kind, &found.log, found.theirs.size, found.agree), (Kind::Keys, &ours.log, 3, None));
+        assert_eq!((found.differ, found.ours.size), (found.ours.size, found.differ));
+    }
+    let turned = checked(between(change(), ours.entry(3))).expect("holds").contradicted;
+    assert_eq!((turned.ours.size, turned.theirs.size, turned.differ), (3, 4, 4));
+    assert_eq!(checked(between(ours.entry(2), change())), Err(Reason::NoContradiction), "it stands before the change");
+    // By the new key alone, it is not even announced.
+    assert!(checked(between(ours.entry(3), change_of_keys(&ours, 66, 3, &[66]))).is_err());
+    let alone = change_of_keys(&ours, 66, 3, &[ours.secret]);
+    assert_eq!(checked(between(ours.entry(3), alone)), Err(Reason::NoContradiction), "the new key did not sign it");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Two histories of one log: what can be shown of them to anybody.
 
+use danso_core::ledger::Entry;
+use danso_proto::change::Body;
 use danso_proto::checkpoint::SignedNote;
 use danso_proto::evidence::{self, Contradiction, Statement};
 use danso_proto::merkle;
@@ -65,12 +67,52 @@ impl Batch<'_, '_> {
             _ => None,
         };
         self.flush()?;
+        if !self.is_by_its_author(package, sequence) {
+            return Ok(false);
+        }
         let at = |from: u64, sequence: u64| usize::try_from(sequence.checked_sub(from)?).ok();
         let theirs = at(package.first, sequence).and_then(|at| package.entries.get(at));
         let ours = beside.and_then(|beside| self.node.store.log(&row.log).get(at(0, beside)?));
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(false) };
         let (ours, theirs) = (Statement::Entry(ours.envelope.clone()), Statement::Entry(theirs.envelope.clone()));
         self.contradicted(row, Contradiction { ours, theirs, growth: None })
+    }
+
+    /// Why changes of keys among these entries are not taken: one ends the key before where that key signed what is here.
+    pub(super) fn given_up(&mut self, entries: &[Entry]) -> Result<Option<(u64, Refusal)>, Crashed> {
+        for entry in entries {
+            let set = entry.change_set();
+            let is_own = |body: &Body| matches!(body, Body::NodeRekeyed(rekeyed) if rekeyed.node == *set.log.node());
+            let node = set.log.node().clone();
+            if node == self.node.id || !set.changes.iter().any(|change| is_own(&change.body)) {
+                continue;
+            }
+            self.flush()?;
+            let logs = self.node.store.entries.iter().filter(|(log, _)| *log.node() == node && **log != set.log);
+            let held: Vec<_> =
+                logs.flat_map(|(log, kept)| kept.iter().map(|kept| (log.clone(), kept.envelope.clone()))).collect();
+            for (log, ours) in held {
+                let (ours, theirs) = (Statement::Entry(ours), Statement::Entry(entry.envelope().clone()));
+                let mut row = self.row(&log);
+                if self.contradicted(&row, Contradiction { ours, theirs, growth: None })? {
+                    row.trouble = Some(Reason::RootDiffers);
+                    self.logs.insert(log, row);
+                    return Ok(Some((
+                        set.sequence,
+                        Refusal::new(Reason::ReplayDiffers, "it ends the key before too early"),
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the key that counts there signed what a package has at this place: one that was replaced, perhaps because it leaked, says nothing.
+    fn is_by_its_author(&self, package: &Package, sequence: u64) -> bool {
+        let at = sequence.checked_sub(package.first).and_then(|at| package.entries.get(usize::try_from(at).ok()?));
+        let (Some(entry), Some(author)) = (at, self.directory.node(package.log.node())) else { return false };
+        let key = author.keys().at(&package.log, sequence).fingerprint();
+        self.directory.open(entry.envelope.clone(), None).is_ok_and(|opened| opened.signers().contains(&key))
     }
 
     /// Keeps two statements that cannot both be true, when they can be shown to anybody.

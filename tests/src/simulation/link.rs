@@ -16,6 +16,7 @@ use super::world::{Result, Violation, World};
 /// Something that an end does as soon as it comes to it.
 pub enum Todo {
     Load(LogId, u64),
+    Proof(LogId, u64, bool),
     Root(LogId, u64),
     OfferReceipts,
 }
@@ -150,6 +151,13 @@ impl World {
                     None => Event::LoadedNothing { log },
                 }
             }
+            Some(Todo::Proof(log, size, unless_known)) => {
+                let peer = &self.nodes[self.seat_at(link, 1 - end)].id;
+                match self.nodes[seat].proof(&log, size, unless_known, peer) {
+                    Some(package) => Event::Loaded { package },
+                    None => Event::LoadedNothing { log },
+                }
+            }
             Some(Todo::Root(log, size)) => {
                 let root = self.nodes[seat].root_at(&log, size);
                 Event::RootAt { log, size, root }
@@ -239,6 +247,9 @@ impl World {
         match action {
             Action::Send(frame) => self.send(link, end, frame),
             Action::Load { log, from, .. } => self.later(link, end, Todo::Load(log, from)),
+            Action::LoadProof { log, size, unless_known } => {
+                self.later(link, end, Todo::Proof(log, size, unless_known));
+            }
             Action::CompareRoot { log, size, .. } => self.later(link, end, Todo::Root(log, size)),
             Action::Commit(package) => {
                 let ahead = Bug::AckBeforeCommit.is_in(self.bug).then(|| self.nodes[seat].answer_ahead(&package));
@@ -270,14 +281,20 @@ impl World {
                 if reason == Reason::RootDiffers && self.nodes[seat].is_proven(&log, &theirs) {
                     self.stats.quarantines += 1;
                     self.put(seat, Job::Trouble { log, reason, shown: theirs.checkpoint });
+                } else if reason == Reason::RootDiffers && end == 0 && *log.node() == self.nodes[seat].id {
+                    // The parent's word stops us.
+                    self.put(seat, Job::Trouble { log, reason, shown: None });
                 }
             }
             Action::Behind { log, theirs, .. } => {
                 self.watch.behind(&log)?;
                 self.nodes[seat].told_behind |= end == 0;
-                if self.nodes[seat].is_proven(&log, &theirs) {
-                    self.stats.behind += 1;
-                    self.put(seat, Job::Trouble { log, reason: Reason::ReadOnly, shown: theirs.checkpoint });
+                let is_proven = self.nodes[seat].is_proven(&log, &theirs);
+                self.stats.behind += u64::from(is_proven);
+                // The parent's word stops us.
+                if is_proven || end == 0 {
+                    let shown = theirs.checkpoint.filter(|_| is_proven);
+                    self.put(seat, Job::Trouble { log, reason: Reason::ReadOnly, shown });
                 }
             }
             // What its parent holds of its logs it holds itself: now it may write.

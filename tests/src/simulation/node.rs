@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use danso_core::ledger::{LogHead, append};
-use danso_core::sync::{ForwardedReceipt, Head, Held, Link, Package, Way, flows, rank};
+use danso_core::sync::{ForwardedReceipt, Head, Held, Link, Package, Way, flows, rank, telling};
 use danso_core::verify::{Directory, verify_again};
 use danso_proto::checkpoint::{self, Checkpoint};
 use danso_proto::envelope::{Envelope, Signer as _, SoftwareSigner};
@@ -206,6 +206,18 @@ impl Node {
             false => self.sign_prefix(row, end),
         };
         Some(Package { log: log.clone(), first: from, entries, checkpoint })
+    }
+
+    /// The entry of an own log that is laid beside another history of it.
+    pub fn proof(&self, log: &LogId, size: u64, unless_known: bool, peer: &NodeId) -> Option<Package> {
+        let keys = self.up.as_ref()?.directory.node(&self.id)?.keys();
+        let receipt = |log: &LogId| self.store.receipts.get(&(log.clone(), peer.clone()));
+        let receipted = |log: &LogId| receipt(log).map_or(0, |receipt| receipt.size);
+        let directory = self.own(Stream::Directory);
+        if unless_known && keys.at(&directory, receipted(&directory)) == self.signer.public_key() {
+            return None;
+        }
+        self.load(log, telling(|at| keys.at(log, at), receipted(log), size), 1)
     }
 
     /// As the author: its word for the first `size` entries, so that who has no more than those has it too.

@@ -327,8 +327,8 @@ impl World {
     }
 
     /// A node changes its key.
-    fn rotate(&mut self, seat: usize) {
-        if self.is_forked(seat) || !self.can_enrol(seat) {
+    pub fn rotate(&mut self, seat: usize) {
+        if (self.is_forked(seat) && !self.copies_rotate) || !self.can_enrol(seat) {
             return;
         }
         // One that was cut goes on with the key that it made.
@@ -337,6 +337,7 @@ impl World {
             self.watch.key(&self.nodes[seat].id, *next.public_key());
             self.nodes[seat].next_signer = Some(next.into());
             self.stats.rekeyed += 1;
+            self.stats.copies_rekeyed += u64::from(self.is_forked(seat));
         }
         self.put(seat, Job::Rotate);
     }

@@ -241,6 +241,9 @@ impl Batch<'_, '_> {
             self.node.store.log(&package.log).iter().skip(first).take(known).map(|kept| kept.leaf).collect();
         let trial = Trial::new(self.directory.clone(), row.head.clone());
         let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
+        if let Some(refused) = self.given_up(&trial.entries)? {
+            return Ok(answer(&row, Some(refused)));
+        }
         let row = self.keep(row, trial, checkpoint);
         Ok(answer(&row, refused))
     }

@@ -237,6 +237,10 @@ impl World {
     /// The machine is copied, and both copies go on.
     fn is_copied(&mut self) {
         if let Some((seat, _)) = self.twin {
+            if self.copies_rotate && self.rng.one_in(2) {
+                self.rotate(seat);
+                return;
+            }
             return self.other_copy_comes(seat);
         }
         let seat = 1 + self.rng.below(self.nodes.len() - 1);

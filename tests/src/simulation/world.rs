@@ -13,7 +13,7 @@ use super::pipeline::{Around, Done, Job};
 use super::planted::Bug;
 use super::rng::Rng;
 use super::watch::Watch;
-use super::{Options, REGRESSIONS, WITHOUT_SPITE, trouble};
+use super::{Options, REGRESSIONS, WITHOUT_COPIED_KEYS, WITHOUT_SPITE, trouble};
 
 /// What must hold and does not.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ stats! {
     replaced,
     /// Keys changed by their nodes.
     rekeyed,
+    /// Keys changed by one of several copies of a node.
+    copies_rekeyed,
     /// Nodes taken over by a node above their parent.
     moved,
 }
@@ -114,6 +116,8 @@ pub struct World {
     pub impostors: Vec<(NodeId, SoftwareSigner)>,
     /// Whether former parents go on to speak.
     pub spite: bool,
+    /// Whether copies of a node change their keys.
+    pub copies_rotate: bool,
     pub chaos: bool,
     pub bug: Option<Bug>,
     pub watch: Watch,
@@ -144,6 +148,7 @@ impl World {
             dead: Vec::new(),
             former: Vec::new(),
             impostors: Vec::new(),
+            copies_rotate: !REGRESSIONS.iter().take(WITHOUT_COPIED_KEYS).any(|(seed, _)| *seed == options.seed),
             spite: !REGRESSIONS.iter().take(WITHOUT_SPITE).any(|(seed, _)| *seed == options.seed),
             chaos: true,
             bug: options.bug,

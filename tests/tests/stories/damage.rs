@@ -221,6 +221,68 @@ fn a_root_whose_own_entries_can_be_read_is_made_again_from_them() {
     assert!(whole > 0, "none was made again");
 }
 
+/// Changes a bit in a column of an entry, as the disk may while a node is cut off: no word about what the file held.
+fn damage_entry(node: &Node, log: &str, at: u32, column: &str) {
+    let script = "import sqlite3, sys
+path, log, at, column = sys.argv[1:]
+db = sqlite3.connect(path)
+where = 'WHERE sequence = ? AND log = (SELECT id FROM log WHERE name = ?)'
+data = bytearray(db.execute(f'SELECT {column} FROM entry {where}', (at, log)).fetchone()[0])
+data[len(data) // 2] ^= 4
+assert db.execute(f'UPDATE entry SET {column} = ? {where}', (data, at, log)).rowcount == 1
+db.commit()
+db.close()";
+    let database = node.data.join("danso.db");
+    let args = ["-c", script, database.to_str().unwrap(), log, &at.to_string(), column].map(str::to_owned);
+    process::run("python3", args).must(DONE);
+    fs::remove_file(node.data.join("danso.db.sha256")).unwrap();
+}
+
+#[test]
+fn a_root_gets_a_damaged_entry_once_more_from_below_and_says_where_its_own_is_lost() {
+    let mut federation = Federation::over(&["17065"]);
+    let plan = Plan { communes: &["17065"], households: 40, ..Plan::default() };
+    let truth = Truth::simulate(&federation.path("sim"), &plan);
+    federation.node("17065").import_all("households", &truth.households("17065"));
+    federation.node("17065").import_all("changes", &truth.changes("17065"));
+    federation.settle();
+    let [root, province, commune] = [ROOT, "40", "17065"].map(|unit| federation.node(unit).status_text("node"));
+    let sizes = |node: &Node| {
+        let logs = node.status()["logs"].as_array().unwrap().clone();
+        logs.into_iter().map(|log| (log["log"].to_string(), log["entries"].clone())).collect::<Vec<_>>()
+    };
+    let before = sizes(federation.node(ROOT));
+    let records = format!("{commune}/records");
+    for (log, column) in [
+        (&records, "envelope"),
+        (&records, "leaf"),
+        (&records, "parts"),
+        (&format!("{province}/directory"), "envelope"),
+    ] {
+        assert_eq!(federation.node_mut(ROOT).stop(), DONE);
+        damage_entry(federation.node(ROOT), log, 0, column);
+        let ended = run_to_its_end(federation.node(ROOT)).refused_with("store_damaged");
+        assert!(ended.stderr.contains("danso-node recover"), "{log} {column}: {}", ended.stderr);
+        let said = federation.node(ROOT).recover(None).must(DONE).stderr;
+        assert!(said.contains("is damaged") && said.contains(log), "{log} {column}: {said}");
+        federation.node_mut(ROOT).run();
+        federation.node("40").admin(["link", "retry"]);
+        let node = federation.node(ROOT);
+        wait_for(
+            || format!("{log} {column} does not come again: {}", node.status()),
+            || (sizes(node) == before).then_some(()),
+        );
+        truth.holds_at(node, "17065", "local");
+        node.admin(["doctor"]).must(DONE);
+        node.admin(["log", "verify"]).must(DONE);
+    }
+    assert_eq!(federation.node_mut(ROOT).stop(), DONE);
+    let copy = federation.node(ROOT).copy(federation.dir(), "own");
+    damage_entry(&copy, &format!("{root}/directory"), 1, "leaf");
+    let refused = copy.recover(None).refused_with("not_found").stderr;
+    assert!(refused.contains("entry 1 of") && refused.contains("danso-node restore"), "{refused}");
+}
+
 #[test]
 fn an_old_copy_of_the_database_is_noticed_and_nothing_is_written() {
     let mut federation = Federation::over(&["17065"]);

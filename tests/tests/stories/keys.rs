@@ -119,6 +119,40 @@ fn a_revoked_node_is_let_go_and_its_unit_gets_another() {
     federation.node(COMMUNE).recover(None).refused_with("key_revoked");
 }
 
+#[test]
+fn what_a_revocation_leaves_out_behind_a_change_of_keys_is_shown_as_not_counting_and_is_no_error() {
+    // With what the new key wrote, and without.
+    for bounds in [&["directory=0"][..], &["directory=0", "records=1"]] {
+        let federation = Federation::over(&[COMMUNE]);
+        let commune = federation.node(COMMUNE);
+        let close = |month: &str| commune.admin(["period", "close", "--unit", COMMUNE, "--month", month]).must(DONE);
+        close("2021-01");
+        commune.admin(["key", "rotate", "--yes"]).must(DONE);
+        close("2021-02");
+        federation.settle();
+        let stolen = commune.status_text("node");
+        let district = federation.node(DISTRICT);
+        let sizes: Vec<String> = bounds.iter().map(|bound| format!("--size={stolen}/{bound}")).collect();
+        let words = ["child", "revoke", &stolen, "--reason", "mất máy", "--yes"];
+        district.admin(words.into_iter().chain(sizes.iter().map(String::as_str))).must(DONE);
+        district.receipt_wait("central").must(DONE);
+        for unit in [DISTRICT, "40", "VN"] {
+            let node = federation.node(unit);
+            let verified = node.admin(["log", "verify", "--output", "json"]).must(DONE).stdout;
+            let rows: serde_json::Value = serde_json::from_str(&verified).expect("JSON");
+            let row = |stream: &str| {
+                let log = format!("{stolen}/{stream}");
+                rows.as_array().into_iter().flatten().find(|row| row["log"] == log).expect("the log")["detail"]
+                    .to_string()
+            };
+            assert!(row("directory").contains("do not count"), "{rows}");
+            assert!(row("records").contains("not count"), "{rows}");
+            let doctor = node.admin(["doctor"]).must(DONE);
+            assert!(doctor.stdout.contains("does not count"), "{}", doctor.stdout);
+        }
+    }
+}
+
 /// How many entries of a log a node holds.
 fn held(node: &Node, log: &str) -> u64 {
     let list = node.admin(["log", "list", "--output", "json"]).printed();

@@ -4,10 +4,10 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use danso_tests::federation::Federation;
+use danso_tests::federation::{Federation, UNITS_VERSION};
 use danso_tests::node::{Node, free_address};
-use danso_tests::process::{DONE, Random, wait_for};
-use danso_tests::truth::{Plan, Truth};
+use danso_tests::process::{self, DONE, Random, program, wait_for};
+use danso_tests::truth::{Plan, Truth, units_file};
 
 use crate::below::says_that_it_moved;
 
@@ -85,6 +85,135 @@ fn a_damaged_root_keeps_what_nodes_wrote_that_never_come_back() {
     }
     root.admin(["log", "verify"]).must(DONE);
     root.admin(["doctor"]).must(DONE);
+}
+
+#[test]
+fn a_root_that_is_behind_says_to_restore_a_backup_whoever_is_asked() {
+    let mut federation = Federation::over(&[PROVINCE]);
+    let database = federation.node("VN").data.join("danso.db");
+    let old = federation.path("old.db");
+    assert_eq!(federation.node_mut("VN").stop(), DONE);
+    fs::copy(&database, &old).unwrap();
+    federation.node_mut("VN").run();
+    federation.add("38");
+    federation.node(PROVINCE).admin(["link", "retry"]);
+    let log = format!("{}/directory", federation.node("VN").status_text("node"));
+    let held = |node: &Node| {
+        let logs = node.status()["logs"].as_array().unwrap().clone();
+        logs.into_iter().find(|state| state["log"] == *log).map(|state| state["entries"].clone())
+    };
+    let whole = held(federation.node("VN"));
+    let province = federation.node(PROVINCE);
+    wait_for(|| format!("it does not come down: {}", province.status()), || (held(province) == whole).then_some(()));
+    let says = |said: &str| {
+        assert!(said.contains("danso-node restore`") && said.contains("lost"), "{said}");
+        assert!(!said.contains("danso-node recover --data") && !said.contains("at the parent"), "{said}");
+    };
+    // The file `heads` tells it, and without it a child, which holds what the root signed.
+    for by_heads in [true, false] {
+        assert_eq!(federation.node_mut("VN").stop(), DONE);
+        fs::copy(&old, &database).unwrap();
+        if !by_heads {
+            fs::remove_file(federation.node("VN").data.join("heads")).unwrap();
+        }
+        federation.node_mut("VN").run();
+        let root = federation.node("VN");
+        for child in [PROVINCE, "38"] {
+            federation.node(child).admin(["link", "retry"]);
+        }
+        wait_for(
+            || format!("it does not notice: {}", root.status()),
+            || (root.status_text("reason") == "read_only").then_some(()),
+        );
+        let detail = root.status_text("detail");
+        says(&detail);
+        // Whoever finds it first; a child finds it, too.
+        let of_child = detail.contains("at the child ");
+        assert!(of_child || by_heads && detail.contains("by the file `heads`"), "{detail}");
+        let out = federation.path(if by_heads { "a.danso" } else { "b.danso" });
+        let danso = |words: &[&str]| process::run(program("danso-node"), words);
+        let data = root.data.to_str().unwrap().to_owned();
+        let said = danso(&["backup", "--data", &data, "--out", out.to_str().unwrap(), "--with-keys"]).must(DONE).stderr;
+        assert!(said.contains("a node that is behind"), "{said}");
+        assert_eq!(federation.node_mut("VN").stop(), DONE);
+        // What comes behind it is what is to be done with any node.
+        let confirm = danso(&["restore", "confirm", "--data", &data]).refused_with("read_only").stderr;
+        says(confirm.lines().next().unwrap());
+        says(&federation.node("VN").recover(None).refused_with("not_found").stderr);
+        federation.node_mut("VN").run();
+    }
+}
+
+#[test]
+fn an_old_backup_that_is_restored_a_second_time_says_what_to_do() {
+    let (mut federation, truth) = stage(&[COMMUNE]);
+    federation.node(COMMUNE).import_all("households", &truth.households(COMMUNE));
+    federation.settle();
+    let out = federation.path("old.danso");
+    let danso = |words: &[&str]| process::run(program("danso-node"), words);
+    let commune = federation.node(COMMUNE);
+    let me = commune.status_text("node");
+    danso(&["backup", "--data", commune.data.to_str().unwrap(), "--out", out.to_str().unwrap(), "--with-keys"])
+        .must(DONE);
+    let lose = |federation: &mut Federation| {
+        federation.node_mut(COMMUNE).kill9();
+        fs::remove_dir_all(&federation.node(COMMUNE).data).unwrap();
+    };
+    // The disk is lost, and with it the key; a new one is given. Then that disk is lost, too, and the backup is all there is.
+    lose(&mut federation);
+    let token = federation.node(DISTRICT).invite_lost(&me);
+    federation.node(COMMUNE).recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));
+    federation.settle();
+    lose(&mut federation);
+    let data = federation.node(COMMUNE).data.to_str().unwrap().to_owned();
+    danso(&["restore", "--in", out.to_str().unwrap(), "--data", &data]).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    let commune = federation.node(COMMUNE);
+    let says = |said: &str| said.contains("into an empty directory") && said.contains("child invite --node");
+    wait_for(
+        || format!("it does not say: {}", commune.status()),
+        || says(&commune.status_text("detail")).then_some(()),
+    );
+    assert_eq!(commune.status_text("reason"), "key_not_enrolled");
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let ended = danso(&["run", "--data", &data]).refused_with("key_not_enrolled").stderr;
+    assert!(says(&ended), "{ended}");
+    lose(&mut federation);
+    let token = federation.node(DISTRICT).invite_lost(&me);
+    federation.node(COMMUNE).recover(Some(&token)).must(DONE);
+    federation.node_mut(COMMUNE).run();
+    federation.settle();
+    federation.truth_holds(&truth);
+}
+
+#[test]
+fn a_node_that_cannot_serve_ends_in_order() {
+    let mut federation = Federation::central();
+    let other = Node::named(federation.dir(), "other", "VN");
+    other.init(&units_file(), UNITS_VERSION).must(DONE);
+    // Its address is taken; its key is another node's.
+    let busy = federation.node("VN").listen.clone();
+    let taken = Node::named(federation.dir(), "taken", "VN");
+    taken.init(&units_file(), UNITS_VERSION).must(DONE);
+    let toml = fs::read_to_string(taken.data.join("danso.toml")).unwrap();
+    fs::write(taken.data.join("danso.toml"), toml.replace(&taken.listen, &busy)).unwrap();
+    let run = |node: &Node| process::run(program("danso-node"), ["run", "--data", node.data.to_str().unwrap()]);
+    for _ in 0..10 {
+        let ended = run(&taken);
+        assert!(ended.code != DONE && ended.stderr.contains("cannot listen"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+    assert_eq!(federation.node_mut("VN").stop(), DONE);
+    fs::copy(other.data.join("keys/log.pem"), federation.node("VN").data.join("keys/log.pem")).unwrap();
+    for _ in 0..10 {
+        let ended = run(federation.node("VN")).refused_with("key_not_enrolled");
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+    for node in [&taken, federation.node("VN")] {
+        assert!(node.data.join("danso.db.sha256").exists(), "it was closed");
+    }
 }
 
 #[test]

@@ -26,27 +26,48 @@ fn enrol(federation: &Federation, node: &Node, number: u32) {
     assert_eq!(node.import_all("households", &file).taken, 1);
 }
 
-/// A commune wrote, was copied, and both copies wrote one entry more; what the true one wrote is with everybody above. The copy has its
-/// own address, and neither runs.
+/// A node is copied, and does something before the copy does something else, of which nobody above hears yet: `parent`, the node above it, is
+/// stopped. What the true one did is with everybody above. The copy has its own address and runs, the other does not.
+fn parted(
+    federation: &mut Federation,
+    [unit, parent]: [&str; 2],
+    ours: impl FnOnce(&mut Federation),
+    theirs: impl FnOnce(&Federation, &Node),
+) -> Node {
+    assert_eq!(federation.node_mut(unit).stop(), DONE);
+    let mut twin = federation.node(unit).copy(federation.dir(), "twin");
+    let (listen, own) = (federation.node(unit).listen.clone(), twin.listen.clone());
+    twin.readdress(&listen, &own);
+    federation.node_mut(unit).run();
+    ours(federation);
+    federation.settle();
+    assert_eq!(federation.node_mut(unit).stop(), DONE);
+    // The copy writes before it hears of that.
+    assert_eq!(federation.node_mut(parent).stop(), DONE);
+    twin.run();
+    theirs(federation, &twin);
+    twin
+}
+
+/// The name of a log of a unit's node.
+fn log_of(node: &Node, stream: &str) -> LogId {
+    format!("{}/{stream}", node.status_text("node")).parse().unwrap()
+}
+
+/// A commune wrote, was copied, and both copies wrote one entry more.
 fn two_histories(federation: &mut Federation) -> (Node, LogId) {
     for commune in [COMMUNE, NEIGHBOUR] {
         enrol(federation, federation.node(commune), 1);
     }
     federation.settle();
-    let log = format!("{}/records", federation.node(COMMUNE).status_text("node")).parse().unwrap();
-    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
-    let mut twin = federation.node(COMMUNE).copy(federation.dir(), "twin");
-    let (listen, own) = (federation.node(COMMUNE).listen.clone(), twin.listen.clone());
-    twin.readdress(&listen, &own);
-    federation.node_mut(COMMUNE).run();
-    enrol(federation, federation.node(COMMUNE), 2);
-    federation.settle();
-    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
-    // The copy writes before it hears of that.
-    assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
-    twin.run();
-    enrol(federation, &twin, 3);
+    let log = log_of(federation.node(COMMUNE), "records");
+    let ours = |federation: &mut Federation| enrol(federation, federation.node(COMMUNE), 2);
+    let twin = parted(federation, [COMMUNE, DISTRICT], ours, |federation, twin| enrol(federation, twin, 3));
     (twin, log)
+}
+
+fn rotate(node: &Node) {
+    node.admin(["key", "rotate", "--yes"]).must(DONE);
 }
 
 /// The district is up again, and has seen both.
@@ -318,4 +339,143 @@ fn a_parent_with_two_histories_is_found_out_by_its_child_which_goes_on_deliverin
     enrol(&federation, commune, 2);
     commune.receipt_wait("").must(DONE);
     assert_eq!(residents(&old, COMMUNE), 2);
+}
+
+/// The district is up again and has proof of a copy which changed its key; the others are not held up.
+#[track_caller]
+fn is_proven(federation: &mut Federation, unit: &str, mut twin: Node, log: &LogId, kind: &str) -> Node {
+    federation.node_mut(unit).run();
+    wait_for(
+        || format!("the fork does not show: {:?}", federation.node(unit).logged()),
+        || (log_at(federation.node(unit), log).1 == "root_differs").then_some(()),
+    );
+    let name = log.to_string();
+    let kept = evidence(federation.node(unit), &name);
+    assert_eq!(kept.iter().map(|kept| kept["kind"].as_str().unwrap()).collect::<Vec<_>>(), [kind]);
+    is_proven_anywhere(federation.node(unit), &kept[0]["number"], federation.dir());
+    // The copy is told, and writes nothing more.
+    let told =
+        || ["root_differs", "log_quarantined", "read_only"].contains(&twin.status()["reason"].as_str()?).then_some(());
+    wait_for(|| format!("the copy is not told: {}", twin.status()), told);
+    twin.admin(["key", "rotate", "--yes"]).refused_with("read_only");
+    assert!(twin.status()["detail"].as_str().unwrap().contains("danso-node recover --data DIR"), "{}", twin.status());
+    assert_eq!(twin.stop(), DONE);
+    twin
+}
+
+#[test]
+fn a_copy_that_begins_with_a_change_of_keys_is_proven_by_the_change() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    for commune in [COMMUNE, NEIGHBOUR] {
+        enrol(&federation, federation.node(commune), 1);
+    }
+    federation.settle();
+    let (log, id) = (log_of(federation.node(COMMUNE), "directory"), federation.node(COMMUNE).status_text("node"));
+    let ours = |federation: &mut Federation| {
+        rotate(federation.node(COMMUNE));
+        enrol(federation, federation.node(COMMUNE), 2);
+    };
+    let theirs = |federation: &Federation, twin: &Node| {
+        rotate(twin);
+        enrol(federation, twin, 3);
+    };
+    let twin = parted(&mut federation, [COMMUNE, DISTRICT], ours, theirs);
+    let mut twin = is_proven(&mut federation, DISTRICT, twin, &log, "entries");
+    enrol(&federation, federation.node(NEIGHBOUR), 2);
+    federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);
+    twin.recover(None).refused_with("log_quarantined");
+    decide(federation.node(DISTRICT), "accept", &log.to_string(), &["--yes"]).must(DONE);
+    // It comes again, and stays refused without another alarm.
+    twin.run();
+    wait_for(
+        || "the copy does not hear of the decision".into(),
+        || quarantined(&twin, &log.to_string())["detail"].as_str()?.contains("decided").then_some(()),
+    );
+    assert!(stops_nothing(federation.node(DISTRICT)));
+    assert_eq!(evidence(federation.node(DISTRICT), &log.to_string()).len(), 1);
+    assert_eq!(twin.stop(), DONE);
+    federation.node_mut(COMMUNE).run();
+    rotate(federation.node(COMMUNE));
+    enrol(&federation, federation.node(COMMUNE), 4);
+    federation.settle();
+    everybody_counts(&federation, 3);
+    assert!(federation.nodes().iter().all(stops_nothing));
+    federation.logs_verify();
+    // It can take the other's place: with a token, for its key is nobody's.
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let said = twin.recover(None).refused_with("key_not_enrolled");
+    assert!(said.stderr.contains("another copy"), "{}", said.stderr);
+    let token = federation.node(DISTRICT).invite_lost(&id);
+    twin.recover(Some(&token)).must(DONE);
+    twin.run();
+    enrol(&federation, &twin, 6);
+    twin.receipt_wait("central").must(DONE);
+    everybody_counts(&federation, 4);
+    twin.admin(["log", "verify"]).must(DONE);
+}
+
+#[test]
+fn a_copy_of_a_district_that_changed_its_key_and_holds_less_is_proven_and_reset() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    enrol(&federation, federation.node(COMMUNE), 1);
+    federation.settle();
+    let log = log_of(federation.node(DISTRICT), "directory");
+    let (before, _) = log_at(federation.node(DISTRICT), &log);
+    let ours = |federation: &mut Federation| {
+        federation.add(NEIGHBOUR);
+        federation.add("17035");
+    };
+    let twin = parted(&mut federation, [DISTRICT, PROVINCE], ours, |_, twin| rotate(twin));
+    is_proven(&mut federation, PROVINCE, twin, &log, "entries");
+    federation.node_mut(DISTRICT).run();
+    let said = decide(federation.node(PROVINCE), "reset", &log.to_string(), &["--yes"]).must(DONE);
+    assert!(said.stderr.contains("child invite --unit 420 --again"), "{}", said.stderr);
+    let ended = federation.node(PROVINCE).admin(["log", "verify"]).must(DONE).stdout;
+    assert!(ended.contains(&format!("{before}")), "{ended}");
+    assert_eq!(residents(federation.node(ROOT), COMMUNE), 1);
+}
+
+#[test]
+fn a_copy_whose_change_of_keys_leaves_out_what_the_node_wrote_does_not_take_its_place() {
+    let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
+    for commune in [COMMUNE, NEIGHBOUR] {
+        enrol(&federation, federation.node(commune), 1);
+    }
+    federation.settle();
+    let log = log_of(federation.node(COMMUNE), "records");
+    let ours = |federation: &mut Federation| enrol(federation, federation.node(COMMUNE), 2);
+    let twin = parted(&mut federation, [COMMUNE, DISTRICT], ours, |federation, twin| {
+        rotate(twin);
+        enrol(federation, twin, 3);
+    });
+    let mut twin = is_proven(&mut federation, DISTRICT, twin, &log, "keys");
+    decide(federation.node(DISTRICT), "accept", &log.to_string(), &["--yes"]).must(DONE);
+    // It comes again, and stays refused without another alarm.
+    twin.run();
+    wait_for(
+        || "the copy does not hear of the decision".into(),
+        || quarantined(&twin, &log.to_string())["detail"].as_str()?.contains("decided").then_some(()),
+    );
+    assert!(stops_nothing(federation.node(DISTRICT)));
+    assert_eq!(twin.stop(), DONE);
+    // The node itself goes on with the key that it has.
+    federation.node_mut(COMMUNE).run();
+    enrol(&federation, federation.node(COMMUNE), 4);
+    rotate(federation.node(COMMUNE));
+    federation.settle();
+    everybody_counts(&federation, 3);
+    assert!(federation.nodes().iter().all(stops_nothing));
+    federation.logs_verify();
+}
+
+#[test]
+fn of_an_old_copy_that_was_put_back_and_changed_its_key_nothing_is_taken_that_ends_the_key_before_too_early() {
+    let mut federation = Federation::over(&[COMMUNE]);
+    enrol(&federation, federation.node(COMMUNE), 1);
+    federation.settle();
+    let log = log_of(federation.node(COMMUNE), "records");
+    let ours = |federation: &mut Federation| enrol(federation, federation.node(COMMUNE), 2);
+    // It wrote nothing but the change.
+    let twin = parted(&mut federation, [COMMUNE, DISTRICT], ours, |_, twin| rotate(twin));
+    is_proven(&mut federation, DISTRICT, twin, &log, "keys");
 }

@@ -23,7 +23,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::KeyNotEnrolled => (
             "The signing key is not enrolled for this node.",
-            "Ask the unit above whether the node has joined, and with which key.",
+            "Ask the unit above whether the node has joined, and with which key. A node put back from an old backup, of before its key was replaced: ask for a token (`danso-admin child invite --node NODE`) and run `danso-node recover --token-file FILE` into an empty directory.",
         ),
         Reason::KeyRevoked => {
             ("The author's log was revoked before this entry.", "Ask the unit above; the node has to join again.")
@@ -219,7 +219,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ReadOnly => (
             "The node that says so writes nothing: its database is an old copy and what was written after it is missing, or nobody has confirmed yet that it is not.",
-            "If the node above says so: its operator brings it up first, then try again here. If it is this node, and it was restored: wait for the link, its parent confirms it. If it is an old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent.",
+            "If the node above says so: its operator brings it up first, then try again here. If it is this node, and it was restored: wait for the link, its parent confirms it. If it is an old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent. The root has no parent: restore its newest backup into a new directory (`danso-node restore`).",
         ),
         Reason::BehindBelow => (
             "Entries of nodes below the node that says so are missing there, because it was put back from an old copy: its figures are too low.",

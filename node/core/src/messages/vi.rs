@@ -20,9 +20,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chữ ký không khớp với nội dung; nội dung đã bị sửa hoặc bị hỏng.",
             "Không sử dụng; đề nghị đơn vị lập gửi lại.",
         ),
-        Reason::KeyNotEnrolled => {
-            ("Khóa ký chưa được đăng ký cho nút này.", "Hỏi đơn vị cấp trên xem nút đã tham gia chưa và với khóa nào.")
-        }
+        Reason::KeyNotEnrolled => (
+            "Khóa ký chưa được đăng ký cho nút này.",
+            "Hỏi đơn vị cấp trên xem nút đã tham gia chưa và với khóa nào. Nếu nút được dựng lại từ bản sao lưu cũ, có trước khi đổi khóa: xin mã từ cấp trên (`danso-admin child invite --node NODE`) và chạy `danso-node recover --token-file TỆP` vào một thư mục trống.",
+        ),
         Reason::KeyRevoked => {
             ("Sổ ghi của nút này đã bị thu hồi từ trước mục này.", "Liên hệ đơn vị cấp trên; nút phải tham gia lại.")
         }
@@ -197,7 +198,7 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ReadOnly => (
             "Nút báo điều này không ghi gì: cơ sở dữ liệu của nó là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
-            "Nếu nút cấp trên báo như vậy: người vận hành ở đó phải khôi phục nút cấp trên trước, sau đó làm lại tại đây. Nếu là nút này và vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Nếu là bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên.",
+            "Nếu nút cấp trên báo như vậy: người vận hành ở đó phải khôi phục nút cấp trên trước, sau đó làm lại tại đây. Nếu là nút này và vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Nếu là bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên. Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
         ),
         Reason::BehindBelow => (
             "Nút báo điều này còn thiếu các mục của những nút cấp dưới, vì đã được đặt lại từ bản cũ: số liệu của nó thấp hơn thực tế.",

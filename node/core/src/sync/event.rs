@@ -38,12 +38,12 @@ pub enum Event {
         /// Now.
         now_ms: i64,
     },
-    /// Answer to [`Action::Load`]: at least one entry, beginning where it was asked to.
+    /// Answer to [`Action::Load`]: at least one entry, beginning where it was asked to. Answer to [`Action::LoadProof`]: one entry.
     Loaded {
         /// The package.
         package: Package,
     },
-    /// Answer to [`Action::Load`]: there is nothing, or it could not be read.
+    /// Answer to [`Action::Load`] or [`Action::LoadProof`]: there is nothing, or it could not be read.
     LoadedNothing {
         /// The log.
         log: LogId,
@@ -125,6 +125,15 @@ pub enum Action {
         max_bytes: usize,
         /// Entries.
         max_entries: usize,
+    },
+    /// Read one entry among the first `size` of our own log, to be laid beside the one that the peer has there: see [`super::telling`].
+    LoadProof {
+        /// The log.
+        log: LogId,
+        /// Entries that both ends have.
+        size: u64,
+        /// Only if the peer may not know the key that signs our heads: else it can compare these.
+        unless_known: bool,
     },
     /// Verify, write and commit. It may begin with entries that are here already.
     Commit(Package),

@@ -7,7 +7,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::event::{Action, Held};
 use super::frame::{Frame, Head, Hello};
-use super::log::{Check, Stop};
+use super::log::{Check, Proof, Stop};
 use super::way::{Kin, flows};
 use super::{RETRY_MS, Role, SKEW_WARN_MS, Session, cut, unexpected};
 
@@ -124,6 +124,8 @@ impl Session {
             if *log.id.node() == self.me {
                 log.stop = Some(Stop::Final);
                 out.push(Action::Behind { log: log.id.clone(), ours: size, theirs });
+                // It may be more than behind: a copy that changed its key shows a head which the peer cannot read.
+                self.lay_beside(at, Proof { size, unless_known: true, refusal: None });
             } else if log.out {
                 if first {
                     out.push(Action::PeerAhead { log: log.id.clone(), ours: size, theirs: theirs.size });
@@ -192,18 +194,14 @@ impl Session {
         };
         let refusal = Refusal::new(reason, detail);
         // The peer cannot compare a log that is longer here, and proves nothing by entries that came without the author's word for their size. An
-        // entry of ours laid beside proves it: both are signed. Heads of one size that are both signed need no more.
-        let needs_proof = theirs.checkpoint.is_none() || theirs.size < ours.0;
-        let ours_to_prove = reason == Reason::RootDiffers && log.out && id.node() == &self.me && needs_proof;
-        match theirs.size.checked_sub(1) {
-            Some(from) if ours_to_prove && log.loading.is_none() => {
-                log.proof = Some((theirs.size, refusal));
-                log.loading = Some(from);
-                self.loading += 1;
-                let (max_bytes, max_entries) = (limits::PACKAGE_BYTES_MAX, 1);
-                out.push(Action::Load { log: id.clone(), from, max_bytes, max_entries });
+        // entry of ours laid beside proves it: both are signed. Heads of one size that are both signed need no more, if both can be read.
+        let unless_known = theirs.checkpoint.is_some() && theirs.size == ours.0;
+        match reason == Reason::RootDiffers && log.out && id.node() == &self.me && log.loading.is_none() {
+            true => {
+                let refusal = Some((theirs.size, refusal));
+                self.lay_beside(at, Proof { size: theirs.size, unless_known, refusal });
             }
-            _ => self.refuse(at, theirs.size, refusal, out),
+            false => self.refuse(at, theirs.size, refusal, out),
         }
         out.push(Action::Quarantine { log: id, reason, ours, theirs });
         self.refresh(at);

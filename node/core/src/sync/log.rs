@@ -61,6 +61,17 @@ impl Stop {
     }
 }
 
+/// An entry of an own log that is laid beside the one of another history.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// Entries that both ends have.
+    pub(super) size: u64,
+    /// See [`super::Action::LoadProof`].
+    pub(super) unless_known: bool,
+    /// What is said behind it.
+    pub(super) refusal: Option<(u64, Refusal)>,
+}
+
 /// One log in a session.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -81,8 +92,8 @@ pub(super) struct Log {
     pub(super) sent: u64,
     /// A package from here on is being read.
     pub(super) loading: Option<u64>,
-    /// What is refused once an entry was shown that proves it.
-    pub(super) proof: Option<(u64, Refusal)>,
+    /// An entry of ours is to be laid beside the peer's.
+    pub(super) proof: Option<Proof>,
     turn: u64,
     key: Option<Key>,
     // --- as sink
@@ -99,7 +110,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    fn class(&self) -> u8 {
+    pub(super) fn class(&self) -> u8 {
         match self.id.stream() {
             Stream::Directory => DIRECTORY,
             Stream::Mail(_) => 1,

@@ -13,6 +13,7 @@ impl Session {
     /// Asks for packages while the window has room: directory by rank, then mail, then records, the logs of a class in turn. While a
     /// directory log is not durable at the peer nothing that may depend on it is sent.
     pub(super) fn load(&mut self, out: &mut Vec<Action>) {
+        self.load_proofs(out);
         while self.in_flight.len() + self.loading < self.window as usize {
             let Some(&(class, rank, _, at)) = self.ready.first() else { break };
             if self.open.first().is_some_and(|&(open, _)| class != DIRECTORY || rank > open) {
@@ -38,14 +39,13 @@ impl Session {
         let log = &mut self.logs[at];
         let Some(from) = log.loading.take() else { return };
         self.loading -= 1;
-        if let Some((sequence, refusal)) = log.proof.take() {
-            if package.first == from {
+        let end = package.first.saturating_add(package.entries.len() as u64);
+        if let Some(proof) = log.proof.take() {
+            if package.entries.len() == 1 && end <= proof.size {
                 self.send(Frame::Package(package), out);
             }
-            self.refuse(at, sequence, refusal, out);
-            return;
+            return self.proof_was_laid(at, proof, out);
         }
-        let end = package.first.saturating_add(package.entries.len() as u64);
         if package.first != from || end == from || end > log.have.0 {
             // Not what was asked for; do not ask for ever.
             log.stop = log.stop.or(Some(Stop::Later(self.now_ms.saturating_add(RETRY_MS))));
@@ -62,8 +62,8 @@ impl Session {
         let log = &mut self.logs[at];
         if log.loading.take().is_some() {
             self.loading -= 1;
-            if let Some((sequence, refusal)) = log.proof.take() {
-                return self.refuse(at, sequence, refusal, out);
+            if let Some(proof) = log.proof.take() {
+                return self.proof_was_laid(at, proof, out);
             }
             let log = &mut self.logs[at];
             log.stop = log.stop.or(Some(Stop::Later(self.now_ms.saturating_add(RETRY_MS))));

@@ -155,6 +155,15 @@ pub(super) fn loads(actions: &[Action]) -> Vec<(LogId, u64)> {
     actions.iter().filter_map(load).collect()
 }
 
+/// The logs of which an entry is to be laid beside the peer's: how many entries both have, and whether that is only for one who cannot read heads.
+pub(super) fn proofs(actions: &[Action]) -> Vec<(LogId, u64, bool)> {
+    let proof = |action: &Action| match action {
+        Action::LoadProof { log, size, unless_known } => Some((log.clone(), *size, *unless_known)),
+        _ => None,
+    };
+    actions.iter().filter_map(proof).collect()
+}
+
 /// The frames `Refused` that are sent: log, sequence, reason.
 pub(super) fn refusals(actions: &[Action]) -> Vec<(LogId, u64, Reason)> {
     let refused = |action: &Action| match action {

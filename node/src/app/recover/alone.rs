@@ -11,31 +11,50 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::super::{Error, run};
 use super::keep::keep;
 use super::swap::remove_new;
-use super::{HEADS, Old, Recovered, open_new, own_key, settle};
+use super::{HEADS, Old, Recovered, ended, open_new, own_key, settle};
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{self, Handle, Outfit};
 use crate::store::{LogRow, Store};
 
-/// A root whose database is damaged, and its anchor.
-pub(super) async fn damaged_root(old: Option<&Old>) -> Option<(&Old, Fingerprint)> {
-    let old = old.filter(|old| old.damage.is_some())?;
-    let (anchor, parent) = run::place(&old.store).await.ok()?;
-    parent.is_none().then_some((old, anchor))
+/// A root whose database is damaged.
+pub(super) struct DamagedRoot<'a> {
+    old: &'a Old,
+    anchor: Fingerprint,
+    damage: String,
+}
+
+/// The old database, if it is a root's and damaged. What was found when it was opened does not say all: pages hang together whatever the disk
+/// changed within an entry. So every entry is verified then, as a start does it.
+///
+/// # Errors
+/// When it cannot be read for another reason than damage.
+pub(super) async fn damaged_root(old: Option<&Old>) -> Result<Option<DamagedRoot<'_>>, Error> {
+    let Some(old) = old else { return Ok(None) };
+    let Ok((anchor, None)) = run::place(&old.store).await else { return Ok(None) };
+    let damage = match &old.damage {
+        Some(damage) => Some(damage.clone()),
+        None => match pipeline::verify(&old.store, anchor).await {
+            Ok(_) => None,
+            Err(pipeline::Error::Store(error)) if error.is_unreadable() => Some(error.told()),
+            // All of it was right when it was taken in: it is the disk that changed it.
+            Err(pipeline::Error::Refused(refusal)) => Some(refusal.detail),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(damage.map(|damage| DamagedRoot { old, anchor, damage }))
 }
 
 /// Makes the database of a root again from what can be read of it.
-pub(super) async fn recover(
-    layout: &Layout,
-    old: &Old,
-    anchor: Fingerprint,
-    clock: Arc<dyn Clock>,
-) -> Result<Recovered, Error> {
+pub(super) async fn recover(layout: &Layout, root: DamagedRoot<'_>, clock: Arc<dyn Clock>) -> Result<Recovered, Error> {
     // All that it is made of is here: what an attempt that was cut left is worth nothing.
     remove_new(layout)?;
     let (store, _) = open_new(layout).await?;
-    match again(layout, old, anchor, clock, &store).await {
+    let mut started = None;
+    let made = again(layout, root, clock, &store, &mut started).await;
+    ended(&mut started).await;
+    match made {
         Ok(recovered) => Ok(recovered),
         Err(error) => {
             store.close_unsealed().await;
@@ -52,10 +71,10 @@ pub(super) async fn recover(
 
 async fn again(
     layout: &Layout,
-    old: &Old,
-    anchor: Fingerprint,
+    DamagedRoot { old, anchor, damage }: DamagedRoot<'_>,
     clock: Arc<dyn Clock>,
     store: &Store,
+    started: &mut Option<Handle>,
 ) -> Result<Recovered, Error> {
     let node = pipeline::node_of(&mut old.store.read("recover").await?).await?;
     let node = node.ok_or_else(|| lost("the database does not say whose it is"))?;
@@ -65,6 +84,7 @@ async fn again(
     let genesis = Envelope::decode(genesis(&old.store, &node).await?)?;
     pipeline::found(store, &node, genesis, anchor, clock.now_ms()).await?;
     let handle = Handle::start(Outfit { store: store.clone(), signer, clock: clock.clone(), anchor }).await?;
+    *started = Some(handle.clone());
     let mut recovered = Recovered {
         node,
         parent: None,
@@ -73,14 +93,14 @@ async fn again(
         apart: Vec::new(),
         lost: Vec::new(),
         refused: BTreeMap::new(),
-        damage: old.damage.clone(),
+        damage: Some(damage),
         unread,
         aside: None,
     };
     let shared = keep(&old.store, store, &handle, &mut recovered).await?;
     is_whole(layout, &old.store, store, &handle).await?;
     recovered.kept = handle.snapshot().logs().map(|row| row.head.size()).sum();
-    drop(handle);
+    handle.end().await;
     old.store.close_unsealed().await;
     recovered.unread.extend(store.adopt(&old.path, &shared).await?);
     // Nobody has said since that it is not behind. A mark that does not read was there, too.

@@ -50,6 +50,8 @@ pub(super) struct Asking<'a> {
     pub(super) clock: Arc<dyn Clock>,
     /// The new node, from when it has its anchor.
     pub(super) handle: Option<Handle>,
+    /// The pipeline that was started last: it is ended before its database is closed, however that goes.
+    pub(super) started: &'a mut Option<Handle>,
     /// The parent may have written down that this is the node's key: what it answered, if anything, is no refusal.
     pub(super) may_stand: &'a mut bool,
     /// What an earlier attempt left of the own logs is no beginning of what the parent holds now.
@@ -68,9 +70,15 @@ pub(super) struct Given {
 }
 
 impl Asking<'_> {
-    pub(super) fn outfit(&self) -> Outfit {
+    fn outfit(&self) -> Outfit {
         let Self { place, key, store, clock, .. } = self;
         Outfit { store: store.clone(), signer: (*key).clone(), clock: clock.clone(), anchor: place.anchor }
+    }
+
+    async fn start(&mut self) -> Result<Handle, Error> {
+        let handle = Handle::start(self.outfit()).await?;
+        *self.started = Some(handle.clone());
+        Ok(handle)
     }
 
     fn request(&self, what: Ask<'_>) -> Result<pb::RecoverRequest, Error> {
@@ -107,7 +115,7 @@ impl Asking<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Given, Error> {
         self.handle = match pipeline::node_of(&mut self.store.read("recover").await?).await? {
-            Some(node) if node == self.place.node => Some(Handle::start(self.outfit()).await?),
+            Some(node) if node == self.place.node => Some(self.start().await?),
             Some(_) => {
                 let detail = format!("{} is of another node; move it away", layout.recovering().display());
                 return Err(Refusal::new(Reason::AlreadyJoined, detail).into());
@@ -154,7 +162,7 @@ impl Asking<'_> {
                         Some(running) => running,
                         None => {
                             found(&self.store, place, &package, self.clock.now_ms()).await?;
-                            Handle::start(self.outfit()).await?
+                            self.start().await?
                         }
                     };
                     let log = package.log.clone();

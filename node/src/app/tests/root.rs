@@ -86,6 +86,74 @@ fn logs_of_others_that_can_be_read_are_there_after_a_root_was_made_again() {
     });
 }
 
+/// What the disk changed in an entry, in a file that nothing sealed: a power cut ended the node.
+async fn damage_entry(data: &Path, statement: &'static str) {
+    tamper(data, &[statement]).await;
+    fs::remove_file(data.join("danso.db.sha256")).expect("removed");
+}
+
+#[test]
+fn a_root_with_an_entry_that_the_disk_changed_is_made_again_unless_it_wrote_it() {
+    on_runtime(async {
+        let place = tempfile::Builder::new().prefix("danso-").tempdir().expect("directory");
+        let (data, directory, records) = with_commune(place.path()).await;
+        // What is read then: the commune's directory and its records.
+        let others = [
+            (
+                "UPDATE entry SET envelope = CAST(envelope || x'00' AS BLOB) WHERE log IN (SELECT id FROM log WHERE name LIKE '17065%records')",
+                (1, 0),
+            ),
+            (
+                "UPDATE entry SET leaf = zeroblob(32) WHERE log IN (SELECT id FROM log WHERE name LIKE '17065%records')",
+                (1, 0),
+            ),
+            (
+                "UPDATE entry SET parts = x'0102' WHERE log IN (SELECT id FROM log WHERE name LIKE '17065%records')",
+                (1, 0),
+            ),
+            (
+                "UPDATE entry SET set_id = zeroblob(12) WHERE log IN (SELECT id FROM log WHERE name LIKE '17065%records')",
+                (1, 1),
+            ),
+            // Its new key is announced there, with which it signed the record.
+            (
+                "UPDATE entry SET leaf = zeroblob(32) WHERE log IN (SELECT id FROM log WHERE name LIKE '17065%directory')",
+                (0, 0),
+            ),
+        ];
+        for (statement, left) in others {
+            let (_guard, dir) = copy_of(&data);
+            damage_entry(&dir, statement).await;
+            let before = evidence(&dir, "danso.db");
+            let done = again(&dir).await.expect(statement);
+            assert!(done.damage.is_some() && is_aside(&dir, &before), "{statement}: {:?}", done.damage);
+            assert_eq!(done.unread.is_empty(), left == (1, 1), "{statement}: {:?}", done.unread);
+            let root = Alone::at(&dir).await;
+            assert_eq!((root.size(&directory), root.size(&records)), left, "{statement}");
+            assert_eq!(root.handle.snapshot().read_only(), None, "{statement}");
+            root.ends().await;
+        }
+        let own = [
+            "UPDATE entry SET leaf = zeroblob(32) WHERE sequence = 1 AND log IN (SELECT id FROM log WHERE name LIKE 'VN%directory')",
+            "UPDATE entry SET envelope = CAST(envelope || x'00' AS BLOB) WHERE sequence = 1 AND log IN (SELECT id FROM log WHERE name LIKE 'VN%directory')",
+            "UPDATE entry SET envelope = CAST(envelope || x'00' AS BLOB) WHERE sequence = 0 AND log IN (SELECT id FROM log WHERE name LIKE 'VN%directory')",
+        ];
+        for statement in own {
+            let (_guard, dir) = copy_of(&data);
+            damage_entry(&dir, statement).await;
+            let before = evidence(&dir, "danso.db");
+            let error = again(&dir).await.err().expect(statement);
+            let Error::Refused(refusal) = &error else { panic!("{statement}: {error:?}") };
+            assert_eq!(refusal.reason, Reason::NotFound, "{statement}: {refusal}");
+            assert!(refusal.detail.contains("Restore its newest backup: danso-node restore"), "{statement}: {refusal}");
+            assert_eq!(evidence(&dir, "danso.db"), before, "{statement}");
+            assert!(!dir.join("recovering").exists(), "{statement}");
+        }
+        let whole = again(&data).await.err().expect("nothing is damaged");
+        assert!(whole.to_string().contains("no entry in its database is damaged"), "{whole}");
+    });
+}
+
 #[test]
 fn what_was_stopped_and_what_nobody_confirmed_stays_so() {
     on_runtime(async {
@@ -168,7 +236,7 @@ fn a_root_is_made_again_wherever_that_was_cut_and_the_old_database_stays_as_it_w
                 match again(&dir).await {
                     Ok(_) => {}
                     // It died behind the end.
-                    Err(Error::Refused(refusal)) if refusal.detail.contains("is not damaged") => {}
+                    Err(Error::Refused(refusal)) if refusal.detail.contains("no entry in its database is damaged") => {}
                     Err(error) => panic!("{about}: {error:?}"),
                 }
                 assert_eq!(meaning(&dir).await, *after.borrow(), "{about}");

@@ -283,47 +283,85 @@ fn who_lost_its_place_with_its_parent_gets_one_from_the_node_above() {
     });
 }
 
+/// A commune of a province that vouched for its key 5 and was then revoked up to before that. One entry is signed with the commune's first
+/// key, 2, the second one with key 5.
+async fn below_a_revoked_province(bed: &Bed) -> Author {
+    let mut province = bed.child("40", 1).await;
+    province.log = LogId::new(province.log.node().clone(), Stream::Directory);
+    let key = *bed::signer(2).public_key().as_bytes();
+    let node = NodeId::new(&bed::code("17065"), &key);
+    let mut author = Author::new(node.clone(), 2);
+    let child = NodeEnrolled {
+        node: node.clone(),
+        unit: bed::code("17065"),
+        log_public_key: key,
+        policy: ForwardingPolicy::Full,
+        former: Vec::new(),
+    };
+    let vouched = NodeRekeyed {
+        node,
+        log_public_key: *bed::signer(5).public_key().as_bytes(),
+        from: vec![(author.log.clone(), 1)],
+    };
+    let said = [Body::NodeEnrolled(child), Body::NodeRekeyed(vouched)].map(|body| {
+        let (change, part) = bed::happened("17065", body, 20_210_101);
+        province.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)])
+    });
+    assert_eq!(bed.receive(province.package(0, said.to_vec(), true)).await.refused, None);
+    let one = author.entry(vec![enrolled("17065", 198_001)]);
+    author.signer = Arc::new(bed::signer(5));
+    let two = author.entry(vec![enrolled("17065", 198_002)]);
+    assert_eq!(bed.receive(author.package(0, vec![one, two], true)).await.refused, None);
+    let (stolen, bounds) = (province.log.node().clone(), vec![(province.log.clone(), 0)]);
+    bed.handle.revoke(Revocation { node: stolen, bounds, reason: "stolen".into() }).await.expect("revoked");
+    assert_eq!(bed.residents("17065").await, 0);
+    bed.handle.invite(invite(&author, 3)).await.expect("kept");
+    author
+}
+
 #[test]
 fn what_a_node_wrote_with_a_key_of_its_revoked_parent_comes_back_with_its_place() {
     run(async |bed| {
-        let mut province = bed.child("40", 1).await;
-        province.log = LogId::new(province.log.node().clone(), Stream::Directory);
-        let key = *bed::signer(2).public_key().as_bytes();
-        let node = NodeId::new(&bed::code("17065"), &key);
-        let mut author = Author::new(node.clone(), 2);
-        let child = NodeEnrolled {
-            node: node.clone(),
-            unit: bed::code("17065"),
-            log_public_key: key,
-            policy: ForwardingPolicy::Full,
-            former: Vec::new(),
-        };
-        let vouched = NodeRekeyed {
-            node: node.clone(),
-            log_public_key: *bed::signer(5).public_key().as_bytes(),
-            from: vec![(author.log.clone(), 1)],
-        };
-        let said = [Body::NodeEnrolled(child), Body::NodeRekeyed(vouched)].map(|body| {
-            let (change, part) = bed::happened("17065", body, 20_210_101);
-            province.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)])
-        });
-        assert_eq!(bed.receive(province.package(0, said.to_vec(), true)).await.refused, None);
-        // Its disk was lost after the first entry.
-        let one = author.entry(vec![enrolled("17065", 198_001)]);
-        author.signer = Arc::new(bed::signer(5));
-        let two = author.entry(vec![enrolled("17065", 198_002)]);
-        assert_eq!(bed.receive(author.package(0, vec![one, two], true)).await.refused, None);
-        let (stolen, bounds) = (province.log.node().clone(), vec![(province.log.clone(), 0)]);
-        bed.handle.revoke(Revocation { node: stolen, bounds, reason: "stolen".into() }).await.expect("revoked");
-        assert_eq!(bed.residents("17065").await, 0);
-        bed.handle.invite(invite(&author, 3)).await.expect("kept");
+        let mut author = below_a_revoked_province(&bed).await;
         bed.handle.recover(recovery(&author, 5)).await.expect("given a place");
         let snapshot = bed.handle.snapshot();
-        let keys = snapshot.directory().node(&node).expect("enrolled").keys().clone();
+        let keys = snapshot.directory().node(author.log.node()).expect("enrolled").keys().clone();
         let signer = |secret: u8| *bed::signer(secret).public_key();
         assert_eq!([0, 1, 2].map(|at| *keys.at(&author.log, at)), [signer(2), signer(5), signer(5)]);
         assert_eq!((*keys.current(), bed.residents("17065").await), (signer(5), 2));
         let three = author.entry(vec![enrolled("17065", 198_003)]);
         assert_eq!(bed.receive(author.package(2, vec![three], true)).await.refused, None);
+    });
+}
+
+#[test]
+fn a_node_whose_entries_nobody_could_read_gets_no_place_and_its_token_is_not_used_up() {
+    run(async |bed| {
+        let author = below_a_revoked_province(&bed).await;
+        let directory = LogId::new(bed.handle.me().clone(), Stream::Directory);
+        let before = bed.stored(&directory).await.len();
+        // It has forgotten key 5, and shows a new one. Or it shows its first key and knows 5, with which somebody wrote after it.
+        let known = NodeRekeyed {
+            node: author.log.node().clone(),
+            log_public_key: *bed::signer(5).public_key().as_bytes(),
+            from: Vec::new(),
+        };
+        let forgotten = bed.handle.recover(recovery(&author, 9)).await.expect_err("entry 1 would be unreadable");
+        let older = Recovery { keys: vec![known], ..recovery(&author, 2) };
+        let older = bed.handle.recover(older).await.expect_err("key 5 would be the last one");
+        for (error, says) in [(forgotten, format!("--size {}=1", author.log)), (older, "shows an older key".into())] {
+            let refusal = error.refusal();
+            assert_eq!(refusal.reason, Reason::KeyNotEnrolled);
+            assert!(refusal.detail.contains(&says), "{}", refusal.detail);
+        }
+        assert_eq!(bed.stored(&directory).await.len(), before);
+        // As the refusal says. After that the node is not enrolled once more for nothing either.
+        let (node, bounds) = (author.log.node().clone(), vec![(author.log.clone(), 1)]);
+        bed.handle.revoke(Revocation { node, bounds, reason: "stolen".into() }).await.expect("revoked");
+        for key in [2, 5, 9] {
+            let refused = bed.handle.recover(recovery(&author, key)).await.expect_err("revoked");
+            assert_eq!(refused.refusal().reason, Reason::KeyRevoked);
+        }
+        assert_eq!(bed.stored(&directory).await.len(), before + 1);
     });
 }

@@ -1,10 +1,11 @@
 //! What the operator is told of where this node stands with those above and below it. What that is says `link`.
 
 use danso_proto::pb::admin::v1 as pb;
-use danso_proto::refusal::Refusal;
+use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::watch;
 
 use super::Parts;
+use crate::doctor;
 use crate::link::Standing;
 use crate::pipeline::Snapshot;
 
@@ -16,12 +17,22 @@ impl Parts {
 
     /// See [`Standing::trouble`].
     pub(super) fn standing(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        self.stands(snapshot, |standing| standing.trouble())
+        self.older_key(snapshot).or_else(|| self.stands(snapshot, |standing| standing.trouble()))
     }
 
     /// See [`Standing::doubt`].
     pub(super) fn doubt(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        self.stands(snapshot, |standing| standing.doubt())
+        self.older_key(snapshot).or_else(|| self.stands(snapshot, |standing| standing.doubt()))
+    }
+
+    /// The directory knows the log key that is here as an earlier one: this node was put back from a copy of before its key was replaced. A
+    /// key that it does not know is being announced. Who was revoked is told that instead.
+    fn older_key(&self, snapshot: &Snapshot) -> Option<Refusal> {
+        let me = snapshot.directory().node(snapshot.me())?;
+        let here = *self.pipeline.signing().current().public_key();
+        let is_older = !me.is_revoked() && here != *me.key() && me.keys().has(&here.fingerprint());
+        let told = || doctor::other_key(&self.doctor.layout.log_key(), me);
+        is_older.then(|| Refusal::new(Reason::KeyNotEnrolled, told()))
     }
 
     /// What a node writes that was revoked counts nowhere: that must not look as if it did.

@@ -113,7 +113,12 @@ fn another_root_at_the_same_size_stops_that_log_only() {
         let (text, other) = ("C/records", if role == Role::Child { "D/records" } else { "P/directory" });
         let ours = vec![held(text, 3, 1), held(other, 1, 1)];
         let evidence = Head { checkpoint: Some(String::new()), ..head(text, 3, 2) };
-        let (mut end, out) = End::ready(role, ours, vec![evidence.clone()]);
+        let (mut end, mut out) = End::ready(role, ours, vec![evidence.clone()]);
+        if role == Role::Child {
+            // Both heads are signed: only who cannot read ours needs more.
+            assert_eq!((proofs(&out), refusals(&out)), (vec![(log(text), 3, true)], vec![]));
+            out.extend(end.step(Event::LoadedNothing { log: log(text) }));
+        }
         assert_eq!(refusals(&out), [(log(text), 3, Reason::RootDiffers)]);
         let ours = (3, [1; 32]);
         let reason = Reason::RootDiffers;
@@ -134,7 +139,7 @@ fn an_author_lays_an_entry_beside_what_nobody_signed() {
         if there < 5 {
             out = end.step(Event::RootAt { log: log("C/records"), size: there, root: Some([1; 32]) });
         }
-        assert_eq!((loads(&out), refusals(&out)), (vec![(log("C/records"), there - 1)], vec![]));
+        assert_eq!((proofs(&out), refusals(&out)), (vec![(log("C/records"), there, false)], vec![]));
         let out = end.step(Event::Loaded { package: package("C/records", there - 1, 1) });
         let proof = Action::Send(Frame::Package(package("C/records", there - 1, 1)));
         assert_eq!(out.first(), Some(&proof), "{there}: the entry goes first: {out:?}");
@@ -145,6 +150,19 @@ fn an_author_lays_an_entry_beside_what_nobody_signed() {
     let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 5, 9)]);
     let out = end.step(Event::LoadedNothing { log: log("C/records") });
     assert_eq!(refusals(&out), [(log("C/records"), 5, Reason::RootDiffers)]);
+}
+
+#[test]
+fn an_author_that_holds_less_of_another_history_lays_an_entry_beside_it_too() {
+    let ours = vec![held("C/directory", 1, 1), held("C/records", 2, 1)];
+    let theirs = vec![head("C/records", 5, 9)];
+    let (mut end, out) = End::ready(Role::Child, ours, theirs);
+    assert_eq!(proofs(&out), [], "who signed it may stand in the directory, which is on its way");
+    end.step(Event::Loaded { package: package("C/directory", 0, 1) });
+    let out = end.durable("C/directory", 1);
+    assert_eq!(proofs(&out), [(log("C/records"), 2, true)]);
+    let out = end.step(Event::Loaded { package: package("C/records", 1, 1) });
+    assert_eq!(out, [Action::Send(Frame::Package(package("C/records", 1, 1)))], "it refuses nothing");
 }
 
 #[test]
@@ -167,8 +185,8 @@ fn a_beginning_that_differs_is_a_fork() {
     let (mut end, _) = End::ready(Role::Child, vec![held("C/records", 5, 1)], vec![head("C/records", 3, 2)]);
     assert_eq!(end.step(Event::Appended(held("C/records", 6, 1))), [], "not before the answer, even when it grows");
     let out = end.step(Event::RootAt { log: log("C/records"), size: 3, root: Some([7; 32]) });
-    assert_eq!(loads(&out), [(log("C/records"), 2)], "the entry that proves it");
-    assert!(matches!(out[1], Action::Quarantine { ours: (6, root), .. } if root == [7; 32]));
+    assert!(matches!(out[0], Action::Quarantine { ours: (6, root), .. } if root == [7; 32]));
+    assert_eq!(proofs(&out), [(log("C/records"), 3, false)], "the entry that proves it");
     assert_eq!(
         refusals(&end.step(Event::LoadedNothing { log: log("C/records") })),
         [(log("C/records"), 3, Reason::RootDiffers)]
