@@ -28,7 +28,7 @@ mod combine;
 mod query;
 
 pub use check::check;
-pub use codec::{Answer, FrontierEntry};
+pub use codec::{Answer, FrontierEntry, Note};
 pub use combine::{Split, combine};
 pub use query::Query;
 
@@ -107,25 +107,39 @@ impl Answers {
         self.about(directory, query, &asked, &units).await
     }
 
-    /// The answer to a question of the parent, as an envelope signed with the log key. It is made from the own cube alone.
+    /// The answer to a question of the parent, as an envelope signed with the log key. It is made from the own cube alone. `notes` says what whoever
+    /// asks the question has to be told of this node.
     ///
     /// # Errors
     /// `query_invalid`, `units_version_unknown`, `unit_unknown`; `unit_not_ours` unless `within` is the own unit or one below it; `too_large`;
     /// `internal`.
-    pub async fn sealed(&self, directory: &Directory, query: Bytes, nonce: [u8; 16]) -> Result<Bytes, Refusal> {
+    pub async fn sealed(
+        &self,
+        directory: &Directory,
+        query: Bytes,
+        nonce: [u8; 16],
+        notes: &(dyn Fn(&Query) -> Vec<Note> + Sync),
+    ) -> Result<Bytes, Refusal> {
         let query = pb::Query::decode(query).map_err(|_| Refusal::new(Reason::QueryInvalid, "not a query"))?;
         let query = self.query(directory, &query)?;
-        self.seal(directory, query, nonce).await.map_err(Error::refusal)
+        let notes = notes(&query);
+        self.seal(directory, query, nonce, notes).await.map_err(Error::refusal)
     }
 
-    async fn seal(&self, directory: &Directory, query: Query, nonce: [u8; 16]) -> Result<Bytes, Error> {
+    async fn seal(
+        &self,
+        directory: &Directory,
+        query: Query,
+        nonce: [u8; 16],
+        notes: Vec<Note>,
+    ) -> Result<Bytes, Error> {
         let Some(within) = query.question().within() else {
             return Err(Refusal::new(Reason::QueryInvalid, "a parent asks within one of its child's units").into());
         };
         self.check_scope(directory, query.list(), within)?;
         let asked = query.asked()?;
         let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
-        let answer = self.about(directory, &query, &asked, &units).await?;
+        let answer = Answer { notes, ..self.about(directory, &query, &asked, &units).await? };
         let signer = self.signing.current();
         // Up to 64 MiB are encoded and hashed: not on a thread that carries links.
         tokio::task::spawn_blocking(move || {
@@ -180,6 +194,7 @@ impl Answers {
             frontier,
             findings,
             asked: Vec::new(),
+            notes: Vec::new(),
             cells,
         };
         answer.check_size()?;

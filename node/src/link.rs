@@ -9,8 +9,9 @@ use danso_core::sync::{Head, Held, Link, flows, rank};
 use danso_core::verify::{Directory, Node};
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::refusal::{Reason, Refusal};
+use tokio::sync::watch;
 
-use crate::answer::Answers;
+use crate::answer::{Answers, Note, Query};
 use crate::clock::Clock;
 use crate::pipeline::{Handle, Snapshot};
 use crate::store::{LogRow, Store};
@@ -25,6 +26,7 @@ mod receipts;
 mod renew;
 mod seen;
 mod session;
+mod standing;
 mod status;
 
 pub use children::{Child, Children};
@@ -34,6 +36,7 @@ pub use load::{OwnTrees, load};
 pub use renew::{Credentials, Outfit as CredentialsOutfit, renew_statement};
 pub use seen::{Ahead, Refused, RefusedFrom, Seen, Shorter};
 pub use session::{Ended, Inbound, Outbound};
+pub use standing::Standing;
 pub use status::{LinkState, LinkStatus, ParentClock, Renewal, Retry};
 
 /// Versions of the exchange protocol that this software speaks.
@@ -52,6 +55,17 @@ pub struct Context {
     pub answers: Answers,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How this node's own link to its parent is; `None` at the root.
+    pub link: Option<watch::Receiver<LinkStatus>>,
+}
+
+impl Context {
+    /// What whoever asks this question has to be told of this node.
+    pub fn notes(&self, query: &Query) -> Vec<Note> {
+        let snapshot = self.pipeline.snapshot();
+        let link = self.link.as_ref().map(watch::Receiver::borrow);
+        Standing::new(link.as_deref(), &snapshot).notes(query)
+    }
 }
 
 /// A log's head, and where it stands in the order of sending.
@@ -91,7 +105,12 @@ fn flowing(snapshot: &Snapshot, link: &Link, log: &LogId) -> Option<Held> {
 pub fn check_child(snapshot: &Snapshot, node: &NodeId) -> Result<(), Refusal> {
     match snapshot.directory().node(node) {
         Some(known) if known.parent() != Some(snapshot.me()) => {
-            Err(Refusal::new(Reason::NotAChild, format!("{node} is a child of another node")))
+            let parent = known.parent().map_or_else(|| "another node".to_owned(), ToString::to_string);
+            let detail = format!(
+                "{node} is a child of {parent} now; if it does not know of that because it was restored from an old copy: a token from there \
+                 (danso-admin child invite --node {node}), then danso-node recover --data DIR --token-file FILE"
+            );
+            Err(Refusal::new(Reason::NotAChild, detail))
         }
         Some(known) => ended(known).map_or(Ok(()), Err),
         None => Err(Refusal::new(Reason::NotAChild, format!("{node} is not enrolled here"))),

@@ -85,6 +85,10 @@ pub const IMPORT_ROWS_MAX: u64 = 10_000_000;
 pub const XLSX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Rows with their fields that an import reports one by one; further ones are only counted by reason.
 pub const IMPORT_PROBLEMS_MAX: u64 = 10_000;
+/// Notes in one answer: a node says no more than a few things of itself.
+pub const ANSWER_NOTES_MAX: usize = 16;
+/// Bytes of a note's text: some ten nodes are named in it.
+pub const ANSWER_NOTE_MAX: usize = 4096;
 /// Bytes of one answer to an aggregate question.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one chunk of a file or an answer.

@@ -144,6 +144,10 @@ reasons! {
     UnitHasNode = "unit_has_node", Conflict;
     /// Others wrote about the unit, which a new node for it would not hold.
     UnitHasRecords = "unit_has_records", Conflict;
+    /// Entries of nodes below this one are missing here, which its parent holds.
+    BehindBelow = "behind_below", Conflict;
+    /// A node of a unit below this one's is a child of another node, so that nothing of it comes here any longer.
+    MovedAway = "moved_away", Conflict;
     /// Two nodes took in the same people of a unit, or one is about to.
     TwoAuthors = "two_authors", Conflict;
     /// The unit is not below the inviting node's unit.

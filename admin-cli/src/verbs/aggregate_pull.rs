@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use danso_proto::pb::query::v1::{AnswerHeader, Cell, PullAggregateRequest, Query, Source};
+use danso_proto::pb::query::v1::{AnswerHeader, Cell, Note, PullAggregateRequest, Query, Source};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -10,7 +10,8 @@ use crate::connect::{self, SILENCE_MAX};
 use crate::context::{Context, of_csv};
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
-use crate::output::{Column, Field, Format, Sheet, column, local_time, month_text, rfc3339};
+use crate::output::{Column, Field, Format, Sheet, column, harmless, local_time, month_text, rfc3339};
+use crate::say;
 use crate::standing::Standing;
 
 /// What to ask.
@@ -117,7 +118,21 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         }
     }
     standing.note(ctx);
+    note(&header, &standing, ctx);
     Ok(Exit::Done)
+}
+
+/// Tells people what those who answered say of themselves, unless this node's status has said it.
+fn note(header: &AnswerHeader, standing: &Standing, ctx: &mut Context) {
+    for Note { node, reason, detail } in &header.notes {
+        let own = *node == header.node;
+        if own && *reason == standing.reason {
+            continue;
+        }
+        let by = if own { String::new() } else { format!("{}: ", harmless(node)) };
+        let said = say::refusal(ctx.lang, reason, detail);
+        ctx.note(format_args!("{}: {by}{said}", ctx.lang.of("CHÚ Ý", "NOTE")));
+    }
 }
 
 fn query(args: &Args) -> Query {
@@ -218,5 +233,10 @@ fn header_json(header: &AnswerHeader) -> Value {
         })).collect::<Vec<_>>(),
         "findings": header.findings,
         "asked": header.asked,
+        "notes": header.notes.iter().map(|note| json!({
+            "node": note.node,
+            "reason": note.reason,
+            "detail": note.detail,
+        })).collect::<Vec<_>>(),
     })
 }

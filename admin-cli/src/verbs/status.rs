@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
 use crate::output::{Column, Field, Format, Sheet, column};
-use crate::tables;
+use crate::{say, tables};
 
 /// Nothing to choose.
 #[derive(Debug, clap::Args)]
@@ -98,7 +98,14 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
         (column("reason", "Mã lỗi", "Trouble"), text(&status.reason)),
         (column("detail", "Chi tiết", "Detail"), text(&status.detail)),
         (column("next_step", "Việc cần làm", "Next step"), text(next_step(&status.reason, lang))),
+        (column("notes", "Lưu ý", "Notes"), Field::Text(notes(status, lang))),
     ]
+}
+
+/// What to know though nothing is wrong.
+fn notes(status: &GetStatusResponse, lang: Lang) -> String {
+    let said = status.notes.iter().map(|note| say::refusal(lang, &note.reason, &note.detail));
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// The word for programs.

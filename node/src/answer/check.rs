@@ -13,7 +13,7 @@ use danso_proto::{limits, wire};
 use prost::Message as _;
 
 use super::codec::cell_from_pb;
-use super::{Answer, FrontierEntry, Query};
+use super::{Answer, FrontierEntry, Note, Query};
 
 /// Field numbers of `danso.query.v1.Answer`.
 const HEADER: u64 = 1;
@@ -23,6 +23,10 @@ const CELLS: u64 = 2;
 const NONCE: u64 = 3;
 /// Field number of the frontier in the header.
 const FRONTIER: u64 = 4;
+/// Field number of the notes in the header.
+const NOTES: u64 = 7;
+/// Bytes of a reason code at most, also of one of a newer version.
+const CODE_MAX: usize = 64;
 
 /// Checks the envelope in which `child` answers `asked`: signed with its log key, with this nonce, to this very question, with cells that
 /// belong to it, each once and in canonical order, counted from logs of the child and of nodes below it.
@@ -58,8 +62,10 @@ pub fn check(
     if header.findings > u64::from(u32::MAX) {
         return Err(wrong("its number of findings is not believed".into()));
     }
+    let notes = notes(header.notes, child).map_err(wrong)?;
     let frontier = frontier(&header.frontier, child, directory).map_err(wrong)?;
     Ok(Answer {
+        notes,
         query: asked.clone(),
         node: child.id().clone(),
         answered_at_ms: header.answered_at_ms,
@@ -113,6 +119,9 @@ fn read_header(content: &[u8]) -> Result<pb::AnswerHeader, String> {
         Some(logs) if logs <= limits::HEADS_MAX => {}
         _ => return Err("its header has too many logs, or is none".into()),
     }
+    if wire::count(content, NOTES).is_none_or(|notes| notes > limits::ANSWER_NOTES_MAX) {
+        return Err("its header has too many notes".into());
+    }
     pb::AnswerHeader::decode(content).map_err(|_| "its header does not read".into())
 }
 
@@ -126,6 +135,20 @@ fn read_cell(content: &[u8], asked: &Asked<'_>, last: Option<&Cell>) -> Result<C
         return Err(format!("its cells about {} stand twice or out of order", cell.unit));
     }
     Ok(cell)
+}
+
+/// A child speaks of itself alone.
+fn notes(notes: Vec<pb::Note>, child: &Node) -> Result<Vec<Note>, String> {
+    let read = |note: pb::Note| {
+        if note.node != child.id().as_str() {
+            return Err("it has a note about another node".into());
+        }
+        if note.reason.len() > CODE_MAX || note.detail.len() > limits::ANSWER_NOTE_MAX {
+            return Err("it has a note that is too long".into());
+        }
+        Ok(Note { node: child.id().clone(), reason: note.reason, detail: note.detail })
+    };
+    notes.into_iter().map(read).collect()
 }
 
 fn frontier(entries: &[pb::FrontierEntry], child: &Node, directory: &Directory) -> Result<Vec<FrontierEntry>, String> {

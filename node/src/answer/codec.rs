@@ -21,7 +21,7 @@ pub struct Answer {
     pub query: Query,
     /// Who answers.
     pub node: NodeId,
-    /// Its clock, Unix milliseconds: the one thing that differs when the same question is asked again and nothing has come in.
+    /// Its clock, Unix milliseconds: beside the notes the one thing that differs when the same question is asked again and nothing has come in.
     pub answered_at_ms: i64,
     /// The logs that were counted, by id.
     pub frontier: Vec<FrontierEntry>,
@@ -29,8 +29,21 @@ pub struct Answer {
     pub findings: u64,
     /// Children that were asked, by id.
     pub asked: Vec<NodeId>,
+    /// What has to be told of those who answered, by node. It is no function of the logs.
+    pub notes: Vec<Note>,
     /// The figures, in canonical order, without zeros.
     pub cells: Vec<Cell>,
+}
+
+/// Why figures of a node are not what they seem, as it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The node.
+    pub node: NodeId,
+    /// Reason code; it may be of a newer version.
+    pub reason: String,
+    /// What exactly was found.
+    pub detail: String,
 }
 
 /// A log and how much of it was counted.
@@ -47,6 +60,11 @@ pub struct FrontierEntry {
 impl Answer {
     /// The header as it goes over the wire.
     pub fn header(&self) -> pb::AnswerHeader {
+        let note = |note: &Note| pb::Note {
+            node: note.node.to_string(),
+            reason: note.reason.clone(),
+            detail: note.detail.clone(),
+        };
         let entry = |entry: &FrontierEntry| pb::FrontierEntry {
             log: entry.log.to_string(),
             size: entry.size,
@@ -59,6 +77,7 @@ impl Answer {
             frontier: self.frontier.iter().map(entry).collect(),
             findings: self.findings,
             asked: self.asked.iter().map(NodeId::to_string).collect(),
+            notes: self.notes.iter().map(note).collect(),
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn check_complete(
 }
 
 /// The answer that `own` (from [`super::Answers::rest`]) and those of the children asked make together: sums of cells, the union of the
-/// frontiers, the sum of findings. The order of `children` does not matter.
+/// frontiers, the sum of findings, all notes. The order of `children` does not matter.
 ///
 /// # Errors
 /// `too_large`.
@@ -85,6 +85,7 @@ pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
     for child in children {
         answer.asked.push(child.node);
         answer.cells.extend(child.cells);
+        answer.notes.extend(child.notes);
         answer.findings = answer.findings.saturating_add(child.findings);
         for entry in child.frontier {
             let kept = frontier.entry(entry.log).or_default();
@@ -92,6 +93,7 @@ pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
         }
     }
     answer.asked.sort_unstable();
+    answer.notes.sort_unstable();
     answer.cells = add_up(answer.cells);
     answer.frontier =
         frontier.into_iter().map(|(log, (size, recorded_at_ms))| FrontierEntry { log, size, recorded_at_ms }).collect();

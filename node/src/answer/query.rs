@@ -84,6 +84,17 @@ impl Query {
         Self { list: self.list.clone(), question: self.question.restricted_to(within) }
     }
 
+    /// Whether a node of a unit can have written about what is asked. One of a unit that the list does not have may have.
+    pub fn concerned(&self) -> impl Fn(&UnitCode) -> bool {
+        let scope = self.asked().ok().and_then(|asked| asked.scope().cloned());
+        move |unit| {
+            let list = &self.list;
+            scope
+                .as_ref()
+                .is_some_and(|scope| !list.contains(unit) || list.is_within(unit, scope) || list.is_within(scope, unit))
+        }
+    }
+
     /// The question put to its list.
     ///
     /// # Errors

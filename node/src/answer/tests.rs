@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use danso_core::question::Figure;
 use danso_proto::envelope::{ANSWER_TYPE, Envelope, Signer, open_answer};
-use danso_proto::ids::{LogId, Stream};
+use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::pb::query::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use prost::Message as _;
@@ -35,7 +35,8 @@ async fn from_children(f: &Federation, query: &Query) -> Answer {
     let mut parts = Vec::new();
     for (node, part) in &split.children {
         let member = [&f.north, &f.south].into_iter().find(|member| member.id == *node).expect("a member");
-        let sealed = member.answers().sealed(&f.directory, encoded(part), NONCE).await.expect("sealed");
+        let sealed =
+            member.answers().sealed(&f.directory, encoded(part), NONCE, &|_| Vec::new()).await.expect("sealed");
         let child = f.directory.node(node).expect("enrolled");
         parts.push(check(sealed, child, &f.directory, part, NONCE).expect("valid"));
     }
@@ -199,7 +200,8 @@ async fn a_query_has_one_canonical_form() {
 #[tokio::test]
 async fn a_node_answers_for_its_own_unit_and_below_only() {
     let f = Federation::new().await;
-    let sealed = async |query: &Query| f.north.answers().sealed(&f.directory, encoded(query), NONCE).await;
+    let sealed =
+        async |query: &Query| f.north.answers().sealed(&f.directory, encoded(query), NONCE, &|_| Vec::new()).await;
     let query = f.query("40", "", &[]);
     for outside in ["421", "40", "17101"] {
         let refusal = sealed(&query.restricted_to(unit(outside))).await.expect_err("outside");
@@ -207,7 +209,7 @@ async fn a_node_answers_for_its_own_unit_and_below_only() {
     }
     assert_eq!(sealed(&query).await.expect_err("no within").reason, Reason::QueryInvalid);
     assert!(sealed(&query.restricted_to(unit("17001"))).await.is_ok());
-    let garbage = f.north.answers().sealed(&f.directory, Bytes::from_static(&[0xff]), NONCE).await;
+    let garbage = f.north.answers().sealed(&f.directory, Bytes::from_static(&[0xff]), NONCE, &|_| Vec::new()).await;
     assert_eq!(garbage.expect_err("garbage").reason, Reason::QueryInvalid);
     let local = f.north.answers().local(&f.directory, &query).await;
     assert!(matches!(local, Err(Error::Refused(Refusal { reason: Reason::UnitNotOurs, .. }))));
@@ -227,7 +229,7 @@ fn forged(f: &Federation, by: &Member, sealed: &Bytes, change: impl FnOnce(&mut 
 async fn an_answer_that_is_not_the_child_s_own_new_and_fitting_one_is_refused() {
     let f = Federation::new().await;
     let query = f.query("40", "commune", &["month", "sex", "age_group"]).restricted_to(unit("420"));
-    let sealed = f.north.answers().sealed(&f.directory, encoded(&query), NONCE).await.expect("sealed");
+    let sealed = f.north.answers().sealed(&f.directory, encoded(&query), NONCE, &|_| Vec::new()).await.expect("sealed");
     let child = f.directory.node(&f.north.id).expect("enrolled");
     let reason = |envelope: Bytes| match check(envelope, child, &f.directory, &query, NONCE) {
         Ok(_) => None,
@@ -246,6 +248,11 @@ async fn an_answer_that_is_not_the_child_s_own_new_and_fitting_one_is_refused() 
     let header = |answer: &mut pb::Answer, change: &dyn Fn(&mut pb::AnswerHeader)| {
         change(answer.header.as_mut().expect("a header"));
     };
+    let note = |node: &NodeId, detail: &str| pb::Note {
+        node: node.to_string(),
+        reason: "read_only".into(),
+        detail: detail.into(),
+    };
     type Change<'a> = (&'a str, Box<dyn Fn(&mut pb::Answer) + 'a>);
     let changes: Vec<Change<'_>> = vec![
         ("an old nonce", Box::new(|a| a.nonce = vec![8; 16].into())),
@@ -254,6 +261,9 @@ async fn an_answer_that_is_not_the_child_s_own_new_and_fitting_one_is_refused() 
         ("another question", Box::new(|a| header(a, &|h| h.query.as_mut().expect("a query").to += 1))),
         ("another node", Box::new(|a| header(a, &|h| h.node = f.south.id.to_string()))),
         ("asked others", Box::new(|a| header(a, &|h| h.asked.push(f.south.id.to_string())))),
+        ("a note on another", Box::new(|a| header(a, &|h| h.notes.push(note(&f.south.id, "x"))))),
+        ("a long note", Box::new(|a| header(a, &|h| h.notes.push(note(&f.north.id, &"x".repeat(5_000)))))),
+        ("many notes", Box::new(|a| header(a, &|h| h.notes = vec![note(&f.north.id, "x"); 17]))),
         ("findings", Box::new(|a| header(a, &|h| h.findings = u64::MAX))),
         ("a log of others", Box::new(|a| header(a, &|h| h.frontier[0].log = south.clone()))),
         ("another stream", Box::new(|a| header(a, &|h| h.frontier[0].log = directory.clone()))),
@@ -283,7 +293,7 @@ async fn a_figure_that_was_not_asked_for_is_refused() {
     let mut asked = f.ask("40", "", &[]);
     asked.measures = vec!["births".into()];
     let query = Query::read(&asked, &f.directory, NOW_MS).expect("a query").restricted_to(unit("420"));
-    let sealed = f.north.answers().sealed(&f.directory, encoded(&query), NONCE).await.expect("sealed");
+    let sealed = f.north.answers().sealed(&f.directory, encoded(&query), NONCE, &|_| Vec::new()).await.expect("sealed");
     let child = f.directory.node(&f.north.id).expect("enrolled");
     let checked = |bytes| check(bytes, child, &f.directory, &query, NONCE).map_err(|refusal| refusal.reason);
     assert!(checked(sealed.clone()).is_ok());

@@ -262,8 +262,16 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
                 && row.trouble.as_ref().is_some_and(|(code, _)| code == Reason::ReadOnly.code())
         });
         behind.map(|row| {
-            let advice = heads::advice(is_root, &data.display());
-            Refusal::new(Reason::ReadOnly, format!("{} is behind. {advice}", row.log))
+            let (log, data) = (&row.log, data.display());
+            let mut detail = format!("{log} is behind. {}", heads::advice(is_root, &data));
+            if !is_root {
+                detail.push_str(&format!(
+                    "; if this node is a child of another node by now: a token from there (danso-admin child invite --node {}), then \
+                     danso-node recover --data {data} --token-file FILE",
+                    log.node()
+                ));
+            }
+            Refusal::new(Reason::ReadOnly, detail)
         })
     };
     let refusal = match refusal {

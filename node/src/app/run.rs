@@ -122,11 +122,13 @@ impl Started<'_> {
         let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
         settle_key(layout, &rotation, pipeline)?;
         let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
+        let (link_sender, link_seen) = parent.as_ref().map(|_| watch::channel(LinkStatus::default())).unzip();
         let context = Context {
             pipeline: pipeline.clone(),
             store: store.clone(),
-            answers: answers.clone(),
+            answers,
             clock: clock.clone(),
+            link: link_seen.clone(),
         };
         let children = Children::new(context.clone(), stop.child_token());
 
@@ -146,9 +148,8 @@ impl Started<'_> {
             Ok(())
         });
         let retry = Retry::default();
-        let link_status = match (parent, &config.parent) {
-            (Some(parent), Some(address)) => {
-                let (status, seen) = watch::channel(LinkStatus::default());
+        let dialled = match (parent.as_ref().zip(link_sender), &config.parent) {
+            (Some((parent, status)), Some(address)) => {
                 let credentials = link::Credentials::load(link::CredentialsOutfit {
                     me: me.clone(),
                     link_key: link_key.clone(),
@@ -166,9 +167,9 @@ impl Started<'_> {
                     dialling.await;
                     Ok(())
                 });
-                Some((dial, seen))
+                Some(dial)
             }
-            (Some(parent), None) => {
+            (Some((parent, _)), None) => {
                 let detail = format!("this node's parent is {parent}, but the configuration has no [parent] address");
                 return Err(Refusal::new(Reason::NotFound, detail).into());
             }
@@ -177,7 +178,6 @@ impl Started<'_> {
         let desk = wire::JoinDesk {
             context: context.clone(),
             ca: ca.clone(),
-            link: link_status.as_ref().map(|(_, seen)| seen.clone()),
             clock: clock.clone(),
             certificate_life: config.certificate_life,
         };
@@ -186,12 +186,12 @@ impl Started<'_> {
             pipeline: pipeline.clone(),
             view: View::new(store.clone()),
             children: children.clone(),
-            link: link_status.as_ref().map(|(_, seen)| seen.clone()),
+            link: link_seen,
             retry,
             clock: clock.clone(),
             ca_certificate: ca.certificate().to_vec(),
             invite_address: config.advertise.clone().unwrap_or_else(|| listen.clone()),
-            parent: link_status.as_ref().map(|(dial, _)| (dial.parent.clone(), dial.address.clone())),
+            parent: dialled.as_ref().map(|dial| (dial.parent.clone(), dial.address.clone())),
             listen: listen.clone(),
             doctor: Doctor { layout: layout.clone(), store: store.clone(), clock: clock.clone() },
             scratch: layout.dir().to_path_buf(),
@@ -202,7 +202,7 @@ impl Started<'_> {
                 pipeline: pipeline.clone(),
                 view: View::new(store.clone()),
                 children: children.clone(),
-                parent: link_status.as_ref().map(|(dial, _)| dial.parent.clone()),
+                parent: dialled.as_ref().map(|dial| dial.parent.clone()),
             };
             let over = stop.child_token();
             work.spawn(async move {
@@ -210,7 +210,7 @@ impl Started<'_> {
                 Ok(())
             });
         }
-        let queries = wire::query::Queries::new(pipeline.clone(), answers, children);
+        let queries = wire::query::Queries::new(context.clone(), children);
         work.spawn(wire::serve_operator(socket, admin, queries, health_service.clone(), stop.child_token()));
         work.spawn(wire::serve_children(listener, tls, exchange, health_service, stop.child_token()));
         let metrics_address = metrics.as_ref().map(|server| server.address().to_string()).unwrap_or_default();

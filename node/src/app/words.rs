@@ -187,10 +187,12 @@ pub(super) fn confirmed(lang: Lang) -> &'static str {
     match lang {
         Lang::Vi => {
             "Nút sẽ ghi lại từ lần khởi động sau, theo lời bạn rằng nút không bị lùi.\n\
+             Nếu sau bản sao này nút đã chuyển sang nút cấp trên khác thì đừng khởi động: xin mã tại cấp trên mới (danso-admin child invite --node NÚT), rồi danso-node recover --token-file TỆP.\n\
              Nếu nút bị lùi, ai giữ các mục còn thiếu sẽ cho thấy hai lịch sử, và các sổ của nút sẽ bị dừng."
         }
         Lang::En => {
             "It writes again from its next start on, on your word that it is not behind.\n\
+             If it moved to another parent after this backup, do not start it: a token from the new parent (danso-admin child invite --node NODE), then danso-node recover --token-file FILE.\n\
              If it is, whoever holds the missing entries will show two histories, and stop its logs."
         }
     }

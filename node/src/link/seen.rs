@@ -76,6 +76,13 @@ pub struct RefusedFrom {
     pub refusal: Refusal,
 }
 
+impl RefusedFrom {
+    /// For people.
+    pub fn in_words(&self) -> String {
+        format!("the parent refuses it from entry {} on: {}", self.sequence, self.refusal.detail)
+    }
+}
+
 impl Seen {
     /// The peer refuses `log` from entry `sequence` on.
     pub(super) fn refused(&mut self, log: LogId, sequence: u64, refusal: Refusal) {

@@ -392,9 +392,10 @@ impl Running {
                 }
             }
             Action::Answer(question) => {
-                let (answers, directory) = (context.answers.clone(), context.pipeline.snapshot().directory_arc());
+                let (context, directory) = (context.clone(), context.pipeline.snapshot().directory_arc());
                 self.tasks.push(Box::pin(async move {
-                    let answer = answers.sealed(&directory, question.query, question.nonce).await;
+                    let notes = |query: &_| context.notes(query);
+                    let answer = context.answers.sealed(&directory, question.query, question.nonce, &notes).await;
                     Outcome::Event(Event::Answered { id: question.id, answer })
                 }));
             }

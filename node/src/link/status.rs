@@ -100,7 +100,12 @@ impl LinkStatus {
         match self.ahead_of(snapshot).into_iter().find(|(log, _)| log.node() == node) {
             None => Ok(()),
             Some((log, ahead)) => {
-                let detail = format!("{log}: {}; only then can its place be given back", ahead.in_words(node));
+                let detail = format!(
+                    "the node above, {}, lacks entries of {log} itself; its operator must bring it up first, only then can {node} get its \
+                     place back. To do there: {}",
+                    snapshot.me(),
+                    ahead.in_words(node)
+                );
                 Err(Refusal::new(Reason::LogShorter, detail))
             }
         }

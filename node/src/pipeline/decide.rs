@@ -71,7 +71,17 @@ impl Batch<'_> {
                     weighed.ok().and_then(|found| found.agree)
                 });
                 agree.ok_or_else(|| {
-                    let why = "the evidence does not show up to where both histories agree; say how many entries stand with --size";
+                    let differ = kept.as_ref().and_then(|kept| {
+                        let found = evidence::weigh(&kept.contradiction, self.directory()).ok()?;
+                        Some(format!(" (here {})", found.differ))
+                    });
+                    let why = format!(
+                        "the evidence does not show up to where both histories agree; say with --size N how many entries stand. N is less than \
+                         \"differ\" in danso-admin evidence list {log}{}: among so many entries at least one is another. What each entry here \
+                         says shows danso-admin log show {log}: compare it with the author's slips, and say how many from the beginning are right; \
+                         or 0, then the new node takes in the whole book",
+                        differ.unwrap_or_default()
+                    );
                     Refusal::new(Reason::RequestInvalid, why)
                 })?
             }

@@ -52,7 +52,11 @@ impl Batch<'_> {
             // It may have lost what it held of who asks, who then would write other entries in their place.
             Job::Recover { .. } => {
                 let why = self.base().read_only()?;
-                let detail = format!("{} gives nobody back what he wrote: {}", self.me, why.detail);
+                let detail = format!(
+                    "the node above, {}, is itself an old copy, or not confirmed yet, and gives nobody back what he wrote; its operator must bring \
+                     it up first, then try again here. To do there: {}",
+                    self.me, why.detail
+                );
                 Answer::Invited(Err(Refusal::new(why.reason, detail).into()))
             }
             Job::Enrol { .. } => Answer::Enrolled(Err(new_work()?.into())),

@@ -146,7 +146,10 @@ pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]
     let first = shortfalls(tx, snapshot, kept).await?.into_iter().next();
     Ok(first.map(|Shortfall { log, here, kept }| match kept > here {
         true => format!("{log}: {here} entries here, {kept} by the file `heads`"),
-        false => format!("{log}: another history than the file `heads` says"),
+        false => format!(
+            "{log}: another history than the file `heads` says, so that there are two, and a copy of this node may have written one; see \
+             danso-admin evidence list here and at the parent"
+        ),
     }))
 }
 

@@ -56,11 +56,15 @@ impl Snapshot {
         heads::old_copy(self).or_else(|| {
             let day = civil_from_unix_ms(self.restored?, VIET_NAM_OFFSET_MINUTES);
             let by = match self.is_root() {
-                true => "this is the root, and nobody above it can. If this is its newest backup",
-                false => "the parent does so at the next connection; without one",
+                true => "this is the root, and nobody above it can. If this is its newest backup: danso-node restore confirm".to_owned(),
+                false => format!(
+                    "the parent does so at the next connection. Where the parent refuses this node because it is a child of another node by now \
+                     (not_a_child), nobody but that one can: a token from there (danso-admin child invite --node {}), then danso-node recover \
+                     --data DIR --token-file FILE. Only where there is no parent: danso-node restore confirm",
+                    self.me()
+                ),
             };
-            let detail =
-                format!("restored from a backup of {day}, and nobody has confirmed yet that it is not behind: {by}: danso-node restore confirm");
+            let detail = format!("restored from a backup of {day}, and nobody has confirmed yet that it is not behind: {by}");
             Some(Refusal::new(Reason::ReadOnly, detail))
         })
     }

@@ -12,11 +12,11 @@ use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL};
 use danso_proto::pb::exchange::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use futures_util::Stream as AsyncStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::Clock;
-use crate::link::{self, Context, LinkStatus, OwnTrees};
+use crate::link::{self, Context, OwnTrees};
 use crate::pipeline::{Enrolment, Snapshot};
 use crate::pki::Ca;
 use crate::token::InviteSecret;
@@ -28,8 +28,6 @@ pub struct JoinDesk {
     pub context: Context,
     /// Issues link certificates.
     pub ca: Arc<Ca>,
-    /// How the link to the parent is; `None`: there is no parent.
-    pub link: Option<watch::Receiver<LinkStatus>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Life of a certificate.

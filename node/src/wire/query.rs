@@ -19,10 +19,9 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::status;
-use crate::answer::{self, Answer, Answers, Query};
+use crate::answer::{self, Answer, Answers, Note, Query};
 use crate::keys::random_bytes;
-use crate::link::Children;
-use crate::pipeline::Handle;
+use crate::link::{Children, Context};
 
 /// Cells in one message: some 100 KiB, a tenth of what a message may have.
 const CELLS_PER_MESSAGE: usize = 2_000;
@@ -47,20 +46,26 @@ pub trait AskChild: Send + Sync + 'static {
 /// The directory as it is when a question comes.
 type CurrentDirectory = Box<dyn Fn() -> Arc<Directory> + Send + Sync>;
 
+/// What has to be told of this node when a question is asked.
+type NotesAbout = Box<dyn Fn(&Query) -> Vec<Note> + Send + Sync>;
+
 /// The service.
 pub struct Queries<A = Children> {
     answers: Answers,
     directory: CurrentDirectory,
+    notes: NotesAbout,
     children: A,
     /// 16 fresh random bytes.
     nonce: fn() -> [u8; 16],
 }
 
 impl Queries {
-    /// A service that answers with `answers` under the directory of `pipeline`, and asks `children`.
-    pub fn new(pipeline: Handle, answers: Answers, children: Children) -> Self {
+    /// A service of the node that this is the context of. It asks `children`.
+    pub fn new(context: Context, children: Children) -> Self {
+        let (answers, pipeline) = (context.answers.clone(), context.pipeline.clone());
         let directory: CurrentDirectory = Box::new(move || pipeline.snapshot().directory_arc());
-        Self { answers, directory, children, nonce: random_bytes }
+        let notes: NotesAbout = Box::new(move |query| context.notes(query));
+        Self { answers, directory, notes, children, nonce: random_bytes }
     }
 }
 
@@ -74,11 +79,14 @@ impl<A: AskChild> Queries<A> {
         let directory = (self.directory)();
         let query = request.query.ok_or_else(|| invalid("there is no query"))?;
         let query = self.answers.query(&directory, &query)?;
-        match pb::Source::try_from(request.source) {
-            Ok(pb::Source::Local) => self.answers.local(&directory, &query).await.map_err(answer::Error::refusal),
-            Ok(pb::Source::Children) => self.ask_children(directory, &query).await,
-            Ok(pb::Source::Unspecified) | Err(_) => Err(invalid("the source is neither local nor children")),
-        }
+        let mut answer = match pb::Source::try_from(request.source) {
+            Ok(pb::Source::Local) => self.answers.local(&directory, &query).await.map_err(answer::Error::refusal)?,
+            Ok(pb::Source::Children) => self.ask_children(directory, &query).await?,
+            Ok(pb::Source::Unspecified) | Err(_) => return Err(invalid("the source is neither local nor children")),
+        };
+        // This node's own first, then those of the children.
+        answer.notes.splice(0..0, (self.notes)(&query));
+        Ok(answer)
     }
 
     async fn ask_children(&self, directory: Arc<Directory>, query: &Query) -> Result<Answer, Refusal> {

@@ -65,7 +65,7 @@ impl JoinDesk {
             return Err(Refusal::new(Reason::LogQuarantined, detail));
         }
         // Given back with less than stands above, it would write another history.
-        if let Some(link) = &self.link {
+        if let Some(link) = &self.context.link {
             link.borrow().all_here_of(&node, &self.context.pipeline.snapshot())?;
         }
         // Before anything is written: a request that cannot be certified must not use up the invite.

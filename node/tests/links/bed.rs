@@ -63,7 +63,7 @@ impl Node {
         let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
         let pipeline = Handle::start(outfit).await.unwrap();
         let answers = Answers::new(store.clone(), pipeline.signing(), me, clock.clone());
-        let context = Context { pipeline, store, answers, clock: clock.clone() };
+        let context = Context { pipeline, store, answers, clock: clock.clone(), link: None };
         let link_key = Arc::new(LinkKey::create(&dir.path().join("link.pem")).unwrap());
         Self { context, clock, key, link_key, dir, anchor }
     }
@@ -205,13 +205,7 @@ impl Parent {
         let exchange = wire::Exchange {
             pipeline: context.pipeline.clone(),
             children: Children::new(context.clone(), stop.child_token()),
-            join: wire::JoinDesk {
-                context: context.clone(),
-                ca: self.ca.clone(),
-                link: None,
-                clock,
-                certificate_life: self.life,
-            },
+            join: wire::JoinDesk { context: context.clone(), ca: self.ca.clone(), clock, certificate_life: self.life },
         };
         let (_, health) = tonic_health::server::health_reporter();
         let token = stop.clone();

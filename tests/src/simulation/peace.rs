@@ -48,6 +48,12 @@ impl World {
         for link in &mut self.links {
             (link.down_until, link.stalled_until) = (0, 0);
         }
+        // Two histories meet when a session begins: what a copy wrote behind the heads that it showed, its parent has not seen.
+        (1..self.nodes.len())
+            .filter(|seat| self.is_forked(*seat))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|seat| self.cut(seat));
         let mut last = false;
         for round in 0.. {
             self.quiet()?;

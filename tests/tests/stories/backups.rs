@@ -16,15 +16,15 @@ fn danso<'a>(words: impl IntoIterator<Item = &'a str>) -> Ended {
     process::run(program("danso-node"), words)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("the story's paths are UTF-8")
 }
 
-fn backup(node: &Node, out: &Path, more: &[&str]) -> Ended {
+pub(crate) fn backup(node: &Node, out: &Path, more: &[&str]) -> Ended {
     danso(["backup", "--data", text(&node.data), "--out", text(out)].into_iter().chain(more.iter().copied()))
 }
 
-fn restore(input: &Path, node: &Node, more: &[&str]) -> Ended {
+pub(crate) fn restore(input: &Path, node: &Node, more: &[&str]) -> Ended {
     danso(["restore", "--in", text(input), "--data", text(&node.data)].into_iter().chain(more.iter().copied()))
 }
 
@@ -70,13 +70,13 @@ fn says_that_it_may_lack_entries(node: &Node) {
 }
 
 /// A node in a new directory, with the address of the one that it takes the place of.
-fn successor(of: &Node, dir: &Path, name: &str) -> Node {
+pub(crate) fn successor(of: &Node, dir: &Path, name: &str) -> Node {
     let mut node = Node::named(dir, name, &of.unit);
     node.listen.clone_from(&of.listen);
     node
 }
 
-fn book(dir: &Path, name: &str, rows: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn book(dir: &Path, name: &str, rows: &[(&str, &str)]) -> PathBuf {
     let file = dir.join(name);
     let rows = rows.iter().map(|(reference, birth)| {
         let household = reference.split('.').next().unwrap();

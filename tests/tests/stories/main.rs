@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
 
 mod backups;
+mod below;
 mod damage;
 mod deploy;
 mod disk;

@@ -9,6 +9,8 @@ use danso_tests::node::{Node, free_address};
 use danso_tests::process::{self, DONE, Random, program, wait_for};
 use danso_tests::truth::{Plan, Truth, units_file};
 
+use crate::below::says_that_it_moved;
+
 const COMMUNE: &str = "17065";
 const DISTRICT: &str = "420";
 const PROVINCE: &str = "40";
@@ -384,6 +386,7 @@ fn a_commune_goes_on_below_the_province_when_its_district_is_no_more() {
     federation.node_mut(COMMUNE).run();
     let province = federation.node(PROVINCE).status_text("node");
     assert_eq!(federation.node(COMMUNE).status_text("parent_node"), province);
+    says_that_it_moved(federation.node(DISTRICT), &child, &province);
     let gone = federation.node(DISTRICT).status_text("node");
     assert_eq!(federation.node_mut(DISTRICT).stop(), DONE);
     federation.node(COMMUNE).import_all("changes", &truth.changes(COMMUNE));

@@ -218,8 +218,16 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Name a new file or an empty directory: neither a backup nor a restore ever replaces anything.",
         ),
         Reason::ReadOnly => (
-            "This node writes nothing: its database is an old copy and what was written after it is missing, or nobody has confirmed yet that it is not.",
-            "A restored node: wait for the link, its parent confirms it. An old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent. The root has no parent: restore its newest backup into a new directory (`danso-node restore`).",
+            "The node that says so writes nothing: its database is an old copy and what was written after it is missing, or nobody has confirmed yet that it is not.",
+            "If the node above says so: its operator brings it up first, then try again here. If it is this node, and it was restored: wait for the link, its parent confirms it. If it is an old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent. The root has no parent: restore its newest backup into a new directory (`danso-node restore`).",
+        ),
+        Reason::BehindBelow => (
+            "Entries of nodes below the node that says so are missing there, because it was put back from an old copy: its figures are too low.",
+            "Let the nodes that are named connect: they send them again. Where one does not come back, stop the node that says so and run `danso-node recover --data DIR` there.",
+        ),
+        Reason::MovedAway => (
+            "A node of one of the units is a child of another node now: what it writes does not come to the node that says so any longer, whose figures about that unit end there.",
+            "Ask the parent that is named, or a node above it, for the figures of that unit.",
         ),
         Reason::ShuttingDown => ("The node is ending.", "Try again when it is up."),
         Reason::DiskFull => (

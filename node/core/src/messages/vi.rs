@@ -197,8 +197,16 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chọn tên tệp mới hoặc thư mục trống: sao lưu và khôi phục không bao giờ ghi đè.",
         ),
         Reason::ReadOnly => (
-            "Nút này không ghi gì: cơ sở dữ liệu là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
-            "Nút vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên. Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
+            "Nút báo điều này không ghi gì: cơ sở dữ liệu của nó là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
+            "Nếu nút cấp trên báo như vậy: người vận hành ở đó phải khôi phục nút cấp trên trước, sau đó làm lại tại đây. Nếu là nút này và vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Nếu là bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên. Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
+        ),
+        Reason::BehindBelow => (
+            "Nút báo điều này còn thiếu các mục của những nút cấp dưới, vì đã được đặt lại từ bản cũ: số liệu của nó thấp hơn thực tế.",
+            "Để các nút được nêu tên kết nối: chúng sẽ tự gửi lại. Nút nào không trở lại thì dừng nút báo điều này và chạy `danso-node recover --data DIR` tại đó.",
+        ),
+        Reason::MovedAway => (
+            "Nút của một đơn vị nay trực thuộc nút khác: những gì nút đó ghi không còn đến nút báo điều này, nên số liệu về đơn vị đó dừng tại đó.",
+            "Lấy số liệu của đơn vị đó từ nút cấp trên mới được nêu tên, hoặc từ nút ở cấp cao hơn.",
         ),
         Reason::ShuttingDown => ("Nút đang dừng.", "Thử lại khi nút đã chạy."),
         Reason::DiskFull => (

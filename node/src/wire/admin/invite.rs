@@ -95,7 +95,16 @@ impl Parts {
                 }
                 Ok(Some(node.clone()))
             }
-            None => Err(Refusal::new(Reason::NotFound, format!("{id} is not in the directory"))),
+            None => {
+                let above = self.parent.as_ref().map(|(parent, _)| {
+                    format!(
+                        "; if it was below a node that was revoked, this node never heard of it, and {parent} above gives it the place: \
+                         danso-admin child invite --node {id} there"
+                    )
+                });
+                let detail = format!("{id} is not in the directory here{}", above.unwrap_or_default());
+                Err(Refusal::new(Reason::NotFound, detail))
+            }
         }
     }
 

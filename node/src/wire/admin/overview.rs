@@ -8,7 +8,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::forks::unit_of;
 use super::{Parts, of_view, own_unit};
-use crate::link::{self, RefusedFrom};
+use crate::link;
 use crate::pipeline::{self, Snapshot};
 use crate::view::{Health, Level};
 
@@ -76,6 +76,7 @@ impl Parts {
             units_version: self.units(directory).map(|list| list.version().to_owned()).unwrap_or_default(),
             reason: ill.as_ref().map(|ill| ill.reason.code().to_owned()).unwrap_or_default(),
             detail: ill.map(|ill| ill.detail).unwrap_or_default(),
+            notes: self.moved_away(&snapshot).into_iter().collect(),
             disk_free_bytes: health.disk.free,
             disk_floor_bytes: health.disk.floor,
             disk_level: match health.disk.level {
@@ -177,16 +178,11 @@ impl Parts {
         for (log, from) in refused {
             let log = log.to_string();
             if let Some(state) = logs.iter_mut().find(|state| state.log == log && state.reason.is_empty()) {
-                (state.reason, state.detail) = (from.refusal.reason.code().to_owned(), in_words(&from));
+                (state.reason, state.detail) = (from.refusal.reason.code().to_owned(), from.in_words());
             }
         }
         logs
     }
-}
-
-/// What to tell of a log that the parent refuses.
-pub(super) fn in_words(from: &RefusedFrom) -> String {
-    format!("the parent refuses it from entry {} on: {}", from.sequence, from.refusal.detail)
 }
 
 fn logs(snapshot: &Snapshot) -> Vec<pb::LogState> {

@@ -10,7 +10,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::logs::log_id;
-use super::overview::{in_words, own_logs};
+use super::overview::own_logs;
 use super::{Parts, of_view};
 use crate::pipeline::{Committed, Snapshot};
 use crate::view::Receipt;
@@ -145,7 +145,7 @@ impl Parts {
         let refused = wanted.iter().find_map(|(log, _)| Some((log, refused.get(log)?)));
         let (reason, detail) = match (doubt, refused) {
             (Some(doubt), _) => (doubt.reason.code().to_owned(), doubt.detail),
-            (None, Some((log, from))) => (from.refusal.reason.code().to_owned(), format!("{log}: {}", in_words(from))),
+            (None, Some((log, from))) => (from.refusal.reason.code().to_owned(), format!("{log}: {}", from.in_words())),
             (None, None) => Default::default(),
         };
         let receipts = wanted.into_iter().map(|(log, size)| {

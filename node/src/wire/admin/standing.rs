@@ -1,33 +1,36 @@
-//! Where this node stands with those above it: whether what it wrote counts, whether it goes up, and whether all of it is here. Whoever looks at
-//! receipts or figures has to be told when it is not so.
+//! What the operator is told of where this node stands with those above and below it. What that is says `link`.
 
+use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
+use tokio::sync::watch;
 
 use super::Parts;
-use super::overview::in_words;
 use crate::doctor;
-use crate::link::ended;
+use crate::link::Standing;
 use crate::pipeline::Snapshot;
 
 impl Parts {
-    /// Why what this node wrote does not count, does not go up or is not all here: it was revoked, or lost its place, one of its own logs is
-    /// stopped, here or at the parent, or its database is behind.
-    pub(super) fn standing(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        self.doubt(snapshot).or_else(|| self.stopped_above(snapshot))
+    fn stands<T>(&self, snapshot: &Snapshot, say: impl FnOnce(Standing<'_>) -> T) -> T {
+        let link = self.link.as_ref().map(watch::Receiver::borrow);
+        say(Standing::new(link.as_deref(), snapshot))
     }
 
-    /// Why receipts that are here do not say that all is well: what this node wrote does not count, or is not all here.
+    /// See [`Standing::trouble`].
+    pub(super) fn standing(&self, snapshot: &Snapshot) -> Option<Refusal> {
+        self.older_key(snapshot).or_else(|| self.stands(snapshot, |standing| standing.trouble()))
+    }
+
+    /// See [`Standing::doubt`].
     pub(super) fn doubt(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        let key = || self.older_key(snapshot);
-        self.revoked(snapshot).or_else(key).or_else(|| stopped_here(snapshot)).or_else(|| snapshot.read_only())
+        self.older_key(snapshot).or_else(|| self.stands(snapshot, |standing| standing.doubt()))
     }
 
     /// The directory knows the log key that is here as an earlier one: this node was put back from a copy of before its key was replaced. A
-    /// key that it does not know is being announced.
+    /// key that it does not know is being announced. Who was revoked is told that instead.
     fn older_key(&self, snapshot: &Snapshot) -> Option<Refusal> {
         let me = snapshot.directory().node(snapshot.me())?;
         let here = *self.pipeline.signing().current().public_key();
-        let is_older = here != *me.key() && me.keys().has(&here.fingerprint());
+        let is_older = !me.is_revoked() && here != *me.key() && me.keys().has(&here.fingerprint());
         let told = || doctor::other_key(&self.doctor.layout.log_key(), me);
         is_older.then(|| Refusal::new(Reason::KeyNotEnrolled, told()))
     }
@@ -37,58 +40,13 @@ impl Parts {
     /// # Errors
     /// `key_revoked`, `place_lost`, when the parent said so when it was reached last, or the directory does.
     pub(super) fn not_revoked(&self) -> Result<(), Refusal> {
-        self.revoked(&self.pipeline.snapshot()).map_or(Ok(()), Err)
+        self.stands(&self.pipeline.snapshot(), |standing| standing.revoked()).map_or(Ok(()), Err)
     }
 
-    /// That this node was revoked, and what of it counts; or that it lost its place, and who can give it one.
-    fn revoked(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        let me = snapshot.me();
-        let known = snapshot.directory().node(me).and_then(ended);
-        // Who is revoked is let go at once, and may never get the entry that says so.
-        let told = || self.link.as_ref().and_then(|link| link.borrow().revoked.clone());
-        let Refusal { reason, detail } = known.or_else(told)?;
-        let advice = match reason {
-            Reason::PlaceLost => format!(
-                "Nothing new is written here until then; what was written is kept, and counts again. Ask the operator of a node above the \
-                 revoked one for a token (danso-admin child invite --node {me}), then here: danso-node recover --token-file FILE"
-            ),
-            _ => format!(
-                "Nothing new is written here, because it would count nowhere; what was written is kept. Ask the operator of the parent; for \
-                 a new node of this unit: danso-admin child invite --unit {} --again there",
-                me.unit()
-            ),
-        };
-        Some(Refusal::new(reason, format!("{detail}. {advice}")))
+    /// See [`Standing::moved_away`]. No trouble: a node that moved is all right, and this one, too.
+    pub(super) fn moved_away(&self, snapshot: &Snapshot) -> Option<pb::StatusNote> {
+        let list = self.units(snapshot.directory()).ok();
+        let moved = self.stands(snapshot, |standing| standing.moved_away(list.as_deref(), |_| true))?;
+        Some(pb::StatusNote { reason: moved.reason.code().to_owned(), detail: moved.detail })
     }
-
-    /// One of our own logs that the parent has stopped.
-    fn stopped_above(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        let link = self.link.as_ref()?.borrow();
-        let stopped = link.refused.iter().find(|(log, from)| log.node() == snapshot.me() && stops(from.refusal.reason));
-        stopped.map(|(log, from)| Refusal::new(from.refusal.reason, format!("{log}: {}", in_words(from))))
-    }
-}
-
-/// One of our own logs that is stopped here, because it has another history elsewhere. That it is read-only is said by the snapshot.
-fn stopped_here(snapshot: &Snapshot) -> Option<Refusal> {
-    snapshot.own_logs().find_map(|row| {
-        let (code, detail) = row.trouble.as_ref()?;
-        let reason = Reason::from_code(code).unwrap_or(Reason::LogQuarantined);
-        (reason != Reason::ReadOnly).then(|| Refusal::new(reason, format!("{}: {detail}", row.log)))
-    })
-}
-
-/// Whether a log that is refused for this goes on only when somebody does something about it.
-fn stops(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::LogQuarantined
-            | Reason::RootDiffers
-            | Reason::ReplayDiffers
-            | Reason::PreviousHashWrong
-            | Reason::LogShorter
-            | Reason::KeyRevoked
-            | Reason::KeyNotEnrolled
-            | Reason::SignatureInvalid
-    )
 }

@@ -11,7 +11,16 @@ struct Asked {
     gone: Vec<NodeId>,
     refuse: Option<Reason>,
     replay: bool,
+    /// The node that says of itself that it is an old copy.
+    old_copy: Option<NodeId>,
     count: AtomicUsize,
+}
+
+impl Asked {
+    fn notes(&self, node: &NodeId) -> Vec<Note> {
+        let old_copy = self.old_copy.iter().filter(|old| *old == node);
+        old_copy.map(|node| Note { node: node.clone(), reason: "read_only".into(), detail: "3 here".into() }).collect()
+    }
 }
 
 impl AskChild for Asked {
@@ -26,7 +35,7 @@ impl AskChild for Asked {
         let f = &self.federation;
         let member = [&f.north, &f.south].into_iter().find(|member| member.id == *node).expect("a member");
         let nonce = if self.replay { [0; 16] } else { nonce };
-        member.answers().sealed(&f.directory, query, nonce).await.map(|bytes| bytes.to_vec())
+        member.answers().sealed(&f.directory, query, nonce, &|_| self.notes(node)).await.map(|bytes| bytes.to_vec())
     }
 }
 
@@ -36,12 +45,14 @@ fn service(federation: &Arc<Federation>, change: impl FnOnce(&mut Asked)) -> Que
         gone: Vec::new(),
         refuse: None,
         replay: false,
+        old_copy: None,
         count: AtomicUsize::new(0),
     };
     change(&mut children);
     let directory = federation.directory.clone();
     let answers = federation.province.answers();
-    Queries { answers, directory: Box::new(move || directory.clone()), children, nonce: || [5; 16] }
+    let notes = Box::new(|_: &Query| Vec::new());
+    Queries { answers, directory: Box::new(move || directory.clone()), notes, children, nonce: || [5; 16] }
 }
 
 fn request(query: pb::Query, source: pb::Source) -> pb::PullAggregateRequest {
@@ -67,6 +78,19 @@ async fn the_children_s_answer_is_streamed_and_is_the_local_one() {
     assert_eq!(got[0].0, got[1].0);
     assert_eq!(got[0].1.frontier, got[1].1.frontier);
     assert_eq!(got[1].1.asked, [f.north.id.to_string(), f.south.id.to_string()]);
+}
+
+#[tokio::test]
+async fn a_child_that_answers_as_an_old_copy_is_named() {
+    let f = Arc::new(Federation::new().await);
+    let queries = service(&f, |children| children.old_copy = Some(f.south.id.clone()));
+    let notes = async |unit| {
+        let answer = queries.pull(request(f.ask(unit, "", &[]), pb::Source::Children)).await.expect("an answer");
+        answer.header().notes
+    };
+    let note = pb::Note { node: f.south.id.to_string(), reason: "read_only".into(), detail: "3 here".into() };
+    assert_eq!(notes("40").await, [note]);
+    assert_eq!(notes("17001").await, [], "it was not asked about this");
 }
 
 #[tokio::test]

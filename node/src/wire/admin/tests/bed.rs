@@ -134,8 +134,14 @@ impl Bed {
         let outfit = Outfit { store: store.clone(), signer: key.clone(), clock: clock.clone(), anchor };
         let pipeline = Handle::start(outfit).await.expect("started");
         let answers = Answers::new(store.clone(), pipeline.signing(), node, clock.clone());
-        let context = Context { pipeline: pipeline.clone(), store: store.clone(), answers, clock: clock.clone() };
         let link = watch::Sender::new(LinkStatus::default());
+        let context = Context {
+            pipeline: pipeline.clone(),
+            store: store.clone(),
+            answers,
+            clock: clock.clone(),
+            link: parent.as_ref().map(|_| link.subscribe()),
+        };
         let admin = Admin::new(Parts {
             pipeline: pipeline.clone(),
             view: View::new(store.clone()),
