@@ -231,4 +231,4 @@ fn change_id(bytes: &[u8], table: &'static str, column: &'static str) -> Result<
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -45,7 +45,10 @@ impl Tx {
         let sql = format!(
             "INSERT INTO finding_state (change, reason, log, opened_at_ms, closed_at_ms, told, due) {{rows}}{OPEN_AGAIN}"
         );
-        let rows = findings.iter().map(|finding| {
+        // One row a statement for each key: PostgreSQL refuses to change a row twice in one.
+        let each: BTreeMap<_, _> =
+            findings.iter().map(|finding| ((finding.change.as_bytes(), finding.reason.code()), finding)).collect();
+        let rows = each.into_values().map(|finding| {
             let (change, reason) = (finding.change.as_bytes().into(), finding.reason.code().into());
             [change, reason, finding.log.into(), now_ms.into(), Value::Int(None), false.into(), true.into()]
         });

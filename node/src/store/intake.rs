@@ -1,5 +1,7 @@
 //! What was typed here: which rows came before, and which slips wait.
 
+use std::collections::BTreeMap;
+
 use danso_core::register::Person;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use danso_proto::refusal::Reason;
@@ -156,7 +158,9 @@ impl Tx {
         let sql = "INSERT INTO waiting (unit, slip_no, missing_unit, missing, kind, slip, since_ms, reason) {rows}
                    ON CONFLICT (unit, slip_no) DO UPDATE SET missing_unit = excluded.missing_unit, missing = excluded.missing,
                    slip = excluded.slip, reason = excluded.reason";
-        let rows = slips.iter().map(|slip| {
+        // One row a statement for each key: PostgreSQL refuses to change a row twice in one.
+        let last: BTreeMap<_, _> = slips.iter().map(|slip| ((&slip.unit, &slip.slip_no), slip)).collect();
+        let rows = last.into_values().map(|slip| {
             [
                 slip.unit.as_str().into(),
                 (&slip.slip_no).into(),

@@ -2,6 +2,8 @@
 
 use super::sql::Value;
 use super::{Result, Tx, hash, parsed, unsigned};
+use std::collections::BTreeMap;
+
 use danso_proto::ids::{LogId, NodeId, UnitCode};
 
 /// The latest receipt of a giver for a log.
@@ -66,7 +68,15 @@ impl Tx {
         let sql = "INSERT INTO receipt (log, giver, size, time_s, note) {rows}
                    ON CONFLICT (log, giver) DO UPDATE SET size = excluded.size, time_s = excluded.time_s, note = excluded.note
                    WHERE excluded.size > receipt.size";
-        self.write_many(sql, [], receipts.iter().map(ReceiptRow::values)).await.map(drop)
+        // One row a statement for each key: PostgreSQL refuses to change a row twice in one.
+        let mut largest: BTreeMap<_, &ReceiptRow> = BTreeMap::new();
+        for receipt in receipts {
+            let kept = largest.entry((&receipt.log, &receipt.giver)).or_insert(receipt);
+            if receipt.size > kept.size {
+                *kept = receipt;
+            }
+        }
+        self.write_many(sql, [], largest.into_values().map(ReceiptRow::values)).await.map(drop)
     }
 
     /// Keeps a new invite.

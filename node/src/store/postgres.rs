@@ -30,7 +30,7 @@ const META_FENCE: &str = "fence";
 #[derive(Debug, Clone)]
 pub struct Address {
     text: String,
-    servers: Vec<PgConnectOptions>,
+    pub(super) servers: Vec<PgConnectOptions>,
 }
 
 /// Why a text is no address of a database.
@@ -67,7 +67,12 @@ impl FromStr for Address {
         }
         let at = if user.is_empty() { String::new() } else { format!("{user}@") };
         let server = |host: &str| -> Result<PgConnectOptions, AddressError> {
-            let options: Result<PgConnectOptions, _> = format!("postgres://{at}{host}{path}").parse();
+            // An address with a user and without a host is none to the parser: the host can be a directory with a socket.
+            let text = match host.is_empty() && !user.is_empty() {
+                true => format!("postgres://{path}{}user={user}", if path.contains('?') { '&' } else { '?' }),
+                false => format!("postgres://{at}{host}{path}"),
+            };
+            let options: Result<PgConnectOptions, _> = text.parse();
             let options = options.map_err(|error| AddressError::Unfit(error.to_string()))?;
             let is_here = options.get_socket().is_some() || is_this_machine(options.get_host());
             match options.get_ssl_mode() {

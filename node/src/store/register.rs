@@ -1,5 +1,7 @@
 //! Register, cube and findings: all derived from the ledger.
 
+use std::collections::BTreeMap;
+
 use danso_core::calendar::Month;
 use danso_core::cube::{CubeDelta, CubeKey, Measure};
 use danso_core::forms::household_key;
@@ -195,8 +197,16 @@ impl Tx {
     pub async fn period_put(&mut self, periods: &[PeriodEnd]) -> Result<()> {
         let sql = "INSERT INTO period (unit, month, change) {rows}
                    ON CONFLICT (unit, month) DO UPDATE SET change = excluded.change WHERE excluded.change < period.change";
-        let rows = periods
-            .iter()
+        // One row a statement for each key: PostgreSQL refuses to change a row twice in one.
+        let mut lowest: BTreeMap<_, &PeriodEnd> = BTreeMap::new();
+        for period in periods {
+            let kept = lowest.entry((&period.unit, period.month.index())).or_insert(period);
+            if period.change.as_bytes() < kept.change.as_bytes() {
+                *kept = period;
+            }
+        }
+        let rows = lowest
+            .into_values()
             .map(|period| [period.unit.as_str().into(), period.month.index().into(), period.change.as_bytes().into()]);
         self.write_many(sql, [], rows).await.map(drop)
     }

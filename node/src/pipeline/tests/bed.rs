@@ -19,6 +19,7 @@ use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
+use crate::store::tests::cluster;
 use crate::store::{CubeFilter, EvidenceRow, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;
@@ -158,7 +159,7 @@ pub(super) struct Bed {
 impl Bed {
     pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("directory");
-        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
+        let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
         let root = Arc::new(signer(200));
         let public = *root.public_key().as_bytes();
         let node = NodeId::new(&code("VN"), &public);
@@ -283,7 +284,7 @@ impl Bed {
             logs
         };
         let dir = tempfile::tempdir().expect("directory");
-        let store = Store::open(&dir.path().join("danso.db")).await.expect("store");
+        let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
         let genesis = Envelope::decode(logs[0].entries[0].envelope.clone()).expect("the root's directory sorts first");
         found(&store, self.handle.me(), genesis, self.anchor(), NOW_MS).await.expect("founded");
         let handle = start(&store, &self.root).await.expect("started");
@@ -327,7 +328,7 @@ impl Bed {
 
     async fn at_by(dir: &Path, rules: Rules) -> Result<Self, Error> {
         let root = Arc::new(signer(200));
-        let store = Store::open(&dir.join("danso.db")).await?;
+        let store = cluster::open(&dir.join("danso.db")).await?;
         match start_by(&store, &root, rules).await {
             Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: None }),
             Err(error) => {

@@ -1,0 +1,142 @@
+//! A PostgreSQL of this test's own: a throw-away cluster in a temporary directory, reached through a socket in it, and gone with it.
+
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::store::{Address, Store};
+
+/// Where Debian puts the programs of each version.
+const PROGRAMS: &str = "/usr/lib/postgresql";
+
+/// A running server.
+pub(crate) struct Cluster {
+    dir: tempfile::TempDir,
+    server: Child,
+}
+
+impl Cluster {
+    /// Makes and starts one.
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let user = user();
+        if let Some((uid, gid)) = user {
+            chown(dir.path(), Some(uid), Some(gid)).expect("the server's user gets its directory");
+        }
+        let data = dir.path().join("data");
+        let made = program("initdb", user)
+            .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let server = Self::serve(dir.path(), &[]);
+        let cluster = Self { dir, server };
+        cluster.wait();
+        cluster
+    }
+
+    fn serve(dir: &Path, settings: &[&str]) -> Child {
+        let mut server = program("postgres", user());
+        server.arg("-D").arg(dir.join("data")).arg("-k").arg(dir).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+        for setting in settings {
+            server.args(["-c", setting]);
+        }
+        server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres runs")
+    }
+
+    /// Until it answers: the program waits by itself.
+    fn wait(&self) {
+        let ready = (0..600).any(|_| {
+            let asked =
+                program("pg_isready", None).args(["-q", "-t", "1", "-U", "danso", "-h"]).arg(self.dir.path()).status();
+            asked.expect("pg_isready runs").success() || {
+                std::thread::yield_now();
+                false
+            }
+        });
+        assert!(ready, "the server does not start");
+    }
+
+    /// Ends it at once, as a machine that loses its power, and starts it again with these settings.
+    pub(crate) fn crash(&mut self, settings: &[&str]) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("ended");
+        // The other processes of a server end when they notice; their lock on the memory keeps a new one out until then.
+        self.server = Self::serve(self.dir.path(), settings);
+        self.wait();
+    }
+
+    /// The address of its database.
+    pub(crate) fn address(&self) -> Address {
+        let text = format!("postgres://danso@/postgres?host={}", self.dir.path().display());
+        text.parse().expect("an address")
+    }
+
+    /// The database as a node's store.
+    pub(crate) async fn open(&self) -> Store {
+        let beside = self.dir.path().join("danso.db");
+        Store::open_server(&self.address(), None, &beside).await.expect("opened")
+    }
+
+    /// Says something to the server behind the node's back.
+    pub(crate) async fn say(&self, sql: &'static str) {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let mut connection = self.address().servers[0].connect().await.expect("connected");
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
+        connection.close().await.expect("closed");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Nothing of it is needed any longer.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The server refuses to run as root: then it runs as the user that its package has made.
+fn user() -> Option<(u32, u32)> {
+    let me = Path::new("/proc/self").metadata().expect("a process");
+    if me.uid() != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("users");
+    let line = users.lines().find(|line| line.starts_with("postgres:"));
+    let fields: Vec<&str> = line.expect("the package postgresql has made the user postgres").split(':').collect();
+    Some((fields[2].parse().expect("uid"), fields[3].parse().expect("gid")))
+}
+
+fn program(name: &str, user: Option<(u32, u32)>) -> Command {
+    let versions = std::fs::read_dir(PROGRAMS).unwrap_or_else(|error| {
+        panic!("{PROGRAMS}: {error}: the tests need PostgreSQL 15 or newer; ./tests/run installs it, or: apt-get install postgresql")
+    });
+    let mut versions: Vec<PathBuf> = versions.map(|version| version.expect("a version").path()).collect();
+    versions.sort();
+    let mut command = Command::new(versions.last().expect("a version").join("bin").join(name));
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// Where [`open`] looks for a server, as an address that ends with a query.
+const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
+
+/// The store of a node in a directory: in a file there, or, where the environment names a server, in a schema of that server which is named
+/// after the directory. So the same tests run on both.
+pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let Ok(server) = std::env::var(ELSEWHERE) else { return Store::open(path).await };
+    let dir = path.parent().and_then(Path::file_name).expect("a directory").to_string_lossy();
+    let schema: String = dir.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let base: Address = server.parse().expect("an address");
+    let mut connection = base.servers[0].connect().await.expect("connected");
+    let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS s{schema}"));
+    sqlx::query(create).execute(&mut connection).await.expect("a schema");
+    connection.close().await.expect("closed");
+    let address: Address = format!("{server}&options=-csearch_path%3Ds{schema}").parse().expect("an address");
+    Store::open_server(&address, None, path).await
+}
