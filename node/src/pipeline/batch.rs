@@ -16,7 +16,7 @@ use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::decide::Decided;
-use super::fork::{Told, Verdict};
+use super::fork::{Told, Verdict, is_fork};
 use super::import::ImportedRows;
 use super::receipts::Compared;
 use super::state::{META_RESTORED, Shared};
@@ -176,7 +176,9 @@ impl<'a> Batch<'a> {
                 // An own log of which nothing is here can be behind, too: one that is noted stops them all.
                 let is_lost = || self.is_own(log) && self.logs_of(&self.me).iter().all(|row| row.trouble.is_none());
                 let lost = || (trouble.is_some() && is_lost()).then(|| LogRow::new(log.clone()));
-                if let Some(mut row) = self.log(log).or_else(lost) {
+                // That there are two histories, and what was decided about them, says more than a peer's word that comes later.
+                let is_less = |row: &LogRow| trouble.is_some() && is_fork(row);
+                if let Some(mut row) = self.log(log).or_else(lost).filter(|row| !is_less(row)) {
                     row.trouble =
                         trouble.as_ref().map(|t| (t.refusal.reason.code().to_owned(), t.refusal.detail.clone()));
                     self.put(row);

@@ -192,11 +192,12 @@ impl Batch<'_, '_> {
             }
             Job::Trouble { log, reason, shown } => {
                 let mut row = self.row(&log);
-                if let Some(shown) = shown {
-                    self.shown(&row, &shown)?;
+                let is_proven = shown.map(|shown| self.shown(&row, &shown)).transpose()?;
+                // Somebody else's log is stopped by evidence alone: what is sent of it may be what proves it.
+                if reason != Reason::RootDiffers || *log.node() == self.node.id || is_proven != Some(false) {
+                    row.trouble = Some(reason);
+                    self.logs.insert(log, row);
                 }
-                row.trouble = Some(reason);
-                self.logs.insert(log, row);
             }
             Job::Recover(packages) => {
                 for package in packages {

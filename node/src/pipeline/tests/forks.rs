@@ -6,11 +6,11 @@ use danso_proto::evidence::{self, Kind};
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::package::Package;
-use danso_proto::refusal::Reason;
+use danso_proto::refusal::{Reason, Refusal};
 
 use super::bed::{Author, Bed, enrolled};
 use super::run;
-use crate::pipeline::{Decided, Decision, Error, Keep, Shown, Verdict};
+use crate::pipeline::{Decided, Decision, Error, Keep, Shown, Trouble, Verdict};
 use crate::store::ReceiptRow;
 
 /// Why a log is stopped, if it is.
@@ -314,6 +314,13 @@ fn a_decision_below_lifts_what_agrees_with_it_and_nothing_else() {
         decides(&bed, &mut directory, &a.log, (2, other.root)).await;
         assert_eq!(stopped(&bed, &a.log).as_deref(), Some("root_differs"), "another history than the one here");
         assert!(words(&bed, &a.log).contains(&directory.log.node().to_string()), "{}", words(&bed, &a.log));
+        // What a peer says of it comes late, and says less.
+        let before = words(&bed, &a.log);
+        for reason in [Reason::RootDiffers, Reason::ReadOnly] {
+            let said = Trouble { refusal: Refusal::new(reason, "by its word") };
+            bed.handle.trouble(a.log.clone(), Some(said)).await.expect("heard");
+            assert_eq!(words(&bed, &a.log), before);
+        }
 
         decides(&bed, &mut directory, &a.log, (2, received.root)).await;
         assert_eq!(stopped(&bed, &a.log), None, "the last word of that node agrees");
