@@ -68,7 +68,10 @@ impl Tx {
             let mut count = 0;
             self.each(sql, |row| {
                 count += 1;
-                (0..row.len()).try_for_each(|column| Ok(add(&mut digest, row.value(column)?)))
+                for column in 0..row.len() {
+                    add(&mut digest, row.value(column)?);
+                }
+                Ok(())
             })
             .await?;
             tables.push(TableDigest { table, rows: count, sha256: digest.finalize().into() });

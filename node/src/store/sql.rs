@@ -241,12 +241,12 @@ impl Statement {
         Self { sql: sql.replace(MARK, &list), values, columns, persistent: true }
     }
 
-    fn query<DB: Database>(self) -> Query<'static, DB, DB::Arguments>
+    fn query<DB>(self) -> Query<'static, DB, DB::Arguments>
     where
         for<'q> Option<i64>: Encode<'q, DB> + Type<DB>,
         for<'q> Option<String>: Encode<'q, DB> + Type<DB>,
         for<'q> Option<Vec<u8>>: Encode<'q, DB> + Type<DB>,
-        DB: sqlx::database::HasStatementCache,
+        DB: Database + sqlx::database::HasStatementCache,
     {
         let mut query = sqlx::query::<DB>(AssertSqlSafe(self.sql)).persistent(self.persistent);
         for value in self.values {
