@@ -466,6 +466,21 @@ fn a_copy_whose_change_of_keys_leaves_out_what_the_node_wrote_does_not_take_its_
     everybody_counts(&federation, 3);
     assert!(federation.nodes().iter().all(stops_nothing));
     federation.logs_verify();
+    // The copy can take its place: without the change that was not taken, so that it changes its key again, and loses its disk, as anybody.
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let id = log.node().to_string();
+    for again in 5..7 {
+        let token = federation.node(DISTRICT).invite_lost(&id);
+        twin.recover(Some(&token)).must(DONE);
+        twin.run();
+        enrol(&federation, &twin, again);
+        rotate(&twin);
+        twin.receipt_wait("central").must(DONE);
+        everybody_counts(&federation, i64::from(again) - 1);
+        twin.admin(["log", "verify"]).must(DONE);
+        assert_eq!(twin.stop(), DONE);
+        fs::remove_dir_all(&twin.data).unwrap();
+    }
 }
 
 #[test]
