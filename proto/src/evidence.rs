@@ -337,13 +337,14 @@ fn given_up(ours: &Opened, theirs: &Opened) -> Result<Contradicted, Refusal> {
         if *ours.change_set().log.stream() == Stream::Directory { (ours, theirs) } else { (theirs, ours) };
     let (set, other) = (change.change_set(), entry.change_set());
     let node = set.log.node();
-    let rekeyed = set.changes.iter().find_map(|change| match &change.body {
-        Body::NodeRekeyed(rekeyed) if rekeyed.node == *node && *other.log.node() == *node => Some(rekeyed),
+    let is_change = *set.log.stream() == Stream::Directory && *other.log.node() == *node;
+    let mut rekeyed = set.changes.iter().filter(|_| is_change).filter_map(|change| match &change.body {
+        Body::NodeRekeyed(rekeyed) if rekeyed.node == *node => Some(rekeyed),
         _ => None,
     });
-    let rekeyed = rekeyed.ok_or_else(|| agree("the entries are in two logs"))?;
-    // A log that is not named did not exist.
-    let from = rekeyed.from.iter().find(|(log, _)| *log == other.log).map_or(0, |(_, from)| *from);
+    // What is said last rules. A log that is not named did not exist.
+    let rekeyed = rekeyed.next_back().ok_or_else(|| agree("the entries are in two logs"))?;
+    let from = rekeyed.from.iter().rfind(|(log, _)| *log == other.log).map_or(0, |(_, from)| *from);
     let next = Fingerprint::of_key(&rekeyed.log_public_key);
     let by_both = change.signers().contains(&next) && !entry.signers().contains(&next);
     if !by_both || !entry.signers().iter().any(|print| change.signers().contains(print)) {

@@ -14,6 +14,9 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::{Answer, FrontierEntry, Query};
 
+/// Bytes of what all notes of an answer say.
+const NOTES_BYTES: usize = 128 * 1024;
+
 /// Who answers which part of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
@@ -94,6 +97,14 @@ pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
     }
     answer.asked.sort_unstable();
     answer.notes.sort_unstable();
+    // A message is no larger than a megabyte. Who says that something is wrong, and what, stays.
+    let mut room = NOTES_BYTES;
+    for note in &mut answer.notes {
+        match room.checked_sub(note.detail.len()) {
+            Some(left) => room = left,
+            None => note.detail.clear(),
+        }
+    }
     answer.cells = add_up(answer.cells);
     answer.frontier =
         frontier.into_iter().map(|(log, (size, recorded_at_ms))| FrontierEntry { log, size, recorded_at_ms }).collect();

@@ -68,7 +68,7 @@ pub(super) async fn weigh(pipeline: Handle, seen: watch::Sender<Seen>, shows: Sh
             );
             tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
             alarm(reason);
-            let trouble = Trouble { refusal: Refusal::new(Reason::RootDiffers, detail) };
+            let trouble = Trouble { refusal: Refusal::new(Reason::ReadOnly, detail) };
             if let Err(error) = pipeline.trouble(log.clone(), Some(trouble)).await {
                 tracing::error!(%log, %error, "link: the log's trouble could not be noted");
             }

@@ -284,11 +284,7 @@ impl<'a> Batch<'a> {
             Err((sequence, refusal)) => return Ok(self.answer(&row, Some((sequence, refusal)))),
         };
         let kept = self.leaves_of(&row, package.first, known).await?;
-        let trial = Trial::new(self.directory.clone(), row.head.clone());
-        let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
-        if let Some(refused) = self.given_up(&trial.entries, by).await? {
-            return Ok(self.answer(&row, Some(refused)));
-        }
+        let Judged { trial, checkpoint, refused } = self.judge(&row, package, &kept, by).await?;
         let told = Told::of(&trial.entries);
         let row = self.keep(row, trial, checkpoint);
         self.heed(told).await?;

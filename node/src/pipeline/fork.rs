@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use danso_core::ledger::Entry;
+use danso_core::ledger::{Entry, Judged, Trial};
+use danso_core::verify::Node;
 use danso_proto::change::{Body, ForkDecided};
 use danso_proto::checkpoint::SignedNote;
 use danso_proto::evidence::{self, Contradicted, Contradiction, Statement};
@@ -168,49 +169,76 @@ impl Batch<'_> {
         self.contradicted(by, Contradiction { ours, theirs, growth: None }).await
     }
 
-    /// Why changes of keys among these entries of another node are not taken: one says that the key before signs a log no further than where that
-    /// key signed what is here. Taken in, it would make unreadable what is here, and a copy of a node could so take its key over.
-    pub(super) async fn given_up(
+    /// As [`Trial::judge`], and up to the first change of keys that ends the key before where that key signed what is here. Taken in, it would make
+    /// that unreadable for whoever comes later, and a copy of a node could so take its key over.
+    pub(super) async fn judge(
         &mut self,
-        entries: &[Entry],
+        row: &LogRow,
+        package: &Package,
+        kept: &[Hash],
         by: Option<&NodeId>,
-    ) -> Result<Option<(u64, Refusal)>, Error> {
+    ) -> Result<Judged, Error> {
+        let judged = Trial::new(self.directory.clone(), row.head.clone()).judge(package, kept);
+        let Some((sequence, refusal)) = self.given_up(&judged.trial.entries, by).await? else { return Ok(judged) };
+        let fitting = usize::try_from(sequence.saturating_sub(package.first)).unwrap_or(0);
+        let entries = package.entries.iter().take(fitting).cloned().collect();
+        let before = Package { entries, checkpoint: None, ..package.clone() };
+        let trial = Trial::new(self.directory.clone(), row.head.clone());
+        Ok(Judged { refused: Some((sequence, refusal)), ..trial.judge(&before, kept) })
+    }
+
+    /// The first entry by which a node gives up a key where it signed what is here. The entry by that key is evidence beside it.
+    async fn given_up(&mut self, entries: &[Entry], by: Option<&NodeId>) -> Result<Option<(u64, Refusal)>, Error> {
+        let Some(node) = entries.first().map(|entry| entry.change_set().log.node()) else { return Ok(None) };
+        let is_change = |entry: &Entry| {
+            let mut bodies = entry.change_set().changes.iter().map(|change| &change.body);
+            bodies.any(|body| matches!(body, Body::NodeRekeyed(rekeyed) if rekeyed.node == *node))
+        };
+        if !entries.iter().any(is_change) {
+            return Ok(None);
+        }
+        let mut before = (*self.directory()).clone();
         for entry in entries {
             let set = entry.change_set();
-            let node = set.log.node();
-            if *node == self.me {
+            let bodies: Vec<Body> = set.changes.iter().map(|change| change.body.clone()).collect();
+            let after = before.after(node, set.sequence, &bodies)?;
+            let keys = before.node(node).map(Node::keys).zip(after.node(node).map(Node::keys));
+            let Some((held, taken)) = keys.filter(|_| is_change(entry)) else {
+                before = after;
                 continue;
-            }
-            let changes = set.changes.iter().filter_map(|change| match &change.body {
-                Body::NodeRekeyed(rekeyed) if rekeyed.node == *node => Some(rekeyed),
-                _ => None,
-            });
-            for rekeyed in changes {
-                for row in self.logs_of(node) {
-                    let from = rekeyed.from.iter().find(|(log, _)| *log == row.log).map_or(0, |(_, from)| *from);
-                    if row.log == set.log || row.head.size() <= from {
-                        continue;
-                    }
-                    self.flush().await?;
-                    let pk = self.log(&row.log).map_or(row.pk, |row| row.pk);
-                    let Some(ours) = self.tx.entry_read(pk, from, 1, usize::MAX).await?.pop() else { continue };
-                    let (ours, theirs) = (Statement::Entry(ours.envelope), Statement::Entry(entry.envelope().clone()));
-                    let contradiction = Contradiction { ours, theirs, growth: None };
-                    if evidence::weigh(&contradiction, self.directory()).is_err() {
-                        continue;
-                    }
-                    let by = by.unwrap_or(node);
-                    let verdict = self.contradicted(by, contradiction).await?;
-                    alarm(verdict, &row.log, by, from);
-                    let detail = format!(
-                        "{} entry {}: it says that the key before signs {} up to size {from}, and what that key signed behind it is here",
-                        set.log, set.sequence, row.log
-                    );
-                    return Ok(Some((set.sequence, Refusal::new(Reason::ReplayDiffers, detail))));
+            };
+            let logs = self.logs_of(node).into_iter().filter(|row| row.log != set.log);
+            let sizes = logs.map(|row| (row.log, row.head.size())).chain([(set.log.clone(), set.sequence)]);
+            let mut unreadable = sizes.filter_map(|(log, size)| Some((held.first_other(taken, &log, size)?, log)));
+            if let Some((at, log)) = unreadable.next() {
+                // One of its own comes with `recover`, from the database of a copy that was decided against: it stands beside what the parent gave back.
+                if *node != self.me {
+                    self.ends_too_early(entry, &log, at, by).await?;
                 }
+                let detail = format!(
+                    "{} entry {}: it says that the key before signs {log} up to size {at}, and what that key signed behind it is here",
+                    set.log, set.sequence
+                );
+                return Ok(Some((set.sequence, Refusal::new(Reason::ReplayDiffers, detail))));
             }
+            before = after;
         }
         Ok(None)
+    }
+
+    /// Keeps a change of keys, and the entry that is here behind where it says that the key before ends, as evidence, if they show it to anybody.
+    async fn ends_too_early(&mut self, change: &Entry, log: &LogId, at: u64, by: Option<&NodeId>) -> Result<(), Error> {
+        self.flush().await?;
+        let Some(row) = self.log(log) else { return Ok(()) };
+        let Some(ours) = self.tx.entry_read(row.pk, at, 1, usize::MAX).await?.pop() else { return Ok(()) };
+        let (ours, theirs) = (Statement::Entry(ours.envelope), Statement::Entry(change.envelope().clone()));
+        let contradiction = Contradiction { ours, theirs, growth: None };
+        if evidence::weigh(&contradiction, self.directory()).is_ok() {
+            let by = by.unwrap_or(log.node());
+            let verdict = self.contradicted(by, contradiction).await?;
+            alarm(verdict, log, by, at);
+        }
+        Ok(())
     }
 
     /// Whether the key that counts there signed this as an entry of the log at this place.
@@ -326,8 +354,8 @@ impl Batch<'_> {
                 row.head.size()
             )),
             Some(false) => Some(format!(
-                "{by} decided that another history stands than the one here ({} entries there, {} here); keep this node's files, \
-                 and call the operator of {by}",
+                "{by} decided that another history stands than the one here ({} entries there, {} here); next: danso-node recover \
+                 --data DIR, which takes the one that stands from the parent",
                 decided.size,
                 row.head.size()
             )),

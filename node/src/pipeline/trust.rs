@@ -71,6 +71,9 @@ impl Batch<'_> {
     pub(super) async fn recover(&mut self, recovery: &Recovery) -> Result<(), Error> {
         let node = self.below(&recovery.node)?;
         let invited = self.entitled(recovery, &node).await?;
+        if invited.is_some() {
+            Self::check_not_given_up(recovery, &node)?;
+        }
         let (mut bodies, mut signed) = (Vec::new(), Vec::new());
         if invited.is_some() {
             signed = self.signed(&node).await?;
@@ -131,6 +134,18 @@ impl Batch<'_> {
             return Err(Refusal::new(Reason::TokenExpired, format!("it ended {ago} s ago")).into());
         }
         Ok(Some(secret_hash))
+    }
+
+    /// A key that the node itself replaced signs nothing more: who went back to it would look like a copy that never heard of the next one.
+    fn check_not_given_up(recovery: &Recovery, node: &Node) -> Result<(), Refusal> {
+        if !node.keys().gave_up(&Fingerprint::of_key(&recovery.log_public_key)) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} shows a key that was replaced since; recover it with a new key: into an empty directory, or with keys/log.pem moved away",
+            recovery.node
+        );
+        Err(Refusal::new(Reason::KeyNotEnrolled, detail))
     }
 
     /// Nothing is written, and no token used up, for a node that could not come back all the same.

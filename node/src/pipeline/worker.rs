@@ -37,7 +37,8 @@ impl Worker {
                 return;
             }
             goes_on = true;
-            while !jobs.is_empty() {
+            // What is left when it is over is not begun: who waits for it hears that the pipeline has ended.
+            while !jobs.is_empty() && !over.is_cancelled() {
                 let take = match jobs.iter().position(Job::is_alone) {
                     Some(0) => 1,
                     Some(n) => n,

@@ -4,6 +4,7 @@ use danso_core::ledger::Entry;
 use danso_proto::change::Body;
 use danso_proto::checkpoint::SignedNote;
 use danso_proto::evidence::{self, Contradiction, Statement};
+use danso_proto::ids::LogId;
 use danso_proto::merkle;
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
@@ -78,33 +79,46 @@ impl Batch<'_, '_> {
         self.contradicted(row, Contradiction { ours, theirs, growth: None })
     }
 
-    /// Why changes of keys among these entries are not taken: one ends the key before where that key signed what is here.
+    /// The first change of keys among these entries that ends the key before where that key signed what is here.
     pub(super) fn given_up(&mut self, entries: &[Entry]) -> Result<Option<(u64, Refusal)>, Crashed> {
+        let mut before = (*self.directory).clone();
         for entry in entries {
             let set = entry.change_set();
-            let is_own = |body: &Body| matches!(body, Body::NodeRekeyed(rekeyed) if rekeyed.node == *set.log.node());
             let node = set.log.node().clone();
-            if node == self.node.id || !set.changes.iter().any(|change| is_own(&change.body)) {
-                continue;
-            }
-            self.flush()?;
-            let logs = self.node.store.entries.iter().filter(|(log, _)| *log.node() == node && **log != set.log);
-            let held: Vec<_> =
-                logs.flat_map(|(log, kept)| kept.iter().map(|kept| (log.clone(), kept.envelope.clone()))).collect();
-            for (log, ours) in held {
-                let (ours, theirs) = (Statement::Entry(ours), Statement::Entry(entry.envelope().clone()));
-                let mut row = self.row(&log);
-                if self.contradicted(&row, Contradiction { ours, theirs, growth: None })? {
-                    row.trouble = Some(Reason::RootDiffers);
-                    self.logs.insert(log, row);
-                    return Ok(Some((
-                        set.sequence,
-                        Refusal::new(Reason::ReplayDiffers, "it ends the key before too early"),
-                    )));
+            let bodies: Vec<Body> = set.changes.iter().map(|change| change.body.clone()).collect();
+            let is_change =
+                bodies.iter().any(|body| matches!(body, Body::NodeRekeyed(rekeyed) if rekeyed.node == node));
+            let Ok(after) = before.after(&node, set.sequence, &bodies) else { return Ok(None) };
+            let keys = before.node(&node).zip(after.node(&node)).map(|(held, taken)| (held.keys(), taken.keys()));
+            if let Some((held, taken)) = keys.filter(|_| is_change) {
+                let logs: Vec<LogId> = self.node.store.logs.keys().chain(self.logs.keys()).cloned().collect();
+                let other = |log: &LogId| held.first_other(taken, log, self.row(log).head.size());
+                let mut own = logs.into_iter().filter(|log| *log.node() == node && *log != set.log);
+                if let Some((log, at)) = own.find_map(|log| Some((log.clone(), other(&log)?))) {
+                    if node != self.node.id {
+                        self.ends_too_early(entry, log, at)?;
+                    }
+                    let refusal = Refusal::new(Reason::ReplayDiffers, "it ends the key before too early");
+                    return Ok(Some((set.sequence, refusal)));
                 }
             }
+            before = after;
         }
         Ok(None)
+    }
+
+    fn ends_too_early(&mut self, change: &Entry, log: LogId, at: u64) -> Result<(), Crashed> {
+        self.flush()?;
+        let Some(ours) = usize::try_from(at).ok().and_then(|at| self.node.store.log(&log).get(at)) else {
+            return Ok(());
+        };
+        let (ours, theirs) = (Statement::Entry(ours.envelope.clone()), Statement::Entry(change.envelope().clone()));
+        let mut row = self.row(&log);
+        if self.contradicted(&row, Contradiction { ours, theirs, growth: None })? {
+            row.trouble = Some(Reason::RootDiffers);
+            self.logs.insert(log, row);
+        }
+        Ok(())
     }
 
     /// Whether the key that counts there signed what a package has at this place: one that was replaced, perhaps because it leaked, says nothing.

@@ -283,7 +283,7 @@ impl World {
                     self.put(seat, Job::Trouble { log, reason, shown: theirs.checkpoint });
                 } else if reason == Reason::RootDiffers && end == 0 && *log.node() == self.nodes[seat].id {
                     // The parent's word stops us.
-                    self.put(seat, Job::Trouble { log, reason, shown: None });
+                    self.put(seat, Job::Trouble { log, reason: Reason::ReadOnly, shown: None });
                 }
             }
             Action::Behind { log, theirs, .. } => {

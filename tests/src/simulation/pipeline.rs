@@ -242,8 +242,14 @@ impl Batch<'_, '_> {
             self.node.store.log(&package.log).iter().skip(first).take(known).map(|kept| kept.leaf).collect();
         let trial = Trial::new(self.directory.clone(), row.head.clone());
         let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
-        if let Some(refused) = self.given_up(&trial.entries)? {
-            return Ok(answer(&row, Some(refused)));
+        if let Some((sequence, refusal)) = self.given_up(&trial.entries)? {
+            let fitting = usize::try_from(sequence.saturating_sub(package.first)).unwrap_or(0);
+            let entries = package.entries.iter().take(fitting).cloned().collect();
+            let before = Package { entries, checkpoint: None, ..package.clone() };
+            let Judged { trial, checkpoint, .. } =
+                Trial::new(self.directory.clone(), row.head.clone()).judge(&before, &kept);
+            let row = self.keep(row, trial, checkpoint);
+            return Ok(answer(&row, Some((sequence, refusal))));
         }
         let row = self.keep(row, trial, checkpoint);
         Ok(answer(&row, refused))

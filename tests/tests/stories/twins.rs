@@ -363,6 +363,17 @@ fn is_proven(federation: &mut Federation, unit: &str, mut twin: Node, log: &LogI
     twin
 }
 
+/// The copy that was decided against comes again, hears of it, and stays refused without another alarm.
+#[track_caller]
+fn stays_refused(federation: &Federation, twin: &mut Node, log: &LogId) {
+    twin.run();
+    wait_for(
+        || "the copy does not hear of the decision".into(),
+        || quarantined(twin, &log.to_string())["detail"].as_str()?.contains("decided").then_some(()),
+    );
+    assert!(stops_nothing(federation.node(DISTRICT)));
+}
+
 #[test]
 fn a_copy_that_begins_with_a_change_of_keys_is_proven_by_the_change() {
     let mut federation = Federation::over(&[COMMUNE, NEIGHBOUR]);
@@ -385,13 +396,7 @@ fn a_copy_that_begins_with_a_change_of_keys_is_proven_by_the_change() {
     federation.node(NEIGHBOUR).receipt_wait("central").must(DONE);
     twin.recover(None).refused_with("log_quarantined");
     decide(federation.node(DISTRICT), "accept", &log.to_string(), &["--yes"]).must(DONE);
-    // It comes again, and stays refused without another alarm.
-    twin.run();
-    wait_for(
-        || "the copy does not hear of the decision".into(),
-        || quarantined(&twin, &log.to_string())["detail"].as_str()?.contains("decided").then_some(()),
-    );
-    assert!(stops_nothing(federation.node(DISTRICT)));
+    stays_refused(&federation, &mut twin, &log);
     assert_eq!(evidence(federation.node(DISTRICT), &log.to_string()).len(), 1);
     assert_eq!(twin.stop(), DONE);
     federation.node_mut(COMMUNE).run();
@@ -450,13 +455,7 @@ fn a_copy_whose_change_of_keys_leaves_out_what_the_node_wrote_does_not_take_its_
     });
     let mut twin = is_proven(&mut federation, DISTRICT, twin, &log, "keys");
     decide(federation.node(DISTRICT), "accept", &log.to_string(), &["--yes"]).must(DONE);
-    // It comes again, and stays refused without another alarm.
-    twin.run();
-    wait_for(
-        || "the copy does not hear of the decision".into(),
-        || quarantined(&twin, &log.to_string())["detail"].as_str()?.contains("decided").then_some(()),
-    );
-    assert!(stops_nothing(federation.node(DISTRICT)));
+    stays_refused(&federation, &mut twin, &log);
     assert_eq!(twin.stop(), DONE);
     // The node itself goes on with the key that it has.
     federation.node_mut(COMMUNE).run();
@@ -466,6 +465,21 @@ fn a_copy_whose_change_of_keys_leaves_out_what_the_node_wrote_does_not_take_its_
     everybody_counts(&federation, 3);
     assert!(federation.nodes().iter().all(stops_nothing));
     federation.logs_verify();
+    // The copy can take its place: without the change that was not taken, so that it changes its key again, and loses its disk, as anybody.
+    assert_eq!(federation.node_mut(COMMUNE).stop(), DONE);
+    let id = log.node().to_string();
+    for again in 5..7 {
+        let token = federation.node(DISTRICT).invite_lost(&id);
+        twin.recover(Some(&token)).must(DONE);
+        twin.run();
+        enrol(&federation, &twin, again);
+        rotate(&twin);
+        twin.receipt_wait("central").must(DONE);
+        everybody_counts(&federation, i64::from(again) - 1);
+        twin.admin(["log", "verify"]).must(DONE);
+        assert_eq!(twin.stop(), DONE);
+        fs::remove_dir_all(&twin.data).unwrap();
+    }
 }
 
 #[test]

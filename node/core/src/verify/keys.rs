@@ -103,6 +103,12 @@ impl KeyHistory {
         self.eras.iter().any(|era| era.key.fingerprint() == *print)
     }
 
+    /// Whether the node itself announced another key behind this one.
+    pub fn gave_up(&self, print: &Fingerprint) -> bool {
+        let last = self.eras.iter().rposition(|era| era.key.fingerprint() == *print);
+        last.is_some_and(|last| self.eras.iter().skip(last + 1).any(|era| !era.order.1))
+    }
+
     /// What nodes above vouched for, to be said again by one that takes the node over: who stands below it need not hold the old parent's log
     /// to read this node's.
     pub fn vouched(&self, node: &NodeId) -> Vec<NodeRekeyed> {
@@ -119,6 +125,13 @@ impl KeyHistory {
     /// The key that signs the entry at `sequence` of `log`.
     pub fn at(&self, log: &LogId, sequence: u64) -> &PublicKey {
         &self.eras[self.era_of(log, sequence)].key
+    }
+
+    /// The first of the first `size` entries of a log that another key signs by `other`.
+    pub fn first_other(&self, other: &Self, log: &LogId, size: u64) -> Option<u64> {
+        // Which key signs changes where an era begins, and nowhere else.
+        let begins = self.eras.iter().chain(&other.eras).map(|era| era.begins(log));
+        begins.filter(|at| *at < size && self.at(log, *at) != other.at(log, *at)).min()
     }
 
     /// What another must hear to read the logs of `node`: the keys that were vouched for, and the current one, oldest first. Never nothing, so

@@ -365,3 +365,91 @@ fn a_node_whose_entries_nobody_could_read_gets_no_place_and_its_token_is_not_use
         assert_eq!(bed.stored(&directory).await.len(), before + 1);
     });
 }
+
+/// A change of keys of the author's node, to be said in its directory log.
+fn change_to(author: &Author, next: u8, from: Vec<(LogId, u64)>) -> Vec<bed::Said> {
+    let rekeyed = Body::NodeRekeyed(NodeRekeyed {
+        node: author.log.node().clone(),
+        log_public_key: *bed::signer(next).public_key().as_bytes(),
+        from,
+    });
+    let (change, part) = bed::happened("17065", rekeyed, 20_210_101);
+    vec![(Change { event_date: None, reported_on: None, ..change }, part)]
+}
+
+#[test]
+fn a_change_of_keys_that_makes_what_is_here_unreadable_is_not_taken_however_it_is_said() {
+    for how in 0..4 {
+        run(async |bed| {
+            let mut records = bed.child("17065", 1).await;
+            let mut directory = records.clone();
+            directory.log = LogId::new(records.log.node().clone(), Stream::Directory);
+            let (dir, log) = (directory.log.clone(), records.log.clone());
+            let zero = records.entry(vec![enrolled("17065", 198_001)]);
+            assert_eq!(bed.receive(records.package(0, vec![zero], true)).await.refused, None);
+            let said = change_to(&records, 2, vec![(dir.clone(), 1), (log.clone(), 1)]);
+            let first = directory.entry_by_both(said, &bed::signer(2));
+            assert_eq!(bed.receive(directory.package(0, vec![first], false)).await.refused, None);
+            (directory.signer, records.signer) = (Arc::new(bed::signer(2)), Arc::new(bed::signer(2)));
+            let one = records.entry(vec![enrolled("17065", 198_002)]);
+            assert_eq!(bed.receive(records.package(1, vec![one], true)).await.refused, None);
+            let change = |from| change_to(&records, 3, vec![(dir.clone(), 2), (log.clone(), from)]);
+            let said = match how {
+                // From where an older key signed on, and from where the key before did.
+                0 => change(0),
+                1 => change(1),
+                // Said twice in one entry, or twice about one log: what is said last rules.
+                2 => [change(2), change(1)].concat(),
+                _ => change_to(&records, 3, vec![(dir.clone(), 2), (log.clone(), 2), (log.clone(), 1)]),
+            };
+            let second = directory.entry_by_both(said, &bed::signer(3));
+            let received = bed.receive(directory.package(1, vec![second], false)).await;
+            assert_eq!((received.size, received.refused.map(|(at, _)| at)), (1, Some(1)), "{how}");
+            let kept = bed.evidence().await.len();
+            assert_eq!(kept, usize::from(how > 0), "{how}: by the key that it ends, it is evidence");
+        });
+    }
+}
+
+#[test]
+fn what_stands_before_a_change_of_keys_that_is_not_taken_is_kept() {
+    run(async |bed| {
+        let mut records = bed.child("40", 1).await;
+        let mut directory = records.clone();
+        directory.log = LogId::new(records.log.node().clone(), Stream::Directory);
+        let zero = records.entry(vec![enrolled("17065", 198_001)]);
+        assert_eq!(bed.receive(records.package(0, vec![zero], true)).await.refused, None);
+        let key = *bed::signer(7).public_key().as_bytes();
+        let child = Body::NodeEnrolled(NodeEnrolled {
+            node: NodeId::new(&bed::code("17065"), &key),
+            unit: bed::code("17065"),
+            log_public_key: key,
+            policy: ForwardingPolicy::Full,
+            former: Vec::new(),
+        });
+        let (change, part) = bed::happened("17065", child, 20_210_101);
+        let good = directory.entry(vec![(Change { event_date: None, reported_on: None, ..change }, part)]);
+        let said = change_to(&records, 2, vec![(directory.log.clone(), 2), (records.log.clone(), 0)]);
+        let bad = directory.entry_by_both(said, &bed::signer(2));
+        let received = bed.receive(directory.package(0, vec![good, bad], false)).await;
+        assert_eq!((received.size, received.refused.map(|(at, _)| at)), (1, Some(1)));
+    });
+}
+
+#[test]
+fn no_node_goes_back_to_a_key_that_was_replaced() {
+    run(async |bed| {
+        let mut records = lost(&bed).await;
+        let mut directory = records.clone();
+        directory.log = LogId::new(records.log.node().clone(), Stream::Directory);
+        let zero = records.entry(vec![enrolled("17065", 198_001)]);
+        assert_eq!(bed.receive(records.package(0, vec![zero], true)).await.refused, None);
+        let said = change_to(&records, 2, vec![(directory.log.clone(), 1), (records.log.clone(), 1)]);
+        let change = directory.entry_by_both(said, &bed::signer(2));
+        assert_eq!(bed.receive(directory.package(0, vec![change], false)).await.refused, None);
+        // What it wrote with it behind the change would be evidence against it for anybody.
+        let refused = bed.handle.recover(recovery(&records, 1)).await.expect_err("replaced");
+        assert_eq!(refused.refusal().reason, Reason::KeyNotEnrolled);
+        bed.handle.recover(recovery(&records, 9)).await.expect("the token is not used up");
+    });
+}
