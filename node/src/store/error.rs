@@ -34,6 +34,24 @@ pub enum Error {
         "the database on the server is not what this node left: another process has opened it since, or it went back to an earlier state; stop this node, see that no other uses the database, and start it again"
     )]
     NotOurs,
+    /// The node of this database is in another one.
+    #[error("this database is not the node's any more: the node was moved to {to}")]
+    MovedAway {
+        /// Where to: an address, or `sqlite`.
+        to: String,
+    },
+    /// A node is being moved into this database, and that did not come to its end.
+    #[error("a node was being moved into this database, and that was cut")]
+    HalfMoved,
+    /// There is no node in this database.
+    #[error("there is no node in this database")]
+    NotANode,
+    /// A node cannot be moved into this database.
+    #[error("the database to move to is not empty: it holds {by}")]
+    Occupied {
+        /// What is there.
+        by: String,
+    },
     /// No room on the disk.
     #[error("no room on the disk for {during}")]
     DiskFull {

@@ -193,13 +193,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Where the database keeps which stop was its last: a hash over the one before and where the logs stood.
-const META_STOP: &str = "stop";
+pub(super) const META_STOP: &str = "stop";
 /// There from an unclean end until what is derived was compared with the logs, or all was made again.
 pub const META_UNCOMPARED: &str = "uncompared";
 /// What stands there when something is known to be wrong: then a start compares, however long it takes.
 pub const DIFFERS: &[u8] = b"differs";
 /// There from an unclean end until all pages and indices were checked.
-const META_UNCHECKED: &str = "unchecked";
+pub(super) const META_UNCHECKED: &str = "unchecked";
 /// What stands there when damage was found: then the next start checks a database of any size.
 const DAMAGED: &[u8] = b"damaged";
 
@@ -216,7 +216,7 @@ impl Store {
     }
 
     /// Remembers what an earlier run has written down.
-    async fn recall(&self) -> Result<()> {
+    pub(super) async fn recall(&self) -> Result<()> {
         let mut tx = self.read("recall").await?;
         self.condition.set_uncompared(tx.meta_get(META_UNCOMPARED).await?.is_some());
         self.condition.set_unchecked(tx.meta_get(META_UNCHECKED).await?.is_some());

@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Postgres, SqlStr
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::{Backend, Condition, Error, Result, Store, error};
+use super::{Backend, Condition, Error, Result, Store, error, moving};
 
 /// How long one server is given to answer a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const ACQUIRE: Duration = Duration::from_secs(10);
 /// Connections for reading.
 const READERS: u32 = 8;
 /// Where the database keeps who writes to it, and how often it did: `OPENING.TRANSACTION`.
-const META_FENCE: &str = "fence";
+pub(super) const META_FENCE: &str = "fence";
 
 /// Where a database server is, by whom and how it is asked. Holds no password.
 #[derive(Debug, Clone)]
@@ -139,19 +139,35 @@ impl Store {
     /// `beside` is a path in the node's own directory: room on that disk is watched, too.
     ///
     /// # Errors
-    /// When no server can be reached that lets itself be written to, or it holds a database of a newer version.
+    /// When no server can be reached that lets itself be written to, or it holds a database of a newer version; `MovedAway`, `HalfMoved`.
     pub async fn open_server(address: &Address, password: Option<String>, beside: &std::path::Path) -> Result<Self> {
-        let server = Server::connect(address.clone(), password).await?;
+        let server = Server::connect(address.clone(), password, true).await?;
+        Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
+    }
+
+    /// As [`Store::open_server`], also one that a node was moved away from, or that one is being moved into.
+    ///
+    /// # Errors
+    /// As [`Store::open_server`].
+    pub async fn open_server_to_move(
+        address: &Address,
+        password: Option<String>,
+        beside: &std::path::Path,
+    ) -> Result<Self> {
+        let server = Server::connect(address.clone(), password, false).await?;
         Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
     }
 }
 
 impl Server {
-    async fn connect(address: Address, password: Option<String>) -> Result<Self> {
+    async fn connect(address: Address, password: Option<String>, in_use: bool) -> Result<Self> {
         let pools = Pools::connect(&address, password.as_deref()).await?;
         let failed = |source| Error::Open { path: address.to_string(), source };
         migrator().run(&pools.writer).await.map_err(Error::Migrate)?;
         let mut tx = pools.writer.begin().await.map_err(failed)?;
+        if in_use {
+            moving::is_in_use_on_server(&mut tx).await.map_err(failed)??;
+        }
         let before: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE key = $1 FOR UPDATE")
             .bind(META_FENCE)
             .fetch_optional(&mut *tx)

@@ -365,11 +365,11 @@ impl Tx {
     }
 
     /// Writes many rows, which stand at `{rows}` behind `values`; how many were written.
-    pub(super) async fn write_many<const N: usize>(
+    pub(super) async fn write_many(
         &mut self,
         sql: &str,
         values: impl Into<Vec<Value>>,
-        rows: impl IntoIterator<Item = [Value; N]>,
+        rows: impl IntoIterator<Item = impl Into<Vec<Value>>>,
     ) -> Result<u64> {
         let (values, mut written) = (values.into(), 0);
         for chunk in self.chunks(rows) {
@@ -395,7 +395,7 @@ impl Tx {
         Ok(found)
     }
 
-    fn chunks<const N: usize>(&self, rows: impl IntoIterator<Item = [Value; N]>) -> Vec<Vec<Vec<Value>>> {
+    fn chunks(&self, rows: impl IntoIterator<Item = impl Into<Vec<Value>>>) -> Vec<Vec<Vec<Value>>> {
         let most = match &self.inner {
             Transaction::Sqlite(_) => ROWS_SQLITE,
             Transaction::Postgres(_) => ROWS_POSTGRES,

@@ -68,10 +68,18 @@ impl Cluster {
         self.wait();
     }
 
+    fn text(&self) -> String {
+        format!("postgres://danso@/postgres?host={}", self.dir.path().display())
+    }
+
     /// The address of its database.
     pub(crate) fn address(&self) -> Address {
-        let text = format!("postgres://danso@/postgres?host={}", self.dir.path().display());
-        text.parse().expect("an address")
+        self.text().parse().expect("an address")
+    }
+
+    /// The address of a database of its own in it, which is empty when it is asked for first.
+    pub(crate) async fn database(&self, name: &str) -> Address {
+        in_schema(&self.text(), name).await
     }
 
     /// The database as a node's store.
@@ -122,21 +130,26 @@ fn program(name: &str, user: Option<(u32, u32)>) -> Command {
     command
 }
 
+/// The address of a schema of a server; it is made when it is not there.
+async fn in_schema(server: &str, schema: &str) -> Address {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let base: Address = server.parse().expect("an address");
+    let mut connection = base.servers[0].connect().await.expect("connected");
+    let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
+    sqlx::query(create).execute(&mut connection).await.expect("a schema");
+    connection.close().await.expect("closed");
+    format!("{server}&options=-csearch_path%3D{schema}").parse().expect("an address")
+}
+
 /// Where [`open`] looks for a server, as an address that ends with a query.
 const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
 
 /// The store of a node in a directory: in a file there, or, where the environment names a server, in a schema of that server which is named
 /// after the directory. So the same tests run on both.
 pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
-    use sqlx::{ConnectOptions as _, Connection as _};
     let Ok(server) = std::env::var(ELSEWHERE) else { return Store::open(path).await };
     let dir = path.parent().and_then(Path::file_name).expect("a directory").to_string_lossy();
     let schema: String = dir.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let base: Address = server.parse().expect("an address");
-    let mut connection = base.servers[0].connect().await.expect("connected");
-    let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS s{schema}"));
-    sqlx::query(create).execute(&mut connection).await.expect("a schema");
-    connection.close().await.expect("closed");
-    let address: Address = format!("{server}&options=-csearch_path%3Ds{schema}").parse().expect("an address");
+    let address = in_schema(&server, &format!("s{schema}")).await;
     Store::open_server(&address, None, path).await
 }
