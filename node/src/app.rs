@@ -15,6 +15,7 @@ use crate::telemetry::TelemetryError;
 
 mod backup;
 pub mod cli;
+mod database;
 mod demo;
 mod doctor;
 mod drill;

@@ -48,6 +48,9 @@ use sql::Transaction;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A database that was opened to look at it, with what its file says, if it is one: whether the seal of the last clean stop is there and holds.
+pub type OpenedToLook = Result<(Store, Option<Result<bool>>)>;
+
 /// A node's database.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -166,6 +169,11 @@ impl Store {
             Backend::Postgres(server) => Transaction::Postgres(server.view().await.map_err(failed)?),
         };
         Ok(self.tx(inner, name))
+    }
+
+    /// Whether the database is a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite(_))
     }
 
     /// The file's connections, for what only a file can do.

@@ -11,10 +11,11 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, clock, out};
+use super::{Error, clock, database, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
 use crate::config::Layout;
+use crate::files;
 use crate::keys::LogKey;
 use crate::link::SOFTWARE;
 use crate::pipeline::heads::{self, Kept};
@@ -45,6 +46,8 @@ pub(super) type Keys = Vec<(String, Source)>;
 
 /// Where the copy of the database is made: in the node's directory, whose disk holds the same data already, and not beside the backup.
 const SCRATCH: &str = ".backup-";
+/// What to do where the database is on a server.
+const BACKUP: &str = "back it up with the server's own tools (pg_basebackup, or pg_dump of its schema), and the node's directory beside it";
 /// A certificate among the keys: nothing in it is secret.
 const CERTIFICATE: &str = "-cert.pem";
 /// What stands in a node's directory beside its database and keys: heads of its own logs, so that an old database is noticed.
@@ -61,6 +64,7 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         let detail = format!("{} holds no node that was set up to the end", what.data.display());
         return Err(Refusal::new(Reason::NotFound, detail).into());
     }
+    database::is_file(&layout, BACKUP)?;
     for left in archive::clear(what.out) {
         let left = left.display();
         out::note(format_args!("{left} is left of a backup that was killed and cannot be removed; remove it"));
@@ -256,10 +260,6 @@ pub(super) fn passphrase(file: Option<&PathBuf>) -> Result<Option<SecretString>,
             format!("the passphrase file {}: {why}; give a file whose first line is the passphrase", file.display());
         Refusal::new(Reason::NotFound, detail)
     };
-    let text = fs::read_to_string(file).map_err(|error| unfit(error.to_string()))?;
-    let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
-    if line.is_empty() {
-        return Err(unfit("it begins with an empty line".into()));
-    }
-    Ok(Some(SecretString::from(line.to_owned())))
+    let line = files::first_line(file).map_err(|error| unfit(error.to_string()))?;
+    Ok(Some(SecretString::from(line)))
 }

@@ -12,7 +12,7 @@ use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
 use super::{backup, demo, doctor, drill, init, join, out, rebuild, recover, restore, run, words};
-use crate::config::{Address, LayoutError};
+use crate::config::{Address, LayoutError, Server};
 use crate::pki::PkiError;
 use crate::token::Token;
 
@@ -51,6 +51,8 @@ enum Verb {
         /// Address that invites name, when children cannot dial --listen as it stands.
         #[arg(long)]
         advertise: Option<Address>,
+        #[command(flatten)]
+        store: Store,
     },
     /// Join a federation with the token that the parent's `danso-admin child invite` printed.
     Join {
@@ -66,6 +68,8 @@ enum Verb {
         /// Address that this node's own invites name.
         #[arg(long)]
         advertise: Option<Address>,
+        #[command(flatten)]
+        store: Store,
     },
     /// Get back from the parent what this node wrote: after a lost disk, a damaged or old database, or when it moves below another node.
     Recover {
@@ -165,6 +169,27 @@ enum Verb {
     },
 }
 
+/// Where a new node keeps its database.
+#[derive(Debug, clap::Args)]
+struct Store {
+    /// PostgreSQL server for the database, postgres://USER@HOST:5432/DATABASE without a password; several as HOST1,HOST2. Left out: a file in
+    /// the directory.
+    #[arg(long = "store", value_name = "URL")]
+    address: Option<crate::store::Address>,
+    /// File with the password for --store in its first line.
+    #[arg(long = "store-password-file", value_name = "FILE", requires = "address")]
+    password_file: Option<PathBuf>,
+}
+
+impl Store {
+    fn server(self) -> anyhow::Result<Option<Server>> {
+        let Some(address) = self.address else { return Ok(None) };
+        // As it is seen from here; the node may be started elsewhere.
+        let password_file = self.password_file.map(std::path::absolute).transpose();
+        Ok(Some(Server { address, password_file: password_file.context("cannot tell where --store-password-file is")? }))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum BackupVerb {
     /// Prove a backup: restore it beside, verify every log from the anchor, make register and figures again, and compare. Exit code 3 when
@@ -242,7 +267,7 @@ async fn act(verb: Verb) -> anyhow::Result<ExitCode> {
 async fn done(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Doctor { .. } => Ok(()),
-        Verb::Init { data, unit, units, units_version, valid_from, listen, advertise } => {
+        Verb::Init { data, unit, units, units_version, valid_from, listen, advertise, store } => {
             let what = init::Init {
                 data: &data,
                 unit,
@@ -251,6 +276,7 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                 valid_from,
                 listen,
                 advertise,
+                server: store.server()?,
             };
             let made = init::init(what).await?;
             out::note(format_args!("Node {} is set up with {} units ({units_version}).", made.node, made.units));
@@ -259,9 +285,9 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             out::note(format_args!("Next: danso-node run --data {}", data.display()));
             Ok(())
         }
-        Verb::Join { data, token_file, listen, advertise } => {
+        Verb::Join { data, token_file, listen, advertise, store } => {
             let token = read_token(&token_file)?;
-            let joined = join::join(&data, token, listen, advertise).await?;
+            let joined = join::join(&data, token, (listen, advertise), store.server()?).await?;
             out::print(&joined.node)?;
             out::note(format_args!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent));
             out::note(format_args!("Next: danso-node run --data {}", data.display()));

@@ -7,7 +7,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::mpsc;
 
-use super::{Error, clock, out, run};
+use super::{Error, clock, database, out, run};
 use crate::config::Layout;
 use crate::doctor::{self, Line, State};
 use crate::keys::LogKey;
@@ -21,6 +21,7 @@ const AHEAD: usize = 16;
 pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
+    let opened = database::to_look(&layout).await?;
     let (lines, mut found) = mpsc::channel(AHEAD);
     let key = LogKey::load(&layout.log_key()).map(Arc::new);
     let read = async move |store: Store| -> Result<_, Refusal> {
@@ -34,7 +35,7 @@ pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, 
         pipeline::look(&outfit).await.map_err(|error| error.refusal())
     };
     // The lines end when who finds them is dropped.
-    let looking = async move { doctor::offline(&layout, clock(), read, &lines).await };
+    let looking = async move { doctor::offline(&layout, opened, clock(), read, &lines).await };
     let printing = async move {
         let mut well = true;
         while let Some(line) = found.recv().await {

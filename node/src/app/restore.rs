@@ -12,7 +12,7 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::backup::{figures, tables};
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, META_PARENT, out};
+use super::{Error, META_PARENT, database, out};
 use crate::archive::{self, Manifest, Part, Reader, SecretString};
 use crate::config::{Fresh, Layout};
 use crate::files;
@@ -251,7 +251,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
-    let store = Store::open(&layout.database()).await?;
+    let store = database::of(&layout).await?;
     let refusal = {
         let mut tx = store.read("confirm").await?;
         let me = pipeline::node_of(&mut tx).await?;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, restore, watch as watching};
+use super::{Error, META_ANCHOR, META_PARENT, clock, database, gauges, restore, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
@@ -44,7 +44,7 @@ pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error>
 
 /// What was cut while it made a node of this directory is gone on with by its own verb.
 fn is_whole(layout: &Layout) -> Result<(), Error> {
-    let missing = !layout.config().exists() || !layout.database().exists();
+    let missing = !layout.config().exists() || !(layout.database().exists() || database::is_on_server(layout));
     let dir = layout.dir().display();
     let detail = if missing && layout.recovering().exists() {
         format!(
@@ -67,7 +67,7 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
     };
     let link_key = Arc::new(LinkKey::load(&layout.link_key())?);
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
-    let store = Store::open(&layout.database()).await?;
+    let store = database::open(layout, config.server.as_ref()).await?;
     store.condition().set_floor(config.min_free());
     let (anchor, parent) = place(&store).await?;
     let key = Arc::new(LogKey::load(&layout.log_key())?);

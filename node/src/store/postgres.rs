@@ -5,6 +5,7 @@
 //! server that lagged behind, does not have the mark either. And when the connection is lost while a transaction commits, the mark says
 //! whether it did.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -90,6 +91,14 @@ fn is_this_machine(host: &str) -> bool {
     host.starts_with('/') || host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Address {}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
@@ -120,6 +129,9 @@ struct Mark {
 }
 
 impl Mark {
+    /// No opening leaves this one, so that nothing is written.
+    const NONE: Self = Self { opening: 0, transaction: 0 };
+
     fn next(self) -> Self {
         Self { transaction: self.transaction + 1, ..self }
     }
@@ -140,7 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// When no server can be reached that lets itself be written to, or it holds a database of a newer version; `MovedAway`, `HalfMoved`.
-    pub async fn open_server(address: &Address, password: Option<String>, beside: &std::path::Path) -> Result<Self> {
+    pub async fn open_server(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
         let server = Server::connect(address.clone(), password, true).await?;
         Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
     }
@@ -149,12 +161,20 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open_server`].
-    pub async fn open_server_to_move(
-        address: &Address,
-        password: Option<String>,
-        beside: &std::path::Path,
-    ) -> Result<Self> {
+    pub async fn open_server_to_move(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
         let server = Server::connect(address.clone(), password, false).await?;
+        Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
+    }
+}
+
+impl Store {
+    /// Opens the database of a node that does not run to look at it. Nothing is written, and writing is not taken over from anybody.
+    ///
+    /// # Errors
+    /// When no server can be reached that lets itself be written to.
+    pub async fn open_server_to_look(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
+        let pools = Pools::connect(address, password.as_deref()).await?;
+        let server = Server { address: address.clone(), password, pools: RwLock::new(pools), mark: Mutex::new(Mark::NONE) };
         Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
     }
 }
