@@ -22,6 +22,7 @@ mod drill;
 mod gauges;
 mod init;
 mod join;
+mod migrate;
 mod out;
 mod rebuild;
 mod recover;

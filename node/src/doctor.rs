@@ -150,7 +150,10 @@ impl Patient {
         };
         match checked.await {
             Ok(()) if self.store.is_file() => Line::ok("database", "all pages, indices and references hang together"),
-            Ok(()) => Line::ok("database", "the server has read no page with a wrong checksum; indices are checked where it has amcheck"),
+            Ok(()) => Line::ok(
+                "database",
+                "the server has read no page with a wrong checksum; indices are checked where it has amcheck",
+            ),
             Err(error) => {
                 if self.runs
                     && error.is_damage()

@@ -88,6 +88,7 @@ impl Error {
             Self::Refused(refusal) => refusal.clone(),
             Self::Store(error) if error.is_full() => Refusal::new(Reason::DiskFull, error.to_string()),
             Self::Store(error) if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
+            Self::Store(error) if error.is_moved() => Refusal::new(Reason::StoreMoved, error.to_string()),
             Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => {
                 Refusal::new(Reason::Internal, self.to_string())
             }

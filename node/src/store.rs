@@ -46,7 +46,7 @@ pub use register::{CubeFilter, FindingRow};
 
 use sql::Transaction;
 
-type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A database that was opened to look at it, with what its file says, if it is one: whether the seal of the last clean stop is there and holds.
 pub type OpenedToLook = Result<(Store, Option<Result<bool>>)>;

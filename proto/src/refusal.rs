@@ -181,6 +181,8 @@ reasons! {
     DiskFull = "disk_full", Exhausted;
     /// The database does not hold what was written to it.
     StoreDamaged = "store_damaged", Conflict;
+    /// The node was moved away from this database, or is being moved into it.
+    StoreMoved = "store_moved", Conflict;
     /// Register, figures or findings are not what the logs give.
     DerivedDiffers = "derived_differs", Conflict;
     /// Since an unclean end nobody has compared register and figures with the logs.

@@ -11,7 +11,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{backup, demo, doctor, drill, init, join, out, rebuild, recover, restore, run, words};
+use super::{backup, demo, doctor, drill, init, join, migrate, out, rebuild, recover, restore, run, words};
 use crate::config::{Address, LayoutError, Server};
 use crate::pki::PkiError;
 use crate::token::Token;
@@ -144,6 +144,24 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Move the node from the file in its directory to a PostgreSQL server, or back, and prove that both hold the same. The node must not run.
+    ///
+    /// Until the end the node stays where it is; cut anywhere, run again it goes on. The configuration names the new database then, and the old one
+    /// cannot be run any more. Exit code 3 when anything differs.
+    MigrateStore {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to: postgres://USER@HOST:5432/DATABASE without a password (several as HOST1,HOST2), or `sqlite` for the file in the directory.
+        #[arg(long, value_name = "URL")]
+        to: migrate::To,
+        /// File with the password for --to in its first line.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Look at the files of a node that does not run: what is damaged, and what to do. Exit code 3 when something is wrong.
     ///
     /// A running node is looked over by `danso-admin doctor`.
@@ -186,7 +204,10 @@ impl Store {
         let Some(address) = self.address else { return Ok(None) };
         // As it is seen from here; the node may be started elsewhere.
         let password_file = self.password_file.map(std::path::absolute).transpose();
-        Ok(Some(Server { address, password_file: password_file.context("cannot tell where --store-password-file is")? }))
+        Ok(Some(Server {
+            address,
+            password_file: password_file.context("cannot tell where --store-password-file is")?,
+        }))
     }
 }
 
@@ -353,8 +374,41 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Verb::MigrateStore { data, to, password_file, output } => migrate_store(&data, to, password_file, output).await,
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
     }
+}
+
+async fn migrate_store(
+    data: &Path,
+    to: migrate::To,
+    password_file: Option<PathBuf>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let address = match to {
+        migrate::To::File => None,
+        migrate::To::Server(address) => Some(address),
+    };
+    let to = Store { address, password_file }.server()?;
+    let (shown, mut copied) = (std::io::stderr().is_terminal(), ("", 0));
+    let mut progress = |table: &'static str, rows: u64| {
+        copied = (table, if copied.0 == table { copied.1 + rows } else { rows });
+        if shown {
+            out::progress(format_args!("{table}: {} rows          ", copied.1));
+        }
+    };
+    let done = migrate::migrate(migrate::Migrate { data, to, progress: &mut progress }).await?;
+    if shown {
+        out::progress("");
+    }
+    if let migrate::Done::Moved(moved) = &done {
+        out::print(migrate::shown(moved, output)?)?;
+        if let Some(refusal) = moved.refusal() {
+            return Err(super::Error::Refused(refusal).into());
+        }
+    }
+    say(&words::migrated(&done, data, words::lang()));
+    Ok(())
 }
 
 /// The operator's word that a restored node is not behind.
@@ -422,6 +476,7 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
+            super::Error::Store(error) if error.is_moved() => Some(Refusal::new(Reason::StoreMoved, error.to_string())),
             _ => {
                 let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
                 causes.find(|cause| cause.kind() == std::io::ErrorKind::StorageFull)?;

@@ -26,6 +26,23 @@ pub(super) async fn open(layout: &Layout, server: Option<&Server>) -> Result<Sto
     }
 }
 
+/// As [`open`], also one that a node was moved away from, or that one is being moved into.
+pub(super) async fn open_to_move(layout: &Layout, server: Option<&Server>) -> Result<Store, Error> {
+    match server {
+        None => Ok(Store::open_to_move(&layout.database()).await?),
+        Some(server) => {
+            let password = password(layout, server)?;
+            Ok(Store::open_server_to_move(&server.address, password, &layout.database()).await?)
+        }
+    }
+}
+
+/// Opens the database on a server to look at it, whatever it holds: nothing is written.
+pub(super) async fn look_at(layout: &Layout, server: &Server) -> Result<Store, Error> {
+    let password = password(layout, server)?;
+    Ok(Store::open_server_to_look(&server.address, password, &layout.database()).await?)
+}
+
 /// As [`open`], where the node's configuration says.
 pub(super) async fn of(layout: &Layout) -> Result<Store, Error> {
     open(layout, Config::load(&layout.config())?.server.as_ref()).await

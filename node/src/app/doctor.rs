@@ -25,6 +25,7 @@ pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, 
     let (lines, mut found) = mpsc::channel(AHEAD);
     let key = LogKey::load(&layout.log_key()).map(Arc::new);
     let read = async move |store: Store| -> Result<_, Refusal> {
+        store.is_in_use().await.map_err(|error| pipeline::Error::from(error).refusal())?;
         let (anchor, _) = run::place(&store).await.map_err(|error| match error {
             Error::Refused(refusal) => refusal,
             Error::Store(error) => pipeline::Error::from(error).refusal(),

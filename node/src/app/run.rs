@@ -43,7 +43,7 @@ pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error>
 }
 
 /// What was cut while it made a node of this directory is gone on with by its own verb.
-fn is_whole(layout: &Layout) -> Result<(), Error> {
+pub(super) fn is_whole(layout: &Layout) -> Result<(), Error> {
     let missing = !layout.config().exists() || !(layout.database().exists() || database::is_on_server(layout));
     let dir = layout.dir().display();
     let detail = if missing && layout.recovering().exists() {

@@ -16,6 +16,7 @@ use crate::faults::harness::{Detail, content, die_everywhere};
 use crate::token::Token;
 
 mod backup;
+mod migrate;
 mod recover;
 mod root;
 

@@ -6,7 +6,7 @@ use danso_core::messages::Lang;
 
 use super::recover::{Lost, Recovered};
 use super::restore::Restored;
-use super::{backup, rebuild};
+use super::{backup, migrate, rebuild};
 
 /// The language of the environment.
 pub(super) fn lang() -> Lang {
@@ -138,6 +138,40 @@ pub(super) fn backed_up(made: &backup::Made, data: &Path, out: &Path, encrypted:
         Lang::Vi => format!("Hãy kiểm chứng: danso-node backup drill --in {}", out.display()),
         Lang::En => format!("Prove it: danso-node backup drill --in {}", out.display()),
     });
+    said
+}
+
+/// After `migrate-store`.
+pub(super) fn migrated(done: &migrate::Done, data: &Path, lang: Lang) -> Vec<String> {
+    let next = match lang {
+        Lang::Vi => format!("Tiếp theo: danso-node run --data {}", data.display()),
+        Lang::En => format!("Next: danso-node run --data {}", data.display()),
+    };
+    let mut said = match (done, lang) {
+        (migrate::Done::There, Lang::Vi) => vec!["Nút đã ở đó rồi; không có gì để chuyển.".into()],
+        (migrate::Done::There, Lang::En) => vec!["The node is there already; there is nothing to move.".into()],
+        (migrate::Done::Arrived, Lang::Vi) => {
+            vec!["Lần chuyển trước đã xong phần sao chép và đối chiếu; nay đã hoàn tất.".into()]
+        }
+        (migrate::Done::Arrived, Lang::En) => {
+            vec!["An earlier run had copied and compared everything; now the move is complete.".into()]
+        }
+        (migrate::Done::Moved(moved), Lang::Vi) => vec![format!(
+            "Đã chuyển xong, hai bên giống nhau. Cơ sở dữ liệu cũ ({}) không chạy được nữa; chỉ xoá khi không còn cần. Cấu hình cũ: danso.toml.before-migrate.",
+            moved.from
+        )],
+        (migrate::Done::Moved(moved), Lang::En) => vec![format!(
+            "The node was moved, and both hold the same. The old database ({}) cannot be run any more; remove it when it is not needed. The old configuration: danso.toml.before-migrate.",
+            moved.from
+        )],
+    };
+    if let migrate::Done::Moved(moved) = done {
+        said.extend(moved.aside.as_ref().map(|aside| match lang {
+            Lang::Vi => format!("Tệp cũ ở chỗ này nay là {}.", aside.display()),
+            Lang::En => format!("The file that was in its place is {}.", aside.display()),
+        }));
+    }
+    said.push(next);
     said
 }
 

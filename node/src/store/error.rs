@@ -135,6 +135,11 @@ impl Error {
         self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
     }
 
+    /// The node is not in this database, or not yet.
+    pub fn is_moved(&self) -> bool {
+        matches!(self, Self::MovedAway { .. } | Self::HalfMoved)
+    }
+
     /// There is no room on the disk.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })

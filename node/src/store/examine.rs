@@ -353,7 +353,9 @@ impl Tx {
         let failures = self.number(sql, []).await?;
         let mut found = Vec::new();
         if failures > 0 {
-            found.push(format!("the server has read {failures} pages of the database whose checksum is wrong (pg_stat_database)"));
+            found.push(format!(
+                "the server has read {failures} pages of the database whose checksum is wrong (pg_stat_database)"
+            ));
         }
         if self.number("SELECT COUNT(*) FROM pg_extension WHERE extname = 'amcheck'", []).await? == 0 {
             return Ok(found);

@@ -41,7 +41,7 @@ pub enum Place {
         /// What its source was then.
         source: String,
     },
-    /// This node was moved into it, and it was proven that all of it is there.
+    /// This node was moved into it: it was proven that all of it is there, and the other database was left.
     Proven {
         /// The node.
         node: String,
@@ -205,19 +205,11 @@ impl Store {
         self.run_tx("leave", async |tx| tx.meta_put(META_MOVED, to.as_bytes()).await).await
     }
 
-    /// Takes that back: the node was not moved after all.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn stay(&self) -> Result<()> {
-        self.run_tx("stay", async |tx| tx.meta_remove(META_MOVED).await).await
-    }
-
     /// Whether a node's store may be what this database is.
     ///
     /// # Errors
     /// `MovedAway`, `HalfMoved`; when the store fails.
-    pub(super) async fn is_in_use(&self) -> Result<()> {
+    pub async fn is_in_use(&self) -> Result<()> {
         let mut tx = self.read("place").await?;
         in_use(tx.meta_get(META_MOVED).await?, tx.meta_get(META_MOVING).await?)
     }

@@ -174,7 +174,8 @@ impl Store {
     /// When no server can be reached that lets itself be written to.
     pub async fn open_server_to_look(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
         let pools = Pools::connect(address, password.as_deref()).await?;
-        let server = Server { address: address.clone(), password, pools: RwLock::new(pools), mark: Mutex::new(Mark::NONE) };
+        let server =
+            Server { address: address.clone(), password, pools: RwLock::new(pools), mark: Mutex::new(Mark::NONE) };
         Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
     }
 }

@@ -242,6 +242,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The register or the figures are not what the logs give.",
             "Stop the node and run `danso-node rebuild --data DIR`, which makes them anew from the logs.",
         ),
+        Reason::StoreMoved => (
+            "The node is not in this database: it was moved to another one, or a move into this one was cut.",
+            "If the move was cut: run `danso-node migrate-store` again as it was run, it goes on. Else run the node with the configuration that names the database that it was moved to. Two databases of one node that are both written to would be two histories of its logs.",
+        ),
         Reason::DerivedUncompared => (
             "The node did not end cleanly, and its register and figures were not compared with the logs since.",
             "Everything goes on. Run `danso-admin doctor`, which compares them; where it says that the database is too large for that, stop the node and run `danso-node rebuild --data DIR`.",

@@ -221,6 +221,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Sổ đăng ký hoặc số liệu không khớp với những gì các sổ gốc cho ra.",
             "Dừng nút và chạy `danso-node rebuild --data DIR` để lập lại chúng từ các sổ gốc.",
         ),
+        Reason::StoreMoved => (
+            "Nút không nằm trong cơ sở dữ liệu này: nút đã được chuyển sang cơ sở dữ liệu khác, hoặc việc chuyển vào đây bị ngắt giữa chừng.",
+            "Nếu việc chuyển bị ngắt: chạy lại `danso-node migrate-store` đúng như lần trước, lệnh sẽ làm tiếp. Nếu không: chạy nút với cấu hình ghi cơ sở dữ liệu mới. Hai cơ sở dữ liệu của một nút cùng được ghi sẽ tạo ra hai lịch sử của các sổ.",
+        ),
         Reason::DerivedUncompared => (
             "Nút đã không dừng đúng cách, và từ đó sổ đăng ký và số liệu chưa được đối chiếu với các sổ gốc.",
             "Mọi việc vẫn tiếp tục. Chạy `danso-admin doctor` để đối chiếu; nếu lệnh báo cơ sở dữ liệu quá lớn, dừng nút và chạy `danso-node rebuild --data DIR`.",
