@@ -39,7 +39,7 @@ pub use figures::LogSize;
 pub use findings::{FindingDue, FindingKey, FindingTime, Said};
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
-pub use moving::{Held, META_NODE, Place, Proof, copy_node, prove};
+pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
 pub use postgres::{Address, AddressError};
 pub use register::{CubeFilter, FindingRow};

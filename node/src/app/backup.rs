@@ -14,7 +14,7 @@ use super::run::place;
 use super::{Error, clock, database, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
-use crate::config::Layout;
+use crate::config::{Layout, Server};
 use crate::files;
 use crate::keys::LogKey;
 use crate::link::SOFTWARE;
@@ -46,8 +46,6 @@ pub(super) type Keys = Vec<(String, Source)>;
 
 /// Where the copy of the database is made: in the node's directory, whose disk holds the same data already, and not beside the backup.
 const SCRATCH: &str = ".backup-";
-/// What to do where the database is on a server.
-const BACKUP: &str = "back it up with the server's own tools (pg_basebackup, or pg_dump of its schema), and the node's directory beside it";
 /// A certificate among the keys: nothing in it is secret.
 const CERTIFICATE: &str = "-cert.pem";
 /// What stands in a node's directory beside its database and keys: heads of its own logs, so that an old database is noticed.
@@ -64,7 +62,6 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         let detail = format!("{} holds no node that was set up to the end", what.data.display());
         return Err(Refusal::new(Reason::NotFound, detail).into());
     }
-    database::is_file(&layout, BACKUP)?;
     for left in archive::clear(what.out) {
         let left = left.display();
         out::note(format_args!("{left} is left of a backup that was killed and cannot be removed; remove it"));
@@ -77,9 +74,18 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let scratch = scratch(&layout)?;
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
-    // Of a node that runs the database says it itself.
-    let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
-    store::copy(&layout.database(), &copy).await?;
+    let unclean = match database::server(&layout) {
+        None => {
+            // Of a node that runs the database says it itself.
+            let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
+            store::copy(&layout.database(), &copy).await?;
+            unclean
+        }
+        Some(server) => {
+            copy_from(&layout, &server, &copy).await?;
+            false
+        }
+    };
     let Described { manifest, root, named, doubt } = describe(&copy, unclean, &layout, heads).await?;
     let keys = match private {
         true => fitting(before, keys(&layout, private)?, named.as_ref())?,
@@ -95,6 +101,18 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         .await
         .map_err(|error| Refusal::new(Reason::Internal, format!("the backup broke: {error}")))??;
     Ok(Made { manifest, bytes, root, doubt })
+}
+
+/// The database on a server as it is at one moment, in a file: backups are alike wherever the node's database is.
+async fn copy_from(layout: &Layout, server: &Server, copy: &Path) -> Result<(), Error> {
+    let store = database::look_at(layout, server).await?;
+    let copied = async {
+        store.is_in_use().await?;
+        store::copy_to_file(&mut store.read("backup").await?, copy).await
+    };
+    let copied = copied.await;
+    store.close_unsealed().await;
+    Ok(copied?)
 }
 
 fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {

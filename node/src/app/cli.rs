@@ -374,41 +374,15 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Verb::MigrateStore { data, to, password_file, output } => migrate_store(&data, to, password_file, output).await,
+        Verb::MigrateStore { data, to, password_file, output } => {
+            let store = match to {
+                migrate::To::File => None,
+                migrate::To::Server(address) => Store { address: Some(address), password_file }.server()?,
+            };
+            migrate::verb(&data, store, output).await
+        }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
     }
-}
-
-async fn migrate_store(
-    data: &Path,
-    to: migrate::To,
-    password_file: Option<PathBuf>,
-    output: Output,
-) -> anyhow::Result<()> {
-    let address = match to {
-        migrate::To::File => None,
-        migrate::To::Server(address) => Some(address),
-    };
-    let to = Store { address, password_file }.server()?;
-    let (shown, mut copied) = (std::io::stderr().is_terminal(), ("", 0));
-    let mut progress = |table: &'static str, rows: u64| {
-        copied = (table, if copied.0 == table { copied.1 + rows } else { rows });
-        if shown {
-            out::progress(format_args!("{table}: {} rows          ", copied.1));
-        }
-    };
-    let done = migrate::migrate(migrate::Migrate { data, to, progress: &mut progress }).await?;
-    if shown {
-        out::progress("");
-    }
-    if let migrate::Done::Moved(moved) = &done {
-        out::print(migrate::shown(moved, output)?)?;
-        if let Some(refusal) = moved.refusal() {
-            return Err(super::Error::Refused(refusal).into());
-        }
-    }
-    say(&words::migrated(&done, data, words::lang()));
-    Ok(())
 }
 
 /// The operator's word that a restored node is not behind.

@@ -68,7 +68,8 @@ pub(super) fn is_on_server(layout: &Layout) -> bool {
     server(layout).is_some()
 }
 
-fn server(layout: &Layout) -> Option<Server> {
+/// The server that the configuration names.
+pub(super) fn server(layout: &Layout) -> Option<Server> {
     Config::load(&layout.config()).ok()?.server
 }
 

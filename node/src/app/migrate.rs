@@ -5,6 +5,7 @@
 //! command goes on.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::cli::Output;
 use super::rebuild::hex;
-use super::{Error, backup, clock, database, run};
+use super::{Error, backup, clock, database, out, run, words};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout, Server};
 use crate::files;
@@ -263,6 +264,29 @@ async fn arrive(layout: &Layout, server: Option<&Server>) -> Result<Done, Error>
     };
     store.close().await;
     Ok(done?)
+}
+
+/// Moves the node, and says how far it is, what was compared and what to do next.
+pub(super) async fn verb(data: &Path, to: Option<Server>, output: Output) -> anyhow::Result<()> {
+    let (is_shown, mut copied) = (std::io::stderr().is_terminal(), ("", 0));
+    let mut progress = |table: &'static str, rows: u64| {
+        copied = (table, if copied.0 == table { copied.1 + rows } else { rows });
+        if is_shown {
+            out::progress(format_args!("{table}: {} rows          ", copied.1));
+        }
+    };
+    let done = migrate(Migrate { data, to, progress: &mut progress }).await?;
+    if is_shown {
+        out::progress("");
+    }
+    if let Done::Moved(moved) = &done {
+        out::print(shown(moved, output)?)?;
+        if let Some(refusal) = moved.refusal() {
+            return Err(Error::Refused(refusal).into());
+        }
+    }
+    words::migrated(&done, data, words::lang()).iter().for_each(out::note);
+    Ok(())
 }
 
 /// What was compared, for people or programs.

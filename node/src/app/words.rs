@@ -186,7 +186,7 @@ pub(super) fn drilled(lang: Lang) -> &'static str {
 /// After `restore`.
 pub(super) fn restored(done: &Restored, data: &Path, lang: Lang) -> Vec<String> {
     let data = data.display();
-    match (&done.parent, done.has_key, lang) {
+    let mut said = match (&done.parent, done.has_key, lang) {
         (_, false, Lang::Vi) => {
             vec![format!("Bản sao không có khoá của nút. Tiếp theo: danso-node recover --data {data} --token-file TỆP")]
         }
@@ -213,7 +213,16 @@ pub(super) fn restored(done: &Restored, data: &Path, lang: Lang) -> Vec<String> 
             "If this is its latest backup, and nothing was written after it that a child holds:".into(),
             format!("danso-node restore confirm --data {data}"),
         ],
-    }
+    };
+    said.extend(done.server.as_ref().map(|server| match lang {
+        Lang::Vi => format!(
+            "Trước đây cơ sở dữ liệu nằm trên máy chủ ({server}); nay là một tệp trong thư mục. Muốn đưa lên máy chủ, vào một cơ sở dữ liệu trống: danso-node migrate-store --data {data} --to URL"
+        ),
+        Lang::En => format!(
+            "Its database was on a server ({server}) and is a file in the directory now. To put it on a server, into an empty database: danso-node migrate-store --data {data} --to URL"
+        ),
+    }));
+    said
 }
 
 /// After `restore confirm`.

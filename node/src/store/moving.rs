@@ -5,6 +5,7 @@
 //! a node was moved away from does (`moved`). Two databases of one node that are both written to would be two histories of its logs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use danso_proto::merkle::{CompactTree, Hash, leaf_hash};
 use sha2::{Digest as _, Sha256};
@@ -156,6 +157,26 @@ pub(super) async fn copy_by(
         tx.number_on().await
     })
     .await
+}
+
+/// Copies all of the node that a view shows into a new file, as it is at one moment, and proves it. The node may run meanwhile.
+///
+/// # Errors
+/// `Damaged`, when the copy is not the same; when one of the databases fails.
+pub async fn copy_to_file(from: &mut Tx, to: &Path) -> Result<()> {
+    let store = Store::open_to_move(to).await?;
+    let copied = async {
+        copy_node(from, &store, &mut |_, _| {}).await?;
+        let proof = prove(from, &mut store.read("prove").await?).await?;
+        if let Some(what) = proof.difference() {
+            return Err(Error::damaged(format!("{what} is not the same in the copy")));
+        }
+        store.set_proven(true).await?;
+        store.arrive().await
+    };
+    let copied = copied.await;
+    store.close().await;
+    copied
 }
 
 /// What both hold, each read to the end and hashed.

@@ -7,8 +7,11 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::root::{damage, with_commune};
 use super::{Parent, join_with, list, on_runtime, set_up};
+use crate::app::backup::{Backup, backup};
 use crate::app::cli::Output;
+use crate::app::drill::drill;
 use crate::app::migrate::{Done, Migrate, Moved, migrate, shown};
+use crate::app::restore::restore;
 use crate::app::{Error, run};
 use crate::config::{Config, Layout, LayoutError, Server};
 use crate::faults::harness::{copy_of, die_everywhere};
@@ -285,5 +288,35 @@ fn wherever_a_move_to_a_file_died_it_goes_on() {
         .await;
         println!("a move to a file: died at {} points", points.len());
         assert!(points.len() > 60, "{points:?}");
+    });
+}
+
+#[test]
+fn a_backup_of_a_node_on_a_server_is_one_like_any_other() {
+    on_runtime(async {
+        let (place, cluster) = (place(), Cluster::start());
+        let (data, ..) = with_commune(place.path()).await;
+        let address = cluster.database("root").await;
+        is_moved(&data, server(&address)).await;
+        let before = held(on_server(&address, &data).await.expect("its store")).await;
+        // It writes meanwhile, and goes on.
+        let running = Store::open_server(&address, None, &data.join("danso.db")).await.expect("opened");
+        let out = place.path().join("backup");
+        let made = backup(Backup { data: &data, out: &out, passphrase: None, with_keys: true }).await.expect("taken");
+        assert!(made.root && made.doubt.is_none(), "{:?}", made.doubt);
+        running.run_tx("test", async |tx| tx.meta_put("test", b"1").await).await.expect("still the one who writes");
+        running.close().await;
+        assert_eq!(drill(&out, place.path(), None).await.expect("drilled").refusal(), None);
+
+        let back = place.path().join("back");
+        let restored = restore(&out, &back, None).await.expect("restored");
+        assert_eq!((restored.server, configured(&back)), (Some(address.to_string()), None));
+        same(&in_file(&back).await, &before, "restored into a file");
+        let other = cluster.database("other").await;
+        is_moved(&back, server(&other)).await;
+        let there = on_server(&other, &back).await.expect("its store");
+        let mark = there.read("test").await.expect("view").meta_get("restored").await.expect("read");
+        assert!(mark.is_some(), "it does not trust itself there either");
+        same(&held(there).await, &before, "restored onto a server");
     });
 }
