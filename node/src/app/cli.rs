@@ -395,6 +395,9 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
             super::Error::Store(error) if error.is_damage() => {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
+            super::Error::Store(error) if error.is_away() || error.over().is_some() => {
+                Some(crate::pipeline::Error::refusal_of(error))
+            }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
             _ => {
                 let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());

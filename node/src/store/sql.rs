@@ -79,14 +79,22 @@ value_from! {
     // Sequences and sizes: none that is kept is beyond i64, and one that is asked for is beyond all that is kept.
     u64 => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
     usize => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
-    String => Text(value) value;
-    &str => Text(value) value.to_owned();
-    &String => Text(value) value.clone();
+    String => Text(value) text(value);
+    &str => Text(value) text(value.to_owned());
+    &String => Text(value) text(value.clone());
     Vec<u8> => Blob(value) value;
     &[u8] => Blob(value) value.to_vec();
     &[u8; 16] => Blob(value) value.to_vec();
     &[u8; 32] => Blob(value) value.to_vec();
     &[u8; 12] => Blob(value) value.to_vec();
+}
+
+/// PostgreSQL takes no text with the character 0 in it. Others can sign one, and must not stop anybody with it; no form holds one.
+fn text(text: String) -> String {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    }
 }
 
 /// The values of one column.

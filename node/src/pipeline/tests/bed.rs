@@ -160,6 +160,11 @@ impl Bed {
     pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
+        Self::on(dir, store).await
+    }
+
+    /// On a store that is empty.
+    pub(super) async fn on(dir: tempfile::TempDir, store: Store) -> Self {
         let root = Arc::new(signer(200));
         let public = *root.public_key().as_bytes();
         let node = NodeId::new(&code("VN"), &public);
@@ -327,10 +332,19 @@ impl Bed {
     }
 
     async fn at_by(dir: &Path, rules: Rules) -> Result<Self, Error> {
-        let root = Arc::new(signer(200));
         let store = cluster::open(&dir.join("danso.db")).await?;
+        Self::started(None, store, dir, rules).await
+    }
+
+    /// The root's node, with a store that was its own before.
+    pub(super) async fn again(keep: Option<tempfile::TempDir>, store: Store, dir: &Path) -> Result<Self, Error> {
+        Self::started(keep, store, dir, Rules::CURRENT).await
+    }
+
+    async fn started(keep: Option<tempfile::TempDir>, store: Store, dir: &Path, rules: Rules) -> Result<Self, Error> {
+        let root = Arc::new(signer(200));
         match start_by(&store, &root, rules).await {
-            Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: None }),
+            Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: keep }),
             Err(error) => {
                 store.close().await;
                 Err(error)

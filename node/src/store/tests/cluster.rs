@@ -19,17 +19,29 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes and starts one.
     pub(crate) fn start() -> Self {
+        Self::made(|data| {
+            let mut initdb = program("initdb", user());
+            initdb.args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"]).arg(data);
+            initdb
+        })
+    }
+
+    /// Makes and starts one that follows this one and can only be read.
+    pub(crate) fn standby(&self) -> Self {
+        Self::made(|data| {
+            let mut copy = program("pg_basebackup", user());
+            copy.args(["-R", "--no-sync", "-c", "fast", "-X", "stream", "-U", "danso", "-h"]);
+            copy.arg(self.dir.path()).arg("-D").arg(data);
+            copy
+        })
+    }
+
+    fn made(by: impl FnOnce(&Path) -> Command) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let user = user();
-        if let Some((uid, gid)) = user {
+        if let Some((uid, gid)) = user() {
             chown(dir.path(), Some(uid), Some(gid)).expect("the server's user gets its directory");
         }
-        let data = dir.path().join("data");
-        let made = program("initdb", user)
-            .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
-            .arg(&data)
-            .output()
-            .expect("initdb runs");
+        let made = by(&dir.path().join("data")).output().expect("it runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let server = Self::serve(dir.path(), &[]);
         let cluster = Self { dir, server };
@@ -61,11 +73,26 @@ impl Cluster {
 
     /// Ends it at once, as a machine that loses its power, and starts it again with these settings.
     pub(crate) fn crash(&mut self, settings: &[&str]) {
-        self.server.kill().expect("killed");
-        self.server.wait().expect("ended");
+        self.die();
         // The other processes of a server end when they notice; their lock on the memory keeps a new one out until then.
         self.server = Self::serve(self.dir.path(), settings);
         self.wait();
+    }
+
+    /// Ends it at once.
+    pub(crate) fn die(&mut self) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("ended");
+    }
+
+    /// The file of its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
+    /// Where it is, as a host of an address.
+    pub(crate) fn host(&self) -> String {
+        self.dir.path().display().to_string().replace('/', "%2F")
     }
 
     /// The address of its database.
@@ -82,10 +109,15 @@ impl Cluster {
 
     /// Says something to the server behind the node's back.
     pub(crate) async fn say(&self, sql: &'static str) {
-        use sqlx::{ConnectOptions as _, Connection as _};
-        let mut connection = self.address().servers[0].connect().await.expect("connected");
+        let mut connection = self.connection().await;
         sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
-        connection.close().await.expect("closed");
+        sqlx::Connection::close(connection).await.expect("closed");
+    }
+
+    /// A connection behind the node's back.
+    pub(crate) async fn connection(&self) -> sqlx::PgConnection {
+        use sqlx::ConnectOptions as _;
+        self.address().servers[0].connect().await.expect("connected")
     }
 }
 
