@@ -97,8 +97,10 @@ impl Author {
 
     /// The id of the first change of entry `at`.
     pub(super) fn first_id_of(&self, at: u64) -> ChangeId {
-        let n = self.secret.wrapping_add(16u8.wrapping_mul(at as u8 + 1));
-        ChangeId::first(NOW_MS as u64, [n; 6])
+        let n = self.secret.wrapping_add(16u8.wrapping_mul((at % 16) as u8 + 1));
+        let mut random = [n; 6];
+        random[0] = n.wrapping_add((at / 16) as u8);
+        ChangeId::first(NOW_MS as u64, random)
     }
 
     /// The next entry.
@@ -114,7 +116,7 @@ impl Author {
     fn sealed(&mut self, said: Vec<Said>, next: Option<&SoftwareSigner>) -> SealedEntry {
         self.n = self.n.wrapping_add(16);
         let (changes, parts) = said.into_iter().unzip();
-        let draft = Draft { first_id: ChangeId::first(NOW_MS as u64, [self.n; 6]), changes, parts };
+        let draft = Draft { first_id: self.first_id_of(self.position.size), changes, parts };
         let sealing = Sealing {
             log: &self.log,
             position: self.position,
@@ -136,7 +138,7 @@ impl Author {
 
     /// The first person that the last entry made known.
     pub(super) fn person(&self) -> ChangeId {
-        ChangeId::first(NOW_MS as u64, [self.n; 6])
+        self.first_id_of(self.position.size - 1)
     }
 
     /// A package; with the checkpoint for where the author stands now, if wanted.

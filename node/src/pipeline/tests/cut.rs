@@ -34,7 +34,7 @@ async fn received(bed: &Bed, author: &mut Author, about: &str) {
     assert_eq!(receipt.lines().nth(2), Some(&*root), "{about}: the author's root");
     assert_eq!(bed.handle.snapshot().log(&author.log).map(|row| row.head.root()), Some(received.root), "{about}");
     let kept = first + 1;
-    assert_eq!(bed.counts().await, (kept, 0, kept), "{about}: persons and findings");
+    assert_eq!(bed.counts().await, (kept + 1, 0, kept), "{about}: persons, with the one whom nobody knows, and findings");
     assert_eq!(bed.residents("17065").await, i64::try_from(kept).expect("few"), "{about}");
     let mut tx = bed.store.read("test").await.expect("view");
     let row = tx.log_list().await.expect("logs").into_iter().find(|row| row.log == author.log).expect("the log");
@@ -137,7 +137,8 @@ async fn written(bed: &Bed, n: u8) -> Result<u64, Reason> {
 fn a_server_that_lets_itself_only_be_read_is_read_and_the_node_says_why_and_goes_on_when_it_can() {
     run(async |cluster, _proxy, bed| {
         assert_eq!(written(&bed, 1).await, Ok(1));
-        cluster.say("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()").await;
+        cluster.say("ALTER SYSTEM SET default_transaction_read_only = on").await;
+        cluster.say("SELECT pg_reload_conf()").await;
         cluster.say(ANEW).await;
         assert_eq!(written(&bed, 2).await, Err(Reason::StoreUnavailable));
         let away = bed.store.condition().health().away.expect("it says why");
@@ -145,7 +146,8 @@ fn a_server_that_lets_itself_only_be_read_is_read_and_the_node_says_why_and_goes
         assert_eq!((bed.counts().await.0, bed.residents("17065").await), (1, 1), "what can be read is");
         bed.store.look_again().await;
         assert!(bed.store.condition().health().away.is_some(), "it is still so");
-        cluster.say("ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()").await;
+        cluster.say("ALTER SYSTEM RESET default_transaction_read_only").await;
+        cluster.say("SELECT pg_reload_conf()").await;
         bed.store.look_again().await;
         assert_eq!(bed.store.condition().health().away, None, "found by looking");
         assert_eq!(written(&bed, 3).await, Ok(2));
@@ -171,7 +173,7 @@ fn a_server_without_room_refuses_with_the_reason_that_a_file_has_and_goes_on_whe
         let figures = crate::pipeline::figures(&health);
         assert!(figures.starts_with("a write found no room where the database is"), "{figures}");
         assert_eq!(written(&bed, 3).await, Err(Reason::DiskFull), "not even begun");
-        let mut later = author.clone();
+        let later = author.clone();
         let package = later.package(1, vec![later.clone().entry(vec![enrolled("17065", 198_001)])], false);
         let refused = bed.receive(package).await.refused.map(|(_, refusal)| refusal.reason);
         assert_eq!(refused, Some(Reason::DiskFull), "its sender keeps it");
@@ -209,13 +211,15 @@ fn what_others_sign_stops_nobody_because_a_server_cannot_keep_it() {
     run(async |_cluster, _proxy, bed| {
         let mut author = bed.child("17065", 1).await;
         let mut entry = Vec::new();
-        // PostgreSQL takes no character 0, and no index of it a text of 4,000 bytes that cannot be made smaller.
-        let long: String = (0..160u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
-        for reference in ["001\0.1".to_owned(), long.clone()] {
-            let (change, part) = enrolled("17065", 198_001);
+        // PostgreSQL takes no character 0, and no index of it a text of 4,000 bytes that cannot be made much smaller.
+        let long: String = (1..250u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        for (reference, number) in [("001\0.1", "0\01"), (&*long, ""), ("", &*long)] {
+            let (mut change, part) = enrolled("17065", 198_001);
+            let Body::PersonEnrolled(enrolled) = &mut change.body else { panic!("somebody is enrolled") };
+            enrolled.household = (!number.is_empty()).then(|| ChangeId::first(7, [u8::from(number.len() > 9); 6]));
             let part = part.map(|part| danso_proto::identity::IdentityPart {
-                person_ref: reference.clone(),
-                household_no: reference,
+                person_ref: reference.to_owned(),
+                household_no: number.to_owned(),
                 ..part
             });
             entry.push((change, part));
@@ -223,6 +227,6 @@ fn what_others_sign_stops_nobody_because_a_server_cannot_keep_it() {
         let entry = author.entry(entry);
         let received = bed.receive(author.package(0, vec![entry], true)).await;
         assert_eq!((received.size, received.refused), (1, None));
-        assert_eq!(bed.residents("17065").await, 2, "they count");
+        assert_eq!(bed.residents("17065").await, 3, "they count");
     });
 }

@@ -114,6 +114,19 @@ impl Cluster {
         sqlx::Connection::close(connection).await.expect("closed");
     }
 
+    /// Asks it something behind the node's back.
+    pub(crate) async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar(sql).fetch_one(&mut self.connection().await).await.expect(sql)
+    }
+
+    /// Lets this role in with its password only.
+    pub(crate) async fn ask_for_passwords_of(&self, role: &str) {
+        let file = self.dir.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("rules");
+        std::fs::write(&file, format!("local all {role} scram-sha-256\n{rules}")).expect("written");
+        self.say("SELECT pg_reload_conf()").await;
+    }
+
     /// A connection behind the node's back.
     pub(crate) async fn connection(&self) -> sqlx::PgConnection {
         use sqlx::ConnectOptions as _;
