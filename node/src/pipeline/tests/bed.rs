@@ -19,7 +19,7 @@ use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
-use crate::store::tests::cluster;
+use crate::store::tests::cluster::{self, Place};
 use crate::store::{CubeFilter, EvidenceRow, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;
@@ -155,18 +155,18 @@ pub(super) struct Bed {
     pub(super) root: Arc<SoftwareSigner>,
     pub(super) store: Store,
     pub(super) dir: PathBuf,
-    _keep: Option<tempfile::TempDir>,
+    _keep: Option<Place>,
 }
 
 impl Bed {
     pub(super) async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("directory");
+        let dir = Place::new();
         let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
         Self::on(dir, store).await
     }
 
     /// On a store that is empty.
-    pub(super) async fn on(dir: tempfile::TempDir, store: Store) -> Self {
+    pub(super) async fn on(dir: Place, store: Store) -> Self {
         let root = Arc::new(signer(200));
         let public = *root.public_key().as_bytes();
         let node = NodeId::new(&code("VN"), &public);
@@ -290,7 +290,7 @@ impl Bed {
             }
             logs
         };
-        let dir = tempfile::tempdir().expect("directory");
+        let dir = Place::new();
         let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
         let genesis = Envelope::decode(logs[0].entries[0].envelope.clone()).expect("the root's directory sorts first");
         found(&store, self.handle.me(), genesis, self.anchor(), NOW_MS).await.expect("founded");
@@ -317,7 +317,7 @@ impl Bed {
     }
 
     /// Keeps the directory beyond the node's end.
-    pub(super) fn keep(&mut self) -> Option<tempfile::TempDir> {
+    pub(super) fn keep(&mut self) -> Option<Place> {
         self._keep.take()
     }
 
@@ -339,11 +339,11 @@ impl Bed {
     }
 
     /// The root's node, with a store that was its own before.
-    pub(super) async fn again(keep: Option<tempfile::TempDir>, store: Store, dir: &Path) -> Result<Self, Error> {
+    pub(super) async fn again(keep: Option<Place>, store: Store, dir: &Path) -> Result<Self, Error> {
         Self::started(keep, store, dir, Rules::CURRENT).await
     }
 
-    async fn started(keep: Option<tempfile::TempDir>, store: Store, dir: &Path, rules: Rules) -> Result<Self, Error> {
+    async fn started(keep: Option<Place>, store: Store, dir: &Path, rules: Rules) -> Result<Self, Error> {
         let root = Arc::new(signer(200));
         match start_by(&store, &root, rules).await {
             Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: keep }),

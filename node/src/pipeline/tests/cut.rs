@@ -8,12 +8,12 @@ use danso_proto::refusal::Reason;
 use super::bed::{self, Author, Bed, enrolled};
 use crate::pipeline::Error;
 use crate::store::Store;
-use crate::store::tests::cluster::Cluster;
+use crate::store::tests::cluster::{Cluster, Place};
 use crate::store::tests::proxy::{Loss, Proxy};
 
 /// A bed whose store is reached by a way that can be cut.
 async fn bed_behind(proxy: &Proxy) -> Bed {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = Place::new();
     let store = Store::open_server(&proxy.address(), None, &dir.path().join("danso.db")).await.expect("opened");
     Bed::on(dir, store).await
 }

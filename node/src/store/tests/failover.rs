@@ -2,6 +2,7 @@
 //! that lacks what was committed.
 
 use super::cluster::Cluster;
+use super::proxy::{Loss, Proxy};
 use super::served::{kept, put};
 use crate::store::{Address, Error, Over, Store};
 
@@ -61,4 +62,48 @@ async fn a_server_that_takes_over_without_what_was_committed_is_neither_read_nor
     assert!(matches!(put(&store, b"three").await, Err(Error::NotOurs)));
     assert_eq!(store.condition().health().over, Some(Over::NotOurs), "the node has to end");
     assert_eq!(two.text("SELECT encode(value, 'escape') FROM meta WHERE key = 'key'").await, "one");
+}
+
+/// The connection is lost at a COMMIT, and no server answers for longer than anybody is kept waiting.
+async fn in_doubt(loss: Loss) -> (Cluster, Proxy, Store) {
+    let cluster = Cluster::start();
+    let proxy = Proxy::to(&cluster).await;
+    let beside = std::path::Path::new("danso.db");
+    let store = Store::open_server(&proxy.address(), None, beside).await.expect("opened");
+    put(&store, b"one").await.expect("written");
+    proxy.count();
+    put(&store, b"two").await.expect("written");
+    let commit = proxy.counted().iter().position(|message| message.contains("COMMIT")).expect("it is kept");
+    proxy.lose(commit, Loss::ForGood(Box::new(loss)));
+    let waited = async {
+        while !proxy.is_lost() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+    };
+    let (done, ()) = tokio::join!(put(&store, b"three"), waited);
+    tokio::time::resume();
+    let error = done.expect_err("nobody knows");
+    assert!(matches!(error, Error::InDoubt { during: "test" }), "{error}");
+    assert!(store.condition().health().away.is_some_and(|why| why.contains("nothing answers since")));
+    proxy.count();
+    (cluster, proxy, store)
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_and_was_kept_ends_the_process_which_does_not_know_of_it() {
+    let (_cluster, proxy, store) = in_doubt(Loss::After).await;
+    assert!(matches!(put(&store, b"four").await, Err(Error::WasKept)));
+    assert_eq!(store.condition().health().over, Some(Over::WasKept));
+    let again = Store::open_server(&proxy.address(), None, std::path::Path::new("danso.db")).await.expect("opened");
+    assert_eq!(kept(&again).await, Some(b"three".to_vec()), "nothing is lost");
+    put(&again, b"four").await.expect("written");
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_and_was_not_kept_stops_nobody() {
+    let (_cluster, _proxy, store) = in_doubt(Loss::Before).await;
+    assert_eq!(kept(&store).await, Some(b"two".to_vec()));
+    put(&store, b"four").await.expect("written");
+    assert_eq!((kept(&store).await, store.condition().health().away), (Some(b"four".to_vec()), None));
 }

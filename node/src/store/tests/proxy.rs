@@ -17,6 +17,8 @@ pub(crate) enum Loss {
     Before,
     /// It hears it, and what it answers is lost.
     After,
+    /// As the first, or as the second one, and there is no way to the server afterwards.
+    ForGood(Box<Loss>),
     /// The node is told that the connection is lost; the server, which notices nothing, hears the message when this comes.
     Late(oneshot::Receiver<()>),
 }
@@ -27,6 +29,7 @@ struct Plan {
     counted: Vec<String>,
     /// None: at none.
     at: Option<(usize, Loss)>,
+    is_closed: bool,
 }
 
 /// A way to a server.
@@ -68,10 +71,10 @@ impl Proxy {
 
     /// Counts from now on, and loses the connection at the message that is then the `at`-th, from 0.
     pub(crate) fn lose(&self, at: usize, loss: Loss) {
-        *self.plan() = Plan { counted: Vec::new(), at: Some((at, loss)) };
+        *self.plan() = Plan { at: Some((at, loss)), ..Plan::default() };
     }
 
-    /// Counts from now on.
+    /// Counts from now on, and loses no connection.
     pub(crate) fn count(&self) {
         *self.plan() = Plan::default();
     }
@@ -92,6 +95,9 @@ const DONE_BY: &[u8] = b"QPBES";
 
 async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
     // A server that is gone closes the node's connection.
+    if plan.lock().unwrap_or_else(PoisonError::into_inner).is_closed {
+        return;
+    }
     let Ok(server) = UnixStream::connect(socket).await else { return };
     let (mut from_node, mut to_node) = node.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -118,13 +124,17 @@ async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
                     break;
                 }
             }
-            Some(loss) => {
+            Some(mut loss) => {
+                if let Loss::ForGood(then) = loss {
+                    plan.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+                    loss = *then;
+                }
                 let _ = stop.send(());
                 let from_server = answers.await.ok().flatten();
                 drop(from_node);
                 match loss {
                     Loss::Before => return,
-                    Loss::After => {}
+                    Loss::After | Loss::ForGood(_) => {}
                     Loss::Late(go_on) => drop(go_on.await),
                 }
                 let _ = to_server.write_all(&message).await;
