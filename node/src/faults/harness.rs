@@ -79,12 +79,13 @@ pub(crate) async fn full_everywhere(
 
 const MEANING: &[(&str, &str)] = &[
     ("log", "name, size, reason"),
-    ("entry", "log, sequence, changes"),
-    ("log_unit", "log, unit"),
+    // By name: a server gives no number twice, also when what it was given for is undone.
+    ("entry", "(SELECT name FROM log WHERE log.id = entry.log), sequence, changes"),
+    ("log_unit", "(SELECT name FROM log WHERE log.id = log_unit.log), unit"),
     ("person", "unit, reference"),
     ("household", "unit, number"),
     ("cube", "unit, measure, month, recorded, sex, birth_month, detail, other, count"),
-    ("finding", "log, sequence, unit, reason"),
+    ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("period", "unit, month"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),

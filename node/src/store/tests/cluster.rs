@@ -170,6 +170,11 @@ fn program(name: &str, user: Option<(u32, u32)>) -> Command {
 /// Where [`open`] looks for a server, as an address that ends with a query.
 const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
 
+/// Whether the environment names a server.
+pub(crate) fn is_elsewhere() -> bool {
+    std::env::var(ELSEWHERE).is_ok()
+}
+
 /// The store of a node in a directory: in a file there, or, where the environment names a server, in a database of that server which is named
 /// after the directory. So the same tests run on both.
 pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
