@@ -102,9 +102,10 @@ impl Error {
             Failed::InDoubt { .. } | Failed::Busy { .. } | Failed::WasKept => {
                 Refusal::new(Reason::StoreUnavailable, error.to_string())
             }
-            error if error.is_away() => {
-                Refusal::new(Reason::StoreUnavailable, "no database server does now what is to be done; nothing of it was kept")
-            }
+            error if error.is_away() => Refusal::new(
+                Reason::StoreUnavailable,
+                "no database server does now what is to be done; nothing of it was kept",
+            ),
             _ => Refusal::new(Reason::Internal, "the store failed"),
         }
     }

@@ -133,7 +133,9 @@ impl Store {
     /// Begins to write.
     async fn begin(&self, name: &'static str) -> Result<Transaction> {
         let begun = match &self.backend {
-            Backend::Sqlite(pools) => pools.begin().await.map(Transaction::Sqlite).map_err(|e| Error::database(name, e)),
+            Backend::Sqlite(pools) => {
+                pools.begin().await.map(Transaction::Sqlite).map_err(|e| Error::database(name, e))
+            }
             Backend::Postgres(server) => server.begin(name).await.map(Transaction::Postgres),
         };
         if begun.is_ok() {

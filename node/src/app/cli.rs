@@ -408,3 +408,17 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    #[test]
+    fn a_node_whose_database_is_anothers_is_not_started_again_and_one_that_missed_a_commit_is() {
+        let ended = |error: store::Error| code(&anyhow::Error::from(super::super::Error::Store(error)));
+        // What deploy/systemd does not restart after.
+        assert_eq!(ended(store::Error::NotOurs), 3);
+        assert_eq!(ended(store::Error::WasKept), 4);
+    }
+}

@@ -77,7 +77,10 @@ pub(super) async fn watch(store: &Store, pipeline: &Handle, reporter: &HealthRep
         if was_away != health.away.is_some() {
             was_away = !was_away;
             match &health.away {
-                Some(why) => tracing::error!(why, "ALARM: the database server does not do its work: nothing is written until it does"),
+                Some(why) => tracing::error!(
+                    why,
+                    "ALARM: the database server does not do its work: nothing is written until it does"
+                ),
                 None => tracing::info!("the database can be written to again: everything goes on"),
             }
         }

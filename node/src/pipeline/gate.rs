@@ -26,7 +26,10 @@ pub fn figures(health: &Health) -> String {
     match health.disk {
         // A quota, or the disk of a database server.
         Disk { level: Level::Full, free, floor } if free >= floor => {
-            format!("a write found no room where the database is, though {} MiB are free on the disk of this node's directory", mib(free))
+            format!(
+                "a write found no room where the database is, though {} MiB are free on the disk of this node's directory",
+                mib(free)
+            )
         }
         _ => format!("{free} MiB are free, {floor} MiB is the least (store.min_free_mib)"),
     }

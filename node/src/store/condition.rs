@@ -78,14 +78,8 @@ impl Condition {
     /// Of the store in this file.
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
-        let (health, _) = watch::channel(Health {
-            disk,
-            damage: None,
-            uncompared: false,
-            unchecked: false,
-            away: None,
-            over: None,
-        });
+        let (health, _) =
+            watch::channel(Health { disk, damage: None, uncompared: false, unchecked: false, away: None, over: None });
         Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health, mended: AtomicBool::new(false) }
     }
 

@@ -56,7 +56,9 @@ pub enum Error {
     )]
     WasKept,
     /// All connections for reading are in use.
-    #[error("all {most} connections to the database server for reading are in use: ask again when less is asked at a time")]
+    #[error(
+        "all {most} connections to the database server for reading are in use: ask again when less is asked at a time"
+    )]
     Busy {
         /// How many there are.
         most: u32,
@@ -234,9 +236,8 @@ impl Kind {
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     /// serialization_failure, deadlock_detected, lock_not_available; read_only_sql_transaction; idle_in_transaction_session_timeout,
     /// idle_session_timeout, query_canceled; too_many_connections; admin_shutdown, crash_shutdown, cannot_connect_now.
-    const PASSING: [&str; 11] = [
-        "40001", "40P01", "55P03", "25006", "25P03", "57P05", "57014", "53300", "57P01", "57P02", "57P03",
-    ];
+    const PASSING: [&str; 11] =
+        ["40001", "40P01", "55P03", "25006", "25P03", "57P05", "57014", "53300", "57P01", "57P02", "57P03"];
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {

@@ -9,12 +9,14 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgSslMode};
-use sqlx::{Postgres, SqlStr, Transaction};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use super::sql::{Served, or_lost};
 use super::{Backend, Condition, Error, Result, Store, error};
 
 mod pools;
@@ -243,7 +245,7 @@ impl Server {
     }
 
     /// Begins to write, on another connection or server where this one does not answer.
-    pub(super) async fn begin(&self, during: &'static str) -> Result<Transaction<'static, Postgres>> {
+    pub(super) async fn begin(&self, during: &'static str) -> Result<Served> {
         let pools = self.pools();
         match self.begin_once(&pools, during).await {
             Err(error) if error.is_away() => {
@@ -255,22 +257,21 @@ impl Server {
         }
     }
 
-    async fn begin_once(&self, pools: &Pools, during: &'static str) -> Result<Transaction<'static, Postgres>> {
+    async fn begin_once(&self, pools: &Pools, during: &'static str) -> Result<Served> {
         let failed = |e| Error::database(during, e);
         let writer = pools.writer.clone().ok_or_else(|| self.away(read_only()))?;
-        let mut tx = begin(writer, "BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
+        let begun = begin(writer, &pools.lost, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
+        let Served { mut tx, lost } = begun.map_err(failed)?;
         let mark = *self.mark.lock().await;
         let moved = sqlx::query("UPDATE meta SET value = $1 WHERE key = $2 AND value = $3")
             .bind(mark.next().bytes())
             .bind(META_FENCE)
             .bind(mark.bytes())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        if moved.rows_affected() == 1 {
-            return Ok(tx);
+            .execute(&mut *tx);
+        if or_lost(&lost, moved).await.map_err(failed)?.rows_affected() == 1 {
+            return Ok(Served { tx, lost });
         }
-        match kept(&mut tx).await.map_err(failed)? {
+        match or_lost(&lost, kept(&mut tx)).await.map_err(failed)? {
             Some(kept) if mark.is_in_doubt && kept == mark.next().bytes() => Err(Error::WasKept),
             _ => Err(Error::NotOurs),
         }
@@ -280,13 +281,9 @@ impl Server {
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(super) async fn commit(
-        &self,
-        during: &'static str,
-        tx: Transaction<'static, Postgres>,
-    ) -> Result<sqlx::Result<()>> {
+    pub(super) async fn commit(&self, during: &'static str, Served { tx, lost }: Served) -> Result<sqlx::Result<()>> {
         let mut mark = self.mark.lock().await;
-        let done = tx.commit().await;
+        let done = or_lost(&lost, tx.commit()).await;
         let is_there = match &done {
             Ok(()) => true,
             Err(error) if error::is_passing(error) => match timeout(FIND_OUT, self.is_there(*mark)).await {
@@ -322,14 +319,16 @@ impl Server {
                 Ok(Some(kept)) if kept == mark.next().bytes() => return Ok(true),
                 Ok(Some(kept)) if kept == mark.bytes() => return Ok(false),
                 Ok(_) => return Err(Error::NotOurs),
-                Err(error) => tracing::warn!(error = error.told(), "it is not known yet whether the last transaction was kept"),
+                Err(error) => {
+                    tracing::warn!(error = error.told(), "it is not known yet whether the last transaction was kept")
+                }
             }
             sleep(PAUSE).await;
         }
     }
 
     /// Begins to read: one state of the database.
-    pub(super) async fn view(&self, during: &'static str) -> Result<Transaction<'static, Postgres>> {
+    pub(super) async fn view(&self, during: &'static str) -> Result<Served> {
         let pools = self.pools();
         match self.view_once(&pools, during).await {
             Err(Error::Database { source: sqlx::Error::PoolTimedOut, .. }) if pools.is_dry() => {
@@ -343,22 +342,23 @@ impl Server {
         }
     }
 
-    async fn view_once(&self, pools: &Pools, during: &'static str) -> Result<Transaction<'static, Postgres>> {
+    async fn view_once(&self, pools: &Pools, during: &'static str) -> Result<Served> {
         let failed = |e| Error::database(during, e);
         let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut tx = begin(pools.readers.clone(), sql).await.map_err(failed)?;
+        let Served { mut tx, lost } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
         if pools.writer.is_none() {
             // One that follows another server can lag behind it: figures do not go back.
             let kept = sqlx::query_scalar::<_, Vec<u8>>("SELECT value FROM meta WHERE key = $1").bind(META_FENCE);
-            let kept = kept.fetch_optional(&mut *tx).await.map_err(failed)?;
+            let kept = or_lost(&lost, kept.fetch_optional(&mut *tx)).await.map_err(failed)?;
             let mark = *self.mark.lock().await;
             let is_whole = |kept: Mark| kept.opening == mark.opening && kept.transaction >= mark.transaction;
             if !kept.as_deref().and_then(Mark::of).is_some_and(is_whole) {
-                let lags = "the server that can be read lacks what was written last: it lags behind the one that it follows";
+                let lags =
+                    "the server that can be read lacks what was written last: it lags behind the one that it follows";
                 return Err(self.away(sqlx::Error::Configuration(lags.into())));
             }
         }
-        Ok(tx)
+        Ok(Served { tx, lost })
     }
 
     pub(super) async fn close(&self) {
@@ -373,8 +373,12 @@ async fn kept(connection: &mut PgConnection) -> sqlx::Result<Option<Vec<u8>>> {
 }
 
 /// In a task of its own: sqlx hands a connection back with its transaction open when whoever waits for the beginning goes away.
-async fn begin(pool: PgPool, sql: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let begun = tokio::spawn(async move { pool.begin_with(sql).await });
+async fn begin(pool: PgPool, lost: &CancellationToken, sql: &'static str) -> sqlx::Result<Served> {
+    let lost = lost.clone();
+    let begun = tokio::spawn(async move {
+        let tx = or_lost(&lost, pool.begin_with(sql)).await?;
+        Ok(Served { tx, lost })
+    });
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 

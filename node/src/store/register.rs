@@ -68,7 +68,12 @@ impl Tx {
                    ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data";
         let rows = persons.iter().map(|person| {
             let unit = person.unit().map_or("", UnitCode::as_str);
-            [person.id().as_bytes().into(), unit.into(), looked_for(person.reference()).into(), person.to_bytes().into()]
+            [
+                person.id().as_bytes().into(),
+                unit.into(),
+                looked_for(person.reference()).into(),
+                person.to_bytes().into(),
+            ]
         });
         self.write_many(sql, [], rows).await.map(drop)
     }

@@ -34,7 +34,11 @@ async fn received(bed: &Bed, author: &mut Author, about: &str) {
     assert_eq!(receipt.lines().nth(2), Some(&*root), "{about}: the author's root");
     assert_eq!(bed.handle.snapshot().log(&author.log).map(|row| row.head.root()), Some(received.root), "{about}");
     let kept = first + 1;
-    assert_eq!(bed.counts().await, (kept + 1, 0, kept), "{about}: persons, with the one whom nobody knows, and findings");
+    assert_eq!(
+        bed.counts().await,
+        (kept + 1, 0, kept),
+        "{about}: persons, with the one whom nobody knows, and findings"
+    );
     assert_eq!(bed.residents("17065").await, i64::try_from(kept).expect("few"), "{about}");
     let mut tx = bed.store.read("test").await.expect("view");
     let row = tx.log_list().await.expect("logs").into_iter().find(|row| row.log == author.log).expect("the log");

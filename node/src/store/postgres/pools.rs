@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Error, Result};
 use super::{Address, Password};
@@ -13,6 +14,9 @@ use super::{Address, Password};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long anybody waits for a connection when all are in use.
 const ACQUIRE: Duration = Duration::from_secs(10);
+/// Between two looks whether a server that is at work for us is still there, and how often it may not answer before it counts as lost.
+const LOOK: Duration = Duration::from_secs(10);
+const MISSED: u32 = 3;
 /// Connections for reading.
 pub(super) const READERS: u32 = 8;
 /// The oldest server whose SQL is the one that is written here, as `server_version_num`.
@@ -32,6 +36,8 @@ pub(super) struct Pools {
     /// None while the server lets itself only be read.
     pub(super) writer: Option<PgPool>,
     pub(super) readers: PgPool,
+    /// The server is not there any more, and does not say so: what is asked over these connections is not answered.
+    pub(super) lost: CancellationToken,
 }
 
 impl Pools {
@@ -52,16 +58,46 @@ impl Pools {
         let pool = |most| {
             // Connections do not end by age: the one for writing would have to be had anew from a server that may be full by then.
             let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE).max_lifetime(None);
-            pool.after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SETTINGS).await.map(drop) })
-            })
+            pool.after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
         };
         let server = &found.options;
-        Self {
+        let pools = Self {
             number,
             writer: found.is_writable.then(|| pool(1).idle_timeout(None).connect_lazy_with(server.clone())),
             readers: pool(READERS).connect_lazy_with(server.clone()),
+            lost: CancellationToken::new(),
+        };
+        tokio::spawn(pools.clone().watch(server.clone(), found.started.clone()));
+        pools
+    }
+
+    /// Looks whether the server is there for as long as these connections are open and one of them is in use.
+    async fn watch(self, server: PgConnectOptions, started: String) {
+        let mut missed = 0;
+        while !self.readers.is_closed() {
+            sleep(LOOK).await;
+            if !self.is_in_use() {
+                missed = 0;
+                continue;
+            }
+            missed = match timeout(CONNECT, Found::at(server.clone())).await {
+                Ok(Ok(found)) if found.started == started => 0,
+                // It was started anew, and knows nothing of our connections.
+                Ok(Ok(_)) => MISSED,
+                // It answers, if only that it has no connection left.
+                Ok(Err(sqlx::Error::Database(_))) => 0,
+                Ok(Err(_)) | Err(_) => missed + 1,
+            };
+            if missed >= MISSED {
+                tracing::warn!("the database server is gone, and has not said so");
+                return self.lost.cancel();
+            }
         }
+    }
+
+    fn is_in_use(&self) -> bool {
+        let is_in_use = |pool: &PgPool| pool.num_idle() < pool.size() as usize;
+        is_in_use(&self.readers) || self.writer.as_ref().is_some_and(is_in_use)
     }
 
     /// Whether somebody waits because all connections for reading are in use, not because the server does not answer.
@@ -88,6 +124,8 @@ pub(super) fn read_only() -> sqlx::Error {
 /// A server that answers, and the connection over which it did.
 pub(super) struct Found {
     options: PgConnectOptions,
+    /// When it was started.
+    started: String,
     pub(super) connection: PgConnection,
     pub(super) is_writable: bool,
 }
@@ -116,11 +154,11 @@ impl Found {
         let mut connection = options.connect().await?;
         connection.execute(SETTINGS).await?;
         let sql = "SELECT current_setting('server_version_num')::INT4, current_setting('server_encoding'),
-                          current_setting('transaction_read_only') = 'off'";
-        let (version, encoding, is_writable): (i32, String, bool) =
+                          current_setting('transaction_read_only') = 'off', pg_postmaster_start_time()::TEXT";
+        let (version, encoding, is_writable, started): (i32, String, bool, String) =
             sqlx::query_as(sql).fetch_one(&mut connection).await?;
         match unfit(version, &encoding) {
-            None => Ok(Self { options, connection, is_writable }),
+            None => Ok(Self { options, started, connection, is_writable }),
             Some(why) => Err(sqlx::Error::Configuration(why.into())),
         }
     }
@@ -151,7 +189,10 @@ mod tests {
     #[test]
     fn a_server_that_is_too_old_or_cannot_write_every_name_is_refused() {
         assert_eq!([unfit(15_00_00, "UTF8"), unfit(17_00_04, "UTF8")], [None, None]);
-        assert!(unfit(14_00_22, "UTF8").is_some_and(|why| why.contains("PostgreSQL 14.22") && why.contains("15 is the oldest")));
+        assert!(
+            unfit(14_00_22, "UTF8")
+                .is_some_and(|why| why.contains("PostgreSQL 14.22") && why.contains("15 is the oldest"))
+        );
         assert!(unfit(15_00_03, "LATIN1").is_some_and(|why| why.contains("LATIN1") && why.contains("ENCODING 'UTF8'")));
     }
 }

@@ -21,7 +21,9 @@ impl Cluster {
     pub(crate) fn start() -> Self {
         Self::made(|data| {
             let mut initdb = program("initdb", user());
-            initdb.args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"]).arg(data);
+            initdb
+                .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
+                .arg(data);
             initdb
         })
     }

@@ -15,7 +15,8 @@ async fn open(one: &Cluster, two: &Cluster) -> Store {
 /// Until the server that follows has what was written; the program waits by itself.
 async fn follows(two: &Cluster, mark: &str) {
     for _ in 0..2_000 {
-        if two.text("SELECT coalesce((SELECT encode(value, 'escape') FROM meta WHERE key = 'fence'), '')").await == mark {
+        if two.text("SELECT coalesce((SELECT encode(value, 'escape') FROM meta WHERE key = 'fence'), '')").await == mark
+        {
             return;
         }
     }
@@ -106,4 +107,37 @@ async fn what_is_in_doubt_and_was_not_kept_stops_nobody() {
     assert_eq!(kept(&store).await, Some(b"two".to_vec()));
     put(&store, b"four").await.expect("written");
     assert_eq!((kept(&store).await, store.condition().health().away), (Some(b"four".to_vec()), None));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_and_the_other_one_found() {
+    let one = Cluster::start();
+    for is_commit in [false, true] {
+        // The second way leads to the same server: as if it had taken over with all that was committed.
+        let (first, second) = (Proxy::to(&one).await, Proxy::to(&one).await);
+        let beside = std::path::Path::new("danso.db");
+        let store = Store::open_server(&first.or(&second), None, beside).await.expect("opened");
+        put(&store, b"one").await.expect("written");
+        first.count();
+        put(&store, b"two").await.expect("written");
+        let commit = first.counted().iter().position(|message| message.contains("COMMIT")).expect("it is kept");
+        first.lose(if is_commit { commit } else { commit - 2 }, Loss::Silent);
+        let silent = async {
+            while !first.is_lost() {
+                tokio::task::yield_now().await;
+            }
+            // Nobody waits for real.
+            for _ in 0..50 {
+                tokio::time::pause();
+                tokio::time::advance(std::time::Duration::from_secs(1)).await;
+                tokio::time::resume();
+            }
+            // What the first server had begun is gone, as it is with a machine.
+            one.say(super::served::CUT).await;
+        };
+        let (done, ()) = tokio::join!(put(&store, b"three"), silent);
+        done.expect("written by the other way");
+        assert_eq!(kept(&store).await, Some(b"three".to_vec()));
+        assert!(second.counted().iter().any(|message| message.contains("COMMIT")), "by the second way");
+    }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Loss {
     ForGood(Box<Loss>),
     /// The node is told that the connection is lost; the server, which notices nothing, hears the message when this comes.
     Late(oneshot::Receiver<()>),
+    /// Nobody is told anything, neither the node nor the server, and whoever calls hears nothing: a machine lost its power.
+    Silent,
 }
 
 /// What is counted, and where the connection is lost.
@@ -30,6 +32,7 @@ struct Plan {
     /// None: at none.
     at: Option<(usize, Loss)>,
     is_closed: bool,
+    is_silent: bool,
 }
 
 /// A way to a server.
@@ -65,6 +68,13 @@ impl Proxy {
         text.parse().expect("an address")
     }
 
+    /// The server's address by this way, or else by another one.
+    pub(crate) fn or(&self, other: &Self) -> Address {
+        let text =
+            format!("postgres://danso@127.0.0.1:{},127.0.0.1:{}/postgres?sslmode=disable", self.port, other.port);
+        text.parse().expect("an address")
+    }
+
     fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,10 +104,16 @@ impl Proxy {
 const DONE_BY: &[u8] = b"QPBES";
 
 async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
-    // A server that is gone closes the node's connection.
-    if plan.lock().unwrap_or_else(PoisonError::into_inner).is_closed {
-        return;
+    let (is_closed, is_silent) = {
+        let plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+        (plan.is_closed, plan.is_silent)
+    };
+    match (is_closed, is_silent) {
+        (true, _) => return,
+        (_, true) => std::future::pending().await,
+        _ => {}
     }
+    // A server that is gone closes the node's connection.
     let Ok(server) = UnixStream::connect(socket).await else { return };
     let (mut from_node, mut to_node) = node.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -124,6 +140,10 @@ async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
                     break;
                 }
             }
+            Some(Loss::Silent) => {
+                plan.lock().unwrap_or_else(PoisonError::into_inner).is_silent = true;
+                std::future::pending::<()>().await;
+            }
             Some(mut loss) => {
                 if let Loss::ForGood(then) = loss {
                     plan.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
@@ -134,7 +154,7 @@ async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
                 drop(from_node);
                 match loss {
                     Loss::Before => return,
-                    Loss::After | Loss::ForGood(_) => {}
+                    Loss::After | Loss::ForGood(_) | Loss::Silent => {}
                     Loss::Late(go_on) => drop(go_on.await),
                 }
                 let _ = to_server.write_all(&message).await;

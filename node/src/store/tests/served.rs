@@ -14,7 +14,8 @@ pub(super) async fn kept(store: &Store) -> Option<Vec<u8>> {
     store.read("test").await.expect("view").meta_get("key").await.expect("read")
 }
 
-const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'danso-node'";
+pub(super) const CUT: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'danso-node'";
 
 #[tokio::test]
 async fn who_opens_it_later_takes_writing_over() {
