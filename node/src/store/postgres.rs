@@ -191,7 +191,11 @@ impl Server {
         migrator().run(&writer).await.map_err(Error::Migrate)?;
         let mut tx = writer.begin().await.map_err(failed)?;
         let before = kept(&mut tx).await.map_err(failed)?;
-        let opening = before.as_deref().and_then(Mark::of).map_or(0, |mark| mark.opening) + 1;
+        // By the server's clock, so that one that lost an opening does not give the same number to another.
+        let now = sqlx::query_scalar("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
+        let now: i64 = now.fetch_one(&mut *tx).await.map_err(failed)?;
+        let last = before.as_deref().and_then(Mark::of).map_or(0, |mark| mark.opening);
+        let opening = u64::try_from(now).unwrap_or_default().max(last + 1);
         let mark = Mark { opening, transaction: 0, is_in_doubt: false };
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
