@@ -60,7 +60,8 @@ impl Cluster {
             .output()?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         let mut server = program("postgres", user)?;
-        server.arg("-D").arg(&data).arg("-k").arg(dir.path());
+        // It looks for a client's certificate in its user's home, which is not the one of whoever starts it.
+        server.arg("-D").arg(&data).arg("-k").arg(dir.path()).env("HOME", dir.path());
         match &listen {
             None => {
                 server.args(["-c", "listen_addresses="]);

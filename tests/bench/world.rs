@@ -48,10 +48,18 @@ impl Place<'_> {
     }
 
     fn clear(&self) -> anyhow::Result<()> {
-        match self {
-            Self::File(path) => remove_database(path),
-            Self::Server(cluster, _) => cluster.fresh()?,
-        }
+        let beside = match self {
+            Self::File(path) => {
+                remove_database(path);
+                path
+            }
+            Self::Server(cluster, beside) => {
+                cluster.fresh()?;
+                beside
+            }
+        };
+        // What another one wrote that lay here is not missed.
+        let _ = std::fs::remove_file(beside.with_file_name("heads"));
         Ok(())
     }
 
