@@ -1,7 +1,7 @@
 //! One way of speaking to two databases: statements with `$1`, `$2`, values and rows, and many rows a statement. What the databases say in
 //! different words (lists of rows, types) is said here and nowhere else.
 //!
-//! Many rows go to SQLite as `VALUES ($1, $2), ($3, $4)` and to PostgreSQL as one array a column, `UNNEST($1::BIGINT[], $2::TEXT[])`; both stand
+//! Many rows go to SQLite as `VALUES (?, ?), (?, ?)` and to PostgreSQL as one array a column, `UNNEST($1::BIGINT[], $2::TEXT[])`; both stand
 //! where a statement says `{rows}`, behind `INSERT INTO t (a, b)` as well as in `(a, b) IN ({rows})`.
 
 use std::fmt::Write as _;
@@ -235,21 +235,15 @@ impl Statement {
         Self { sql: sql.to_owned(), values, columns: Vec::new(), persistent: true }
     }
 
-    /// About many rows, for SQLite.
-    fn listed(sql: &str, mut values: Vec<Value>, rows: Vec<Vec<Value>>) -> Self {
-        let mut list = String::from("VALUES ");
-        let (count, mut at) = (rows.len(), values.len());
-        for (row, many) in rows.into_iter().enumerate() {
-            list.push_str(if row == 0 { "(" } else { ", (" });
-            for (column, value) in many.into_iter().enumerate() {
-                at += 1;
-                // Writing to a String cannot fail.
-                let _ = write!(list, "{}${at}", if column == 0 { "" } else { ", " });
-                values.push(value);
-            }
-            list.push(')');
-        }
-        Self { sql: sql.replace(MARK, &list), values, columns: Vec::new(), persistent: count == ROWS_SQLITE }
+    /// About many rows, for SQLite. The rows' places have no names: names are looked for one after the other, for each value among those of
+    /// the whole statement, and thousands of them cost ten times what the rows do. What has no name goes by its order, so `values` stand behind.
+    fn listed(sql: &str, values: Vec<Value>, rows: Vec<Vec<Value>>) -> Self {
+        let (count, columns) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        let list = format!("VALUES {}", vec![&*row; count].join(", "));
+        let sql = renumbered(sql, count * columns).replace(MARK, &list);
+        let values = rows.into_iter().flatten().chain(values).collect();
+        Self { sql, values, columns: Vec::new(), persistent: count == ROWS_SQLITE }
     }
 
     /// About many rows, for PostgreSQL.
@@ -299,6 +293,19 @@ impl Statement {
             Column::Blob(column) => query.bind(column),
         })
     }
+}
+
+/// A statement of which `$1` is `$(1 + by)`, and so on.
+fn renumbered(sql: &str, by: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut renumbered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = part[..digits].parse().unwrap_or(0);
+        // Writing to a String cannot fail.
+        let _ = write!(renumbered, "${}{}", number + by, &part[digits..]);
+    }
+    renumbered
 }
 
 impl Tx {
