@@ -1,5 +1,5 @@
-//! What a large backlog asks of a central node with a file for its store: memory while it arrives, time until it is durable, room on the disk,
-//! and how soon the node is there again with all of it.
+//! What a large backlog asks of a central node with a file for its store: memory while it arrives, time until it is durable, room on the disk
+//! there and at the commune, how soon the node is there again with all of it, and how fast all that is derived is made again.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ const SLOWEST_PER_S: u64 = 1_000;
 
 /// Measures all of it with one book.
 pub fn measure(dir: &Path, book: &Book, rounds: usize) -> anyhow::Result<Vec<Figure>> {
-    let mut all: [Vec<f64>; 7] = Default::default();
+    let mut all: [Vec<f64>; 9] = Default::default();
     for round in 0..rounds {
         let base = dir.join(format!("r{round}"));
         fs::create_dir(&base)?;
@@ -30,17 +30,29 @@ pub fn measure(dir: &Path, book: &Book, rounds: usize) -> anyhow::Result<Vec<Fig
         all.iter_mut().zip(figures.into_iter().chain([plain])).for_each(|(all, figure)| all.push(figure));
         fs::remove_dir_all(&base)?;
     }
-    let [peak, idle, arrival, disk, ready, killed, plain] = all;
+    let [peak, idle, arrival, disk, disk_below, ready, killed, rebuilt, plain] = all;
     let plain = Figure::new(GROUP, "plain insert of the same rows", "rows/s", plain);
     let base = plain.median();
+    let arrival = Figure::new(GROUP, "from the root's start until durable there", "changes/s", arrival);
+    let arrived = arrival.median();
     let csv = book.bytes as f64 / book.rows as f64;
     Ok(vec![
         Figure::new(GROUP, "most memory of the root until all was durable", "MiB", peak).at_most(256.0),
         Figure::new(GROUP, "memory of the root, started anew with all of it", "MiB", idle),
-        Figure::new(GROUP, "from the root's start until durable there", "changes/s", arrival)
-            .against("sqlite3 .import", base),
+        arrival.against("sqlite3 .import", base),
         plain,
+        Figure::new(
+            GROUP,
+            "`danso-node rebuild` of all of it, the process's start and end included",
+            "changes/s",
+            rebuilt,
+        )
+        .against("the arrival", arrived)
+        .at_least(1.0),
         Figure::new(GROUP, "on disk at the root, after a clean stop", "bytes/change", disk)
+            .against("a row of the CSV", csv)
+            .at_most_times(3.0),
+        Figure::new(GROUP, "on disk at the commune that typed it, after a clean stop", "bytes/change", disk_below)
             .against("a row of the CSV", csv)
             .at_most_times(3.0),
         Figure::new(GROUP, "start with all of it, after a clean stop, until `danso-admin status`", "ms", ready)
@@ -49,8 +61,9 @@ pub fn measure(dir: &Path, book: &Book, rounds: usize) -> anyhow::Result<Vec<Fig
     ])
 }
 
-/// Peak and idle memory in MiB, changes a second, bytes a change, and two starts in ms.
-fn one(dir: &Path, book: &Book) -> anyhow::Result<[f64; 6]> {
+/// Peak and idle memory in MiB, changes a second, bytes a change at the root and at the commune, two starts in ms, and changes a second of a
+/// rebuild.
+fn one(dir: &Path, book: &Book) -> anyhow::Result<[f64; 8]> {
     let mut root = Node::at(dir, "VN");
     root.init(&units_file(), UNITS_VERSION).must(process::DONE);
     root.run();
@@ -74,14 +87,19 @@ fn one(dir: &Path, book: &Book) -> anyhow::Result<[f64; 6]> {
     let peak = root.memory_peak_kib() as f64 / 1024.0;
     stop(&mut commune)?;
     stop(&mut root)?;
-    let disk = fs::metadata(root.data.join("danso.db"))?.len() as f64 / book.rows as f64;
+    let disk = |node: &Node| anyhow::Ok(fs::metadata(node.data.join("danso.db"))?.len() as f64 / book.rows as f64);
+    let (disk, disk_below) = (disk(&root)?, disk(&commune)?);
 
     let clean = ready(&mut root);
     let idle = root.memory_kib() as f64 / 1024.0;
     root.kill9();
     let killed = ready(&mut root);
     stop(&mut root)?;
-    Ok([peak, idle, arrival, disk, clean, killed])
+    let start = Instant::now();
+    let data = root.data.to_string_lossy().into_owned();
+    process::run(process::program("danso-node"), ["rebuild", "--data", &data]).must(process::DONE);
+    let rebuilt = rate(book.rows, start.elapsed());
+    Ok([peak, idle, arrival, disk, disk_below, clean, killed, rebuilt])
 }
 
 /// Milliseconds from a node's start until its operator is answered.

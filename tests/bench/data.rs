@@ -12,7 +12,15 @@ use anyhow::{Context as _, bail, ensure};
 pub struct Commune {
     pub code: String,
     pub households: PathBuf,
-    pub changes: PathBuf,
+    /// Change slips; a generated book has none.
+    pub changes: Option<PathBuf>,
+}
+
+impl Commune {
+    /// Its slips, which a simulated commune has.
+    pub fn slips(&self) -> anyhow::Result<&Path> {
+        self.changes.as_deref().context("a simulated commune has slips")
+    }
 }
 
 /// Simulated communes.
@@ -49,6 +57,11 @@ pub fn units_file() -> PathBuf {
 
 /// Simulates `communes` communes of about `households` households, and a year of theirs.
 pub fn simulate(dir: &Path, communes: usize, households: usize) -> anyhow::Result<Data> {
+    simulate_months(dir, communes, households, 12)
+}
+
+/// The same with so many months of theirs.
+pub fn simulate_months(dir: &Path, communes: usize, households: usize, months: usize) -> anyhow::Result<Data> {
     let out = dir.join("simulated");
     let args: Vec<String> = [
         ("--root", "420".to_owned()),
@@ -56,7 +69,7 @@ pub fn simulate(dir: &Path, communes: usize, households: usize) -> anyhow::Resul
         ("--communes", communes.to_string()),
         ("--households", households.to_string()),
         ("--start", "2021-01".to_owned()),
-        ("--months", "12".to_owned()),
+        ("--months", months.to_string()),
         ("--seed", "7".to_owned()),
     ]
     .into_iter()
@@ -77,13 +90,14 @@ pub fn simulate(dir: &Path, communes: usize, households: usize) -> anyhow::Resul
         let path = entry?.path();
         if path.is_dir() {
             let code = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            found.push(Commune { code, households: path.join("households.csv"), changes: path.join("changes.csv") });
+            let changes = Some(path.join("changes.csv"));
+            found.push(Commune { code, households: path.join("households.csv"), changes });
         }
     }
     found.sort_by(|a, b| a.code.cmp(&b.code));
     let (plain, plain_slips) = (dir.join("plain-households.csv"), dir.join("plain-changes.csv"));
     let residents = flatten(found.iter().map(|c| &c.households), &plain, BOOK)?;
-    let slips = flatten(found.iter().map(|c| &c.changes), &plain_slips, SLIPS)?;
+    let slips = flatten(found.iter().filter_map(|c| c.changes.as_ref()), &plain_slips, SLIPS)?;
     let made = format!("simulate_population.py {}", args.join(" "));
     Ok(Data { communes: found, residents, slips, made, plain, plain_slips })
 }
@@ -187,7 +201,7 @@ pub fn packed(file: &Path, dir: &Path) -> anyhow::Result<u64> {
 }
 
 /// The plain table: twelve columns, a text key.
-const TABLE: &str = "CREATE TABLE plain (key TEXT PRIMARY KEY, c1 TEXT, c2 TEXT, c3 TEXT, c4 TEXT, c5 TEXT, c6 TEXT, c7 TEXT, c8 TEXT, \
+pub const PLAIN: &str = "CREATE TABLE plain (key TEXT PRIMARY KEY, c1 TEXT, c2 TEXT, c3 TEXT, c4 TEXT, c5 TEXT, c6 TEXT, c7 TEXT, c8 TEXT, \
                      c9 TEXT, c10 TEXT, c11 TEXT)";
 
 /// Time that `sqlite3 .import` takes to put the rows of `files` into the plain table in one transaction, the program's start taken off.
@@ -208,7 +222,7 @@ pub fn plain_import(dir: &Path, files: &[&Path], rows: u64) -> anyhow::Result<Du
         }
         Ok((took, String::from_utf8_lossy(&ended.stdout).trim().to_owned()))
     };
-    run(&[TABLE.to_owned()])?;
+    run(&[PLAIN.to_owned()])?;
     let (idle, _) = run(&["SELECT 1".to_owned()])?;
     let mut commands = vec!["PRAGMA synchronous = FULL".to_owned(), "BEGIN".to_owned()];
     commands.extend(files.iter().map(|file| format!(".import --csv \"{}\" plain", file.display())));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Some rounds of one measurement.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    group: &'static str,
+    group: String,
     name: String,
     unit: &'static str,
     rounds: Vec<f64>,
@@ -18,8 +18,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub fn new(group: &'static str, name: impl Into<String>, unit: &'static str, rounds: Vec<f64>) -> Self {
-        Self { group, name: name.into(), unit, rounds, baseline: None, reach: None }
+    pub fn new(group: impl Into<String>, name: impl Into<String>, unit: &'static str, rounds: Vec<f64>) -> Self {
+        Self { group: group.into(), name: name.into(), unit, rounds, baseline: None, reach: None }
     }
 
     /// What it is compared with, measured in the same run.
@@ -57,6 +57,14 @@ impl Figure {
             n if n % 2 == 1 => sorted[n / 2],
             n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
         }
+    }
+
+    /// The same rounds in order: so many of them are under the value.
+    pub fn quantile(&self, part: f64) -> f64 {
+        let mut sorted = self.rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = (part * sorted.len() as f64) as usize;
+        sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
     }
 
     fn ratio(&self) -> Option<f64> {
@@ -122,7 +130,7 @@ impl Report {
         let mut group = "";
         for figure in &self.figures {
             if figure.group != group {
-                group = figure.group;
+                group = &figure.group;
                 line(format!("| **{group}** | | | | | |"));
             }
             line(figure.row(self.quick));

@@ -1,5 +1,6 @@
 //! The whole way with real processes: a commune, its district, its province and the root, each dialling the one above through a proxy
-//! that counts. How fast changes become durable at the root, how many bytes they take on each hop, and what the commune's node needs.
+//! that counts. How fast changes become durable at the root, beside PostgreSQL replicating the same rows over as many hops; how many bytes
+//! they take on each hop; and what the commune's node needs.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -16,6 +17,7 @@ use danso_tests::truth::unit_row;
 use crate::data::{self, Data, units_file};
 use crate::figures::{Figure, rate};
 use crate::proxy::{Passed, Proxy, settled};
+use crate::replication;
 
 const GROUP: &str = "three hops, four processes, mTLS";
 const IDLE: &str = "a commune's node";
@@ -23,9 +25,9 @@ const IDLE: &str = "a commune's node";
 const QUIET: Duration = Duration::from_millis(400);
 
 /// Nodes from the root down; each but the root has the proxy before its parent.
-struct Chain {
-    nodes: Vec<Node>,
-    proxies: Vec<Proxy>,
+pub struct Chain {
+    pub nodes: Vec<Node>,
+    pub proxies: Vec<Proxy>,
 }
 
 /// What the rounds gave.
@@ -33,6 +35,8 @@ struct Chain {
 struct Rounds {
     live: Vec<f64>,
     backlog: Vec<f64>,
+    replicated_live: Vec<f64>,
+    replicated_backlog: Vec<f64>,
     plain: Vec<f64>,
     up: [Vec<f64>; 3],
     both: [Vec<f64>; 3],
@@ -48,22 +52,42 @@ struct Rounds {
 /// Measures all of it, with one commune's data.
 pub fn measure(dir: &Path, data: &Data, rounds: usize) -> anyhow::Result<Vec<Figure>> {
     let mut all = Rounds::default();
+    let files: [&Path; 2] = [&data.plain, &data.plain_slips];
+    let replication = replication::Chain::start(dir, &files)?;
     for round in 0..rounds {
         let base = dir.join(format!("r{round}"));
         fs::create_dir(&base)?;
         one(&base, data, &mut all)?;
+        all.replicated_live.push(rate(data.residents + data.slips, replication.live()?));
+        all.replicated_backlog.push(rate(data.residents + data.slips, replication.backlog()?));
         fs::remove_dir_all(&base)?;
     }
     let changes = (data.residents + data.slips) as f64;
-    let slips_packed = data::packed(&data.communes[0].changes, dir)?;
+    let slips_packed = data::packed(data.communes[0].slips()?, dir)?;
     let per = (data::packed(&data.communes[0].households, dir)? + slips_packed) as f64 / changes;
     let plain = Figure::new(GROUP, "plain insert of the same rows", "rows/s", all.plain);
-    let base = ("sqlite3 .import", plain.median());
+    let live = Figure::new(
+        GROUP,
+        "logical replication, live: from the first insert until all rows are at the centre",
+        "rows/s",
+        all.replicated_live,
+    );
+    let backlog = Figure::new(
+        GROUP,
+        "logical replication, backlog: from the subscription's start until all are",
+        "rows/s",
+        all.replicated_backlog,
+    );
+    let name = "logical replication";
     let mut figures = vec![
-        Figure::new(GROUP, "backlog: from the commune's start until durable at the root", "changes/s", all.backlog)
-            .against(base.0, base.1),
         Figure::new(GROUP, "live: from the import's start until durable at the root", "changes/s", all.live)
-            .against(base.0, base.1),
+            .against(name, live.median())
+            .at_least(1.0),
+        Figure::new(GROUP, "backlog: from the commune's start until durable at the root", "changes/s", all.backlog)
+            .against(name, backlog.median())
+            .at_least(1.0),
+        live,
+        backlog,
         plain,
     ];
     for ((hop, both), up) in
@@ -81,7 +105,7 @@ pub fn measure(dir: &Path, data: &Data, rounds: usize) -> anyhow::Result<Vec<Fig
         Figure::new(GROUP, "wire, commune to district, both ways, slips alone", "bytes/change", all.slips_both)
             .against("CSV with zstd -19", slips_packed as f64 / data.slips as f64),
     );
-    let csv = fs::metadata(&data.communes[0].households)?.len() + fs::metadata(&data.communes[0].changes)?.len();
+    let csv = fs::metadata(&data.communes[0].households)?.len() + fs::metadata(data.communes[0].slips()?)?.len();
     let csv = csv as f64 / 1024.0 / (data.residents as f64 / 1000.0);
     figures.extend([
         Figure::new(IDLE, "resident memory, started anew, synced, idle", "MiB", all.idle).at_most(40.0),
@@ -113,7 +137,7 @@ fn one(dir: &Path, data: &Data, all: &mut Rounds) -> anyhow::Result<()> {
     let book = start.elapsed();
     let after_book = settled(&chain.proxies, QUIET);
     let start = Instant::now();
-    let taken = taken + chain.leaf().import_all("changes", &commune.changes).taken;
+    let taken = taken + chain.leaf().import_all("changes", commune.slips()?).taken;
     wait(&chain)?;
     let slips = start.elapsed();
     ensure!(taken == changes, "{taken} of {changes} rows were taken");
@@ -147,7 +171,7 @@ fn one(dir: &Path, data: &Data, all: &mut Rounds) -> anyhow::Result<()> {
     let parent = chain.nodes.len() - 2;
     stop(&mut chain.nodes[parent])?;
     chain.leaf().import_all("households", &commune.households);
-    chain.leaf().import_all("changes", &commune.changes);
+    chain.leaf().import_all("changes", commune.slips()?);
     stop(chain.leaf())?;
     chain.nodes[parent].run();
     settled(&chain.proxies, QUIET);
@@ -216,7 +240,7 @@ fn kib(dir: &Path) -> anyhow::Result<f64> {
 
 impl Chain {
     /// The root, and everybody down to `leaf`, running.
-    fn up(dir: &Path, leaf: &str) -> anyhow::Result<Self> {
+    pub fn up(dir: &Path, leaf: &str) -> anyhow::Result<Self> {
         let mut codes = vec![leaf.to_owned()];
         while let Some(parent) =
             codes.last().map(|code| unit_row(code)["parent_code"].clone()).filter(|code| !code.is_empty())
@@ -244,7 +268,8 @@ impl Chain {
         Ok(chain)
     }
 
-    fn leaf(&mut self) -> &mut Node {
+    /// The commune's node.
+    pub fn leaf(&mut self) -> &mut Node {
         self.nodes.last_mut().expect("`up` makes the root at least")
     }
 }

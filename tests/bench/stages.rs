@@ -2,7 +2,6 @@
 //! read between, on one thread. What it adds up to is compared with the pipeline itself, so that a stage that it forgets shows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use danso_core::cube::Batch;
@@ -14,9 +13,7 @@ use danso_proto::ids::LogId;
 use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
 
 use crate::figures::Figure;
-use crate::world::World;
-
-const GROUP: &str = "where ingest's time goes, one thread";
+use crate::world::{Place, World};
 
 #[derive(Default)]
 struct Clock(BTreeMap<(u8, &'static str), Duration>);
@@ -43,11 +40,12 @@ const FINDINGS: (u8, &str) = (12, "findings, heads, units of logs");
 const COMMIT: (u8, &str) = (13, "commit, checkpoint of the write-ahead log");
 
 /// Measures the stages, in microseconds a change.
-pub async fn measure(dir: &Path, world: &World, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow::Result<Vec<Figure>> {
+    let group = format!("where ingest's time goes, one thread, {}", place.name());
     let mut stages: BTreeMap<(u8, &'static str), Vec<f64>> = BTreeMap::new();
     let mut sums = Vec::new();
     for _ in 0..rounds {
-        let (store, pipeline) = world.node(&dir.join("stages.db"), &world.receiver).await?;
+        let (store, pipeline) = world.node(place, &world.receiver).await?;
         let directory = pipeline.snapshot().directory_arc();
         let mut replay =
             Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
@@ -69,11 +67,11 @@ pub async fn measure(dir: &Path, world: &World, rounds: usize) -> anyhow::Result
         sums.push(sum);
         store.close().await;
     }
-    let sum = Figure::new(GROUP, "all but the link's part", "us/change", sums);
+    let sum = Figure::new(&group, "all but the link's part", "us/change", sums);
     let total = sum.median();
     let mut figures: Vec<Figure> = stages
         .into_iter()
-        .map(|((_, name), rounds)| Figure::new(GROUP, name, "us/change", rounds).against("all", total))
+        .map(|((_, name), rounds)| Figure::new(&group, name, "us/change", rounds).against("all", total))
         .collect();
     figures.push(sum);
     Ok(figures)

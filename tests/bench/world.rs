@@ -1,8 +1,8 @@
 //! A federation inside this process: a root that publishes the units and enrols everybody, a node a commune that imports its files
-//! through the product's own pipeline, and what each of them would send up. Knows nothing of figures.
+//! through the product's own pipeline, and what each of them would send up; and where a node keeps what it has. Knows nothing of figures.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -22,11 +22,55 @@ use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::limits;
 use danso_proto::package::{Package, SealedEntry};
 
-use crate::data::{Data, units_file};
+use crate::cluster::Cluster;
+use crate::data::{Commune, Data, units_file};
 
 const VERSION: &str = "vn-2024";
 /// Rows that the node's admin service gives to the pipeline at a time.
 const IMPORT_ROWS: usize = 2_000;
+
+/// Where a node keeps what it has. It begins empty: what is there goes.
+#[derive(Clone)]
+pub enum Place<'a> {
+    /// In a file.
+    File(PathBuf),
+    /// On a server; the path is one in the node's own directory.
+    Server(&'a Cluster, PathBuf),
+}
+
+impl Place<'_> {
+    /// Opens it as it is.
+    pub async fn open(&self) -> anyhow::Result<Store> {
+        match self {
+            Self::File(path) => Ok(Store::open(path).await?),
+            Self::Server(cluster, beside) => cluster.open(beside).await,
+        }
+    }
+
+    fn clear(&self) -> anyhow::Result<()> {
+        let beside = match self {
+            Self::File(path) => {
+                remove_database(path);
+                path
+            }
+            Self::Server(cluster, beside) => {
+                cluster.fresh()?;
+                beside
+            }
+        };
+        // What another one wrote that lay here is not missed.
+        let _ = std::fs::remove_file(beside.with_file_name("heads"));
+        Ok(())
+    }
+
+    /// What it is, for the table.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "SQLite",
+            Self::Server(..) => "PostgreSQL",
+        }
+    }
+}
 
 /// A node's name and key.
 pub struct Identity {
@@ -60,19 +104,33 @@ pub struct World {
     genesis: Envelope,
     /// The root's directory log.
     directory: Vec<Package>,
+    pub root: Identity,
     /// Who takes everything in: the node of the province.
     pub receiver: Identity,
+    communes: Vec<Identity>,
     pub authors: Vec<Author>,
-    clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
+    list: UnitList,
 }
 
 impl World {
     /// Sets it up in `dir`, and imports the files.
     pub async fn build(dir: &Path, data: &Data) -> anyhow::Result<Self> {
+        let codes: Vec<&str> = data.communes.iter().map(|commune| &*commune.code).collect();
+        let mut world = Self::of(dir, &codes).await?;
+        for commune in &data.communes {
+            let author = world.author(dir, commune).await?;
+            world.authors.push(author);
+        }
+        Ok(world)
+    }
+
+    /// Sets it up in `dir` with nodes for these communes, which have nothing yet.
+    pub async fn of(dir: &Path, codes: &[&str]) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let root = Identity::new("VN", 0)?;
         let receiver = Identity::new("40", 1)?;
-        let communes = (2..).zip(&data.communes).map(|(seed, commune)| Identity::new(&commune.code, seed));
+        let communes = (2..).zip(codes).map(|(seed, code)| Identity::new(code, seed));
         let communes: Vec<Identity> = communes.collect::<Result<_, _>>()?;
         let public = *root.signer.public_key().as_bytes();
         let anchor = Fingerprint::of_key(&public);
@@ -92,34 +150,39 @@ impl World {
             signer: &*root.signer,
         };
         let (genesis, _) = seal(draft(&root.unit, genesis, clock.now_ms()), &sealing)?;
-        let mut world = Self { anchor, genesis, directory: Vec::new(), receiver, authors: Vec::new(), clock };
-        world.directory = world.directory_of(dir, &root, &communes).await?;
         let list = units()?;
-        for (node, commune) in communes.iter().zip(&data.communes) {
-            let (store, pipeline) = world.node(&dir.join("author.db"), node).await?;
-            let mut author = Author::default();
-            let read = |form, file: &Path| rows(form, file, &list, node, &*world.clock);
-            author.book_changes = import(&pipeline, read(Form::Households, &commune.households)?).await?;
-            author.book = packages(&store, &pipeline, &node.id, Stream::Records, 0).await?;
-            let from = author.book.last().map_or(0, |last| last.first + last.entries.len() as u64);
-            author.slip_changes = import(&pipeline, read(Form::Changes, &commune.changes)?).await?;
-            author.slips = packages(&store, &pipeline, &node.id, Stream::Records, from).await?;
-            world.authors.push(author);
-            store.close().await;
-        }
+        let (directory, authors) = (Vec::new(), Vec::new());
+        let mut world = Self { anchor, genesis, directory, root, receiver, communes, authors, clock, list };
+        let (store, pipeline) = world.root(&Place::File(dir.join("root.db"))).await?;
+        world.directory = packages(&store, &pipeline, &world.root.id, Stream::Directory, 0).await?;
+        store.close().await;
         Ok(world)
     }
 
-    /// Publishes the units and enrols everybody; gives the directory log.
-    async fn directory_of(&self, dir: &Path, root: &Identity, communes: &[Identity]) -> anyhow::Result<Vec<Package>> {
-        let (store, pipeline) = self.node(&dir.join("root.db"), root).await?;
+    /// Imports a commune's files; gives what its node sends up.
+    pub async fn author(&self, dir: &Path, commune: &Commune) -> anyhow::Result<Author> {
+        let node = self.communes.iter().find(|node| node.unit.as_str() == commune.code).context("a commune's node")?;
+        let (store, pipeline) = self.node(&Place::File(dir.join("author.db")), node).await?;
+        let mut author = Author::default();
+        author.book_changes = import(&pipeline, self.rows(Form::Households, &commune.households, node)?).await?;
+        author.book = packages(&store, &pipeline, &node.id, Stream::Records, 0).await?;
+        if let Some(changes) = &commune.changes {
+            let from = author.book.last().map_or(0, |last| last.first + last.entries.len() as u64);
+            author.slip_changes = import(&pipeline, self.rows(Form::Changes, changes, node)?).await?;
+            author.slips = packages(&store, &pipeline, &node.id, Stream::Records, from).await?;
+        }
+        store.close().await;
+        Ok(author)
+    }
+
+    /// A root node that publishes the units and enrols everybody.
+    pub async fn root(&self, place: &Place<'_>) -> anyhow::Result<(Store, Handle)> {
+        let (store, pipeline) = self.begin(place, &self.root).await?;
         let now_ms = self.clock.now_ms();
-        let mut drafts: Vec<Draft> = units()?
-            .split(limits::UNITS_PER_PART)
-            .into_iter()
-            .map(|part| draft(&root.unit, Body::UnitsPublished(part), now_ms))
-            .collect();
-        drafts.extend(std::iter::once(&self.receiver).chain(communes).map(|node| {
+        let parts = self.list.split(limits::UNITS_PER_PART).into_iter();
+        let mut drafts: Vec<Draft> =
+            parts.map(|part| draft(&self.root.unit, Body::UnitsPublished(part), now_ms)).collect();
+        drafts.extend(std::iter::once(&self.receiver).chain(&self.communes).map(|node| {
             let body = Body::NodeEnrolled(NodeEnrolled {
                 node: node.id.clone(),
                 unit: node.unit.clone(),
@@ -130,15 +193,22 @@ impl World {
             draft(&node.unit, body, now_ms)
         }));
         pipeline.write(Stream::Directory, drafts).await?;
-        let packages = packages(&store, &pipeline, &root.id, Stream::Directory, 0).await?;
-        store.close().await;
-        Ok(packages)
+        Ok((store, pipeline))
     }
 
     /// A new node's store and pipeline, with the directory as it is.
-    pub async fn node(&self, database: &Path, node: &Identity) -> anyhow::Result<(Store, Handle)> {
-        remove_database(database);
-        let store = Store::open(database).await?;
+    pub async fn node(&self, place: &Place<'_>, node: &Identity) -> anyhow::Result<(Store, Handle)> {
+        let (store, pipeline) = self.begin(place, node).await?;
+        for package in &self.directory {
+            let received = pipeline.receive(package.clone()).await?.await?;
+            ensure!(received.refused.is_none(), "the directory is refused: {:?}", received.refused);
+        }
+        Ok((store, pipeline))
+    }
+
+    async fn begin(&self, place: &Place<'_>, node: &Identity) -> anyhow::Result<(Store, Handle)> {
+        place.clear()?;
+        let store = place.open().await?;
         found(&store, &node.id, self.genesis.clone(), self.anchor, self.clock.now_ms()).await?;
         let outfit = Outfit {
             store: store.clone(),
@@ -147,11 +217,15 @@ impl World {
             anchor: self.anchor,
         };
         let pipeline = Handle::start(outfit).await?;
-        for package in &self.directory {
-            let received = pipeline.receive(package.clone()).await?.await?;
-            ensure!(received.refused.is_none(), "the directory is refused: {:?}", received.refused);
-        }
         Ok((store, pipeline))
+    }
+
+    fn rows(&self, form: Form, file: &Path, node: &Identity) -> anyhow::Result<Vec<Row>> {
+        let today: PartialDate = civil_from_unix_ms(self.clock.now_ms(), VIET_NAM_OFFSET_MINUTES);
+        let context = Context { units: &self.list, own_unit: &node.unit, today };
+        let reader = RowReader::open(File::open(file)?, &std::env::temp_dir())?;
+        let header = Header::parse(form, reader.titles())?;
+        reader.map(|row| Ok(parse(&header, &row?, &context)?)).collect()
     }
 }
 
@@ -178,7 +252,7 @@ fn draft(unit: &UnitCode, body: Body, now_ms: i64) -> Draft {
     Draft { first_id, changes: vec![change], parts: vec![None] }
 }
 
-fn units() -> anyhow::Result<UnitList> {
+pub fn units() -> anyhow::Result<UnitList> {
     let mut reader = csv::Reader::from_path(units_file())?;
     let headers = reader.headers()?.clone();
     let column = |name: &str| headers.iter().position(|header| header == name).context("a column of the unit list");
@@ -189,14 +263,6 @@ fn units() -> anyhow::Result<UnitList> {
         rows.push(columns.map(|at| record.get(at).unwrap_or_default().trim().to_owned()));
     }
     Ok(UnitList::from_rows(VERSION, None, rows)?)
-}
-
-fn rows(form: Form, file: &Path, list: &UnitList, node: &Identity, clock: &dyn Clock) -> anyhow::Result<Vec<Row>> {
-    let today: PartialDate = civil_from_unix_ms(clock.now_ms(), VIET_NAM_OFFSET_MINUTES);
-    let context = Context { units: list, own_unit: &node.unit, today };
-    let reader = RowReader::open(File::open(file)?, &std::env::temp_dir())?;
-    let header = Header::parse(form, reader.titles())?;
-    reader.map(|row| Ok(parse(&header, &row?, &context)?)).collect()
 }
 
 async fn import(pipeline: &Handle, rows: Vec<Row>) -> anyhow::Result<u64> {

@@ -449,6 +449,9 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
             super::Error::Store(error) if error.is_damage() => {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
+            super::Error::Store(error) if error.is_away() || error.over().is_some() => {
+                Some(crate::pipeline::Error::refusal_of(error))
+            }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
             super::Error::Store(error) if error.is_moved() => Some(Refusal::new(Reason::StoreMoved, error.to_string())),
             _ => {
@@ -459,4 +462,18 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    #[test]
+    fn a_node_whose_database_is_anothers_is_not_started_again_and_one_that_missed_a_commit_is() {
+        let ended = |error: store::Error| code(&anyhow::Error::from(super::super::Error::Store(error)));
+        // What deploy/systemd does not restart after.
+        assert_eq!(ended(store::Error::NotOurs), 3);
+        assert_eq!(ended(store::Error::WasKept), 4);
+    }
 }

@@ -141,12 +141,6 @@ impl Started<'_> {
 
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut work = tokio::task::JoinSet::new();
-        let (condition, watched, reporter, over) =
-            (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
-        work.spawn(async move {
-            over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
-            Ok(())
-        });
         let retry = Retry::default();
         let dialled = match (parent.as_ref().zip(link_sender), &config.parent) {
             (Some((parent, status)), Some(address)) => {
@@ -223,6 +217,7 @@ impl Started<'_> {
         // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
+            over = watching::watch(store, pipeline, &health) => over.map_err(Error::from),
             Some(ended) = work.join_next() => match ended {
                 Ok(ended) => ended.map_err(Error::from),
                 Err(broke) => Err(Refusal::new(Reason::Internal, format!("a part of the node broke: {broke}")).into()),

@@ -1,7 +1,7 @@
 //! One way of speaking to two databases: statements with `$1`, `$2`, values and rows, and many rows a statement. What the databases say in
 //! different words (lists of rows, types) is said here and nowhere else.
 //!
-//! Many rows go to SQLite as `VALUES ($1, $2), ($3, $4)` and to PostgreSQL as one array a column, `UNNEST($1::BIGINT[], $2::TEXT[])`; both stand
+//! Many rows go to SQLite as `VALUES (?, ?), (?, ?)` and to PostgreSQL as one array a column, `UNNEST($1::BIGINT[], $2::TEXT[])`; both stand
 //! where a statement says `{rows}`, behind `INSERT INTO t (a, b)` as well as in `(a, b) IN ({rows})`.
 
 use std::fmt::Write as _;
@@ -14,6 +14,8 @@ use sqlx::{
     AssertSqlSafe, Column as _, ColumnIndex, Database, Decode, Encode, Postgres, Row as _, Sqlite, Type, TypeInfo as _,
     ValueRef as _,
 };
+
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, Result, Tx};
 
@@ -28,21 +30,39 @@ const MARK: &str = "{rows}";
 /// An open transaction of one of the databases.
 pub(super) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Served),
+}
+
+/// An open transaction of a server, and whether that is still there: a machine that loses its power closes no connection, and an answer would be
+/// waited for without end.
+pub(super) struct Served {
+    pub(super) tx: sqlx::Transaction<'static, Postgres>,
+    pub(super) lost: CancellationToken,
+}
+
+/// What a server answers, or that it is lost.
+pub(super) async fn or_lost<T>(
+    lost: &CancellationToken,
+    asked: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    lost.run_until_cancelled(asked).await.unwrap_or_else(|| {
+        let gone = "the server does not answer any more";
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, gone)))
+    })
 }
 
 impl Transaction {
     pub(super) async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.commit()).await,
         }
     }
 
     pub(super) async fn rollback(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.rollback()).await,
         }
     }
 }
@@ -79,14 +99,22 @@ value_from! {
     // Sequences and sizes: none that is kept is beyond i64, and one that is asked for is beyond all that is kept.
     u64 => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
     usize => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
-    String => Text(value) value;
-    &str => Text(value) value.to_owned();
-    &String => Text(value) value.clone();
+    String => Text(value) text(value);
+    &str => Text(value) text(value.to_owned());
+    &String => Text(value) text(value.clone());
     Vec<u8> => Blob(value) value;
     &[u8] => Blob(value) value.to_vec();
     &[u8; 16] => Blob(value) value.to_vec();
     &[u8; 32] => Blob(value) value.to_vec();
     &[u8; 12] => Blob(value) value.to_vec();
+}
+
+/// PostgreSQL takes no text with the character 0 in it. Others can sign one, and must not stop anybody with it; no form holds one.
+fn text(text: String) -> String {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    }
 }
 
 /// The values of one column.
@@ -207,21 +235,15 @@ impl Statement {
         Self { sql: sql.to_owned(), values, columns: Vec::new(), persistent: true }
     }
 
-    /// About many rows, for SQLite.
-    fn listed(sql: &str, mut values: Vec<Value>, rows: Vec<Vec<Value>>) -> Self {
-        let mut list = String::from("VALUES ");
-        let (count, mut at) = (rows.len(), values.len());
-        for (row, many) in rows.into_iter().enumerate() {
-            list.push_str(if row == 0 { "(" } else { ", (" });
-            for (column, value) in many.into_iter().enumerate() {
-                at += 1;
-                // Writing to a String cannot fail.
-                let _ = write!(list, "{}${at}", if column == 0 { "" } else { ", " });
-                values.push(value);
-            }
-            list.push(')');
-        }
-        Self { sql: sql.replace(MARK, &list), values, columns: Vec::new(), persistent: count == ROWS_SQLITE }
+    /// About many rows, for SQLite. The rows' places have no names: names are looked for one after the other, for each value among those of
+    /// the whole statement, and thousands of them cost ten times what the rows do. What has no name goes by its order, so `values` stand behind.
+    fn listed(sql: &str, values: Vec<Value>, rows: Vec<Vec<Value>>) -> Self {
+        let (count, columns) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        let list = format!("VALUES {}", vec![&*row; count].join(", "));
+        let sql = renumbered(sql, count * columns).replace(MARK, &list);
+        let values = rows.into_iter().flatten().chain(values).collect();
+        Self { sql, values, columns: Vec::new(), persistent: count == ROWS_SQLITE }
     }
 
     /// About many rows, for PostgreSQL.
@@ -273,6 +295,19 @@ impl Statement {
     }
 }
 
+/// A statement of which `$1` is `$(1 + by)`, and so on.
+fn renumbered(sql: &str, by: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut renumbered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = part[..digits].parse().unwrap_or(0);
+        // Writing to a String cannot fail.
+        let _ = write!(renumbered, "${}{}", number + by, &part[digits..]);
+    }
+    renumbered
+}
+
 impl Tx {
     fn about(&self, sql: &str, values: Vec<Value>, rows: Vec<Vec<Value>>) -> Statement {
         match &self.inner {
@@ -289,9 +324,7 @@ impl Tx {
                 .fetch_all(&mut **tx)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Sqlite(row), during }).collect()),
-            Transaction::Postgres(tx) => statement
-                .postgres()
-                .fetch_all(&mut **tx)
+            Transaction::Postgres(Served { tx, lost }) => or_lost(lost, statement.postgres().fetch_all(&mut **tx))
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Postgres(row), during }).collect()),
         };
@@ -302,7 +335,9 @@ impl Tx {
         self.pass()?;
         let done = match &mut self.inner {
             Transaction::Sqlite(tx) => statement.sqlite().execute(&mut **tx).await.map(|done| done.rows_affected()),
-            Transaction::Postgres(tx) => statement.postgres().execute(&mut **tx).await.map(|done| done.rows_affected()),
+            Transaction::Postgres(Served { tx, lost }) => {
+                or_lost(lost, statement.postgres().execute(&mut **tx)).await.map(|done| done.rows_affected())
+            }
         };
         done.map_err(self.failed())
     }
@@ -334,9 +369,9 @@ impl Tx {
                     take(&Row { of: Of::Sqlite(row), during })?;
                 }
             }
-            Transaction::Postgres(tx) => {
+            Transaction::Postgres(Served { tx, lost }) => {
                 let mut rows = statement.postgres().fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await.map_err(&failed)? {
+                while let Some(row) = or_lost(lost, rows.try_next()).await.map_err(&failed)? {
                     take(&Row { of: Of::Postgres(row), during })?;
                 }
             }

@@ -2,6 +2,8 @@
 
 pub(crate) mod cluster;
 mod moving;
+mod failover;
+pub(crate) mod proxy;
 mod served;
 
 use danso_proto::ids::{ChangeId, LogId, NodeId, PersonId, Stream};

@@ -213,6 +213,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Ổ đĩa còn quá ít chỗ trống; không mất gì, nhưng chưa nhận thêm gì mới.",
             "Hãy giải phóng chỗ trống hoặc dùng ổ đĩa lớn hơn: nút sẽ tự làm tiếp. Nhập lại những gì đã bị từ chối.",
         ),
+        Reason::StoreUnavailable => (
+            "Máy chủ cơ sở dữ liệu không trả lời, hiện không cho ghi, hoặc đang quá tải; những gì đã được xác nhận không bị mất.",
+            "Kiểm tra máy chủ có đang chạy, kết nối được và cho phép ghi không (sau khi chuyển sang máy dự phòng: máy đó đã được nâng lên làm máy chính chưa), và không ai khác đang khóa các bảng: nút sẽ tự làm tiếp. Hãy xem yêu cầu của bạn đã được lưu chưa trước khi gửi lại.",
+        ),
         Reason::StoreDamaged => (
             "Cơ sở dữ liệu bị hỏng: nội dung không còn như khi ghi.",
             "Dừng nút và giữ nguyên thư mục; kiểm tra ổ đĩa; rồi phục hồi bản sao lưu hoặc chạy `danso-node recover --data DIR`. Lệnh `danso-node doctor --data DIR` cho biết hỏng ở đâu.",

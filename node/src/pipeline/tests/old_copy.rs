@@ -15,13 +15,14 @@ use super::waiting::slip;
 use crate::faults::harness::copy_of;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{ImportBatch, InviteRow, Recovery};
+use crate::store::tests::cluster::Place;
 
 async fn write(bed: &Bed, n: u8) {
     bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), n)]).await.expect("written");
 }
 
 /// A node that wrote one entry, ended, and wrote another one; and a copy of it from between.
-async fn old_and_new(mut bed: Bed) -> (tempfile::TempDir, tempfile::TempDir, std::path::PathBuf) {
+async fn old_and_new(mut bed: Bed) -> (Place, Place, std::path::PathBuf) {
     write(&bed, 1).await;
     let keep = bed.keep().expect("its directory");
     let dir = bed.dir.clone();

@@ -19,17 +19,31 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes and starts one.
     pub(crate) fn start() -> Self {
+        Self::made(|data| {
+            let mut initdb = program("initdb", user());
+            initdb
+                .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
+                .arg(data);
+            initdb
+        })
+    }
+
+    /// Makes and starts one that follows this one and can only be read.
+    pub(crate) fn standby(&self) -> Self {
+        Self::made(|data| {
+            let mut copy = program("pg_basebackup", user());
+            copy.args(["-R", "--no-sync", "-c", "fast", "-X", "stream", "-U", "danso", "-h"]);
+            copy.arg(self.dir.path()).arg("-D").arg(data);
+            copy
+        })
+    }
+
+    fn made(by: impl FnOnce(&Path) -> Command) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let user = user();
-        if let Some((uid, gid)) = user {
+        if let Some((uid, gid)) = user() {
             chown(dir.path(), Some(uid), Some(gid)).expect("the server's user gets its directory");
         }
-        let data = dir.path().join("data");
-        let made = program("initdb", user)
-            .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
-            .arg(&data)
-            .output()
-            .expect("initdb runs");
+        let made = by(&dir.path().join("data")).output().expect("it runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let server = Self::serve(dir.path(), &[]);
         let cluster = Self { dir, server };
@@ -61,15 +75,30 @@ impl Cluster {
 
     /// Ends it at once, as a machine that loses its power, and starts it again with these settings.
     pub(crate) fn crash(&mut self, settings: &[&str]) {
-        self.server.kill().expect("killed");
-        self.server.wait().expect("ended");
+        self.die();
         // The other processes of a server end when they notice; their lock on the memory keeps a new one out until then.
         self.server = Self::serve(self.dir.path(), settings);
         self.wait();
     }
 
-    fn text(&self) -> String {
+    fn address_text(&self) -> String {
         format!("postgres://danso@/postgres?host={}", self.dir.path().display())
+    }
+
+    /// Ends it at once.
+    pub(crate) fn die(&mut self) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("ended");
+    }
+
+    /// The file of its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
+    /// Where it is, as a host of an address.
+    pub(crate) fn host(&self) -> String {
+        self.dir.path().display().to_string().replace('/', "%2F")
     }
 
     /// The address of its database.
@@ -79,7 +108,7 @@ impl Cluster {
 
     /// The address of a database of its own in it, which is empty when it is asked for first.
     pub(crate) async fn database(&self, name: &str) -> Address {
-        in_schema(&self.text(), name).await
+        in_schema(&self.address_text(), name).await
     }
 
     /// The database as a node's store.
@@ -90,10 +119,28 @@ impl Cluster {
 
     /// Says something to the server behind the node's back.
     pub(crate) async fn say(&self, sql: &'static str) {
-        use sqlx::{ConnectOptions as _, Connection as _};
-        let mut connection = self.address().servers[0].connect().await.expect("connected");
+        let mut connection = self.connection().await;
         sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
-        connection.close().await.expect("closed");
+        sqlx::Connection::close(connection).await.expect("closed");
+    }
+
+    /// Asks it something behind the node's back.
+    pub(crate) async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar(sql).fetch_one(&mut self.connection().await).await.expect(sql)
+    }
+
+    /// Lets this role in with its password only.
+    pub(crate) async fn ask_for_passwords_of(&self, role: &str) {
+        let file = self.dir.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("rules");
+        std::fs::write(&file, format!("local all {role} scram-sha-256\n{rules}")).expect("written");
+        self.say("SELECT pg_reload_conf()").await;
+    }
+
+    /// A connection behind the node's back.
+    pub(crate) async fn connection(&self) -> sqlx::PgConnection {
+        use sqlx::ConnectOptions as _;
+        self.address().servers[0].connect().await.expect("connected")
     }
 }
 
@@ -144,12 +191,98 @@ async fn in_schema(server: &str, schema: &str) -> Address {
 /// Where [`open`] looks for a server, as an address that ends with a query.
 const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
 
-/// The store of a node in a directory: in a file there, or, where the environment names a server, in a schema of that server which is named
+/// Whether the environment names a server.
+pub(crate) fn is_elsewhere() -> bool {
+    std::env::var(ELSEWHERE).is_ok()
+}
+
+/// The store of a node in a directory: in a file there, or, where the environment names a server, in a database of that server which is named
 /// after the directory. So the same tests run on both.
 pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
-    let Ok(server) = std::env::var(ELSEWHERE) else { return Store::open(path).await };
-    let dir = path.parent().and_then(Path::file_name).expect("a directory").to_string_lossy();
-    let schema: String = dir.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let address = in_schema(&server, &format!("s{schema}")).await;
-    Store::open_server(&address, None, path).await
+    match address_for(path.parent().expect("a directory")) {
+        None => Store::open(path).await,
+        Some(address) => {
+            let name = name_for(path.parent().expect("a directory"));
+            on_server(&format!("CREATE DATABASE {name}"), |error| error.code().as_deref() == Some(THERE_ALREADY));
+            Store::open_server(&address, None, path).await
+        }
+    }
+}
+
+/// duplicate_database
+const THERE_ALREADY: &str = "42P04";
+/// invalid_catalog_name
+const NOT_THERE: &str = "3D000";
+
+/// The database of the node in a directory, where the environment names a server.
+fn address_for(dir: &Path) -> Option<Address> {
+    let server = std::env::var(ELSEWHERE).ok()?;
+    let (before, query) = server.split_once('?').expect("an address with a query");
+    let (before, _) = before.rsplit_once('/').expect("a database");
+    Some(format!("{before}/{}?{query}", name_for(dir)).parse().expect("an address"))
+}
+
+/// A connection to that database.
+pub(crate) async fn connection_for(dir: &Path) -> Option<sqlx::PgConnection> {
+    use sqlx::ConnectOptions as _;
+    match address_for(dir) {
+        Some(address) => Some(address.servers[0].connect().await.expect("connected")),
+        None => None,
+    }
+}
+
+fn name_for(dir: &Path) -> String {
+    let text = dir.to_string_lossy();
+    let name: String = text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    // A name has 63 bytes; the end of a path says which one it is.
+    format!("d{}", &name[name.len().saturating_sub(60)..])
+}
+
+/// Says something to the server that the environment names, and waits for it in a thread of its own, so that those who must not wait can ask, too.
+fn on_server(sql: &str, is_fine: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let Ok(server) = std::env::var(ELSEWHERE) else { return };
+    let (server, sql): (Address, String) = (server.parse().expect("an address"), sql.to_owned());
+    let said = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        runtime.block_on(async {
+            let mut connection = server.servers[0].connect().await.expect("connected");
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
+            connection.close().await.expect("closed");
+            done
+        })
+    });
+    match said.join().expect("it was said") {
+        Ok(_) => {}
+        Err(sqlx::Error::Database(error)) if is_fine(&*error) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Copies what a closed node has on the server, if the environment names one and it has anything there.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let sql = format!("CREATE DATABASE {} TEMPLATE {}", name_for(to), name_for(from));
+    on_server(&sql, |error| error.code().as_deref() == Some(NOT_THERE));
+}
+
+/// A directory for nodes, which goes when this does, with what the node in it, or in `node` in it, has on a server.
+#[derive(Debug)]
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for dir in [self.path().to_path_buf(), self.path().join("node")] {
+            on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name_for(&dir)), |_| false);
+        }
+    }
 }

@@ -1,0 +1,214 @@
+//! How soon a large cube answers. The rows of the cube are made, not taken in: simulated communes go through the product, and what they count
+//! is given to every commune of the country in turn. The questions go the product's own way. Beside it the same questions in SQL to a table
+//! of as many residents, as a register has one.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use danso_core::calendar::Month;
+use danso_core::cube::Measure;
+use danso_core::question::{Question, Read};
+use danso_core::tier::Tier;
+use danso_core::units::UnitList;
+use danso_node::answer::{Answers, Query};
+use danso_node::keys::Signing;
+use danso_node::store::Store;
+use danso_proto::ids::UnitCode;
+
+use crate::data::{self, Data};
+use crate::figures::Figure;
+use crate::ingest::{Sent, feed};
+use crate::residents::{self, Register};
+use crate::world::{self, Place, World};
+
+/// Simulated communes that the others are made of.
+const COMMUNES: usize = 34;
+/// Persons in a simulated household, about.
+const PERSONS: f64 = 3.06;
+/// The last month asked about, and the first.
+const MONTHS: (u32, u32) = (202_101, 202_112);
+/// Units whose rows are read at once, as for an answer.
+const UNITS_AT_ONCE: usize = 64;
+/// An answer is to be there by then.
+const REACH_MS: f64 = 200.0;
+
+/// The rows of a large cube, and of a register with as many residents, as files.
+pub struct Large {
+    world: World,
+    list: Arc<UnitList>,
+    cube: PathBuf,
+    register: Register,
+    pub residents: u64,
+    pub rows: u64,
+    pub communes: usize,
+}
+
+impl Large {
+    /// Makes them, for about so many residents.
+    pub async fn make(dir: &Path, residents: u64) -> anyhow::Result<Self> {
+        let list = Arc::new(world::units()?);
+        let all: Vec<&UnitCode> = list.at_tier(&list.root().code, Tier::Commune).map(|unit| &unit.code).collect();
+        // Communes of some size, and as many as the country has at most.
+        let communes = all.len().min((residents / 60) as usize).max(COMMUNES);
+        let households = (residents as f64 / communes as f64 / PERSONS) as usize;
+        let data = data::simulate(dir, COMMUNES, households.max(20))?;
+        let world = World::build(dir, &data).await?;
+        let blocks = blocks(dir, &world, &data).await?;
+        let cube = dir.join("cube.csv");
+        let mut out = BufWriter::new(File::create(&cube)?);
+        let mut rows = 0;
+        // Spread over the country: every n-th of the list.
+        let step = (all.len() / communes).max(1);
+        let of: Vec<&UnitCode> = all.iter().copied().step_by(step).take(communes).collect();
+        for (code, block) in of.iter().zip(blocks.iter().cycle()) {
+            for row in block {
+                writeln!(out, "{code},{row}")?;
+                rows += 1;
+            }
+        }
+        out.flush()?;
+        let register = residents::make(dir, &data, &list, &of)?;
+        let residents = register.residents;
+        Ok(Self { world, cube, register, residents, rows, communes, list })
+    }
+
+    /// Asks, in turn with the questions in SQL.
+    pub async fn measure(&self, dir: &Path, place: &Place<'_>, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+        let (store, pipeline) = self.world.root(place).await?;
+        self.load(place)?;
+        let register = self.register.load(dir, place)?;
+        let root = &self.world.root;
+        let signing = Arc::new(Signing::new(root.signer.clone()));
+        let answers = Answers::new(store.clone(), signing, root.id.clone(), self.world.clock.clone());
+        let directory = pipeline.snapshot().directory_arc();
+        let month = |ymm| Month::from_ymm(ymm);
+        let (first, last) = (month(MONTHS.0)?, month(MONTHS.1)?);
+        let country = &self.list.root().code;
+        let province: UnitCode = "40".parse()?;
+        let none: [&str; 0] = [];
+        let question = |unit: &UnitCode, by, from, figures: &[&str], dimensions: &[&str]| {
+            let question = Question::new(unit.clone(), by, (from, last), figures, dimensions, None)?;
+            Query::new(self.list.clone(), question)
+        };
+        let groups = question(country, None, last, &["residents"], &["age_group", "sex"])?;
+        let year = question(country, Some(Tier::Province), first, &none, &["month"])?;
+        let below = question(&province, Some(Tier::Commune), first, &none, &["month"])?;
+        let mut all: [Vec<f64>; 6] = Default::default();
+        for _ in 0..rounds {
+            let start = Instant::now();
+            let pyramid = pyramid(&store, &self.list, last).await?;
+            all[0].push(ms(start.elapsed()));
+            ensure!(pyramid.iter().sum::<i64>() > 0, "an empty pyramid");
+            for (query, took) in [&groups, &year, &below].into_iter().zip(&mut all[1..4]) {
+                let start = Instant::now();
+                let answer = answers.local(&directory, query).await?;
+                took.push(ms(start.elapsed()));
+                ensure!(!answer.cells.is_empty(), "an empty answer");
+            }
+            all[4].push(ms(register.pyramid(last)?));
+            all[5].push(ms(register.year(first, last)?));
+        }
+        store.close().await;
+        let group = format!("{} rows of the cube, {} residents, {}", self.rows, self.residents, place.name());
+        let [single, groups, year, below, sql_pyramid, sql_year] = all;
+        let figure = |name: &str, rounds| Figure::new(&group, name, "ms", rounds);
+        let sql_pyramid = figure("SQL over the residents: national pyramid by single year", sql_pyramid);
+        let sql_year =
+            figure("SQL over residents and events: one year of all measures by month and province", sql_year);
+        let (base_pyramid, base_year) = (sql_pyramid.median(), sql_year.median());
+        let name = "SQL over the register";
+        Ok(vec![
+            figure("national pyramid by single year (the store's read, folded here)", single)
+                .against(name, base_pyramid)
+                .at_most(REACH_MS),
+            figure("national pyramid by five years (an answer)", groups).against(name, base_pyramid).at_most(REACH_MS),
+            figure("one year of all measures by month and province (an answer)", year)
+                .against(name, base_year)
+                .at_most(REACH_MS),
+            figure("one year of all measures of a province by month and commune (an answer)", below),
+            sql_pyramid,
+            sql_year,
+        ])
+    }
+
+    /// Puts the rows into the cube, which is empty.
+    fn load(&self, place: &Place<'_>) -> anyhow::Result<()> {
+        let file = self.cube.display();
+        match place {
+            Place::File(path) => {
+                let import = format!(".import --csv \"{file}\" cube");
+                sqlite(path, &["BEGIN", &import, "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"])?;
+            }
+            Place::Server(cluster, _) => {
+                cluster.psql(&[&format!("\\copy cube FROM '{file}' CSV"), "VACUUM ANALYZE cube", "CHECKPOINT"])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the cube of each simulated commune holds, without the unit, in the order of the key.
+async fn blocks(dir: &Path, world: &World, data: &Data) -> anyhow::Result<Vec<Vec<String>>> {
+    let file = dir.join("template.db");
+    let (store, pipeline) = world.node(&Place::File(file.clone()), &world.receiver).await?;
+    for part in [|author: &world::Author| author.book.clone(), |author: &world::Author| author.slips.clone()] {
+        let sent = world.authors.iter().map(|author| part(author).iter().map(|p| Sent::new(p, false)).collect());
+        feed(&pipeline, sent.collect()).await?;
+    }
+    store.close().await;
+    let columns = "measure, month, recorded, sex, birth_month, detail, other, count";
+    data.communes
+        .iter()
+        .map(|commune| {
+            let sql = format!("SELECT {columns} FROM cube WHERE unit = '{}' ORDER BY {columns}", commune.code);
+            let (_, rows) = sqlite(&file, &[".mode csv", &sql])?;
+            Ok(rows.lines().map(|line| line.trim_end().to_owned()).collect())
+        })
+        .collect()
+}
+
+/// Residents by sex and full years: the rows as an answer reads them, some units at a time, folded.
+async fn pyramid(store: &Store, list: &UnitList, month: Month) -> anyhow::Result<Vec<i64>> {
+    let read = Read {
+        measure: Measure::Residents,
+        first: None,
+        told_apart_from: month,
+        last: month,
+        sex: true,
+        birth_month: true,
+        detail: false,
+        other: false,
+    };
+    let units: Vec<UnitCode> = list.iter().map(|unit| unit.code.clone()).collect();
+    let mut values = vec![0; 256];
+    let mut tx = store.read("bench").await?;
+    for units in units.chunks(UNITS_AT_ONCE) {
+        for row in tx.cube_sum(units, &read).await? {
+            let years = row.birth_month.map_or(0, |birth| (month - birth).clamp(0, 1_500) / 12);
+            let male = row.sex == Some(danso_proto::change::Sex::Male);
+            values[years as usize * 2 + usize::from(male)] += row.count;
+        }
+    }
+    Ok(values)
+}
+
+/// Runs commands of the `sqlite3` tool: how long it took, and what it printed.
+pub fn sqlite(database: &Path, commands: &[&str]) -> anyhow::Result<(Duration, String)> {
+    let mut command = Command::new("sqlite3");
+    command.arg("-bail").arg(database).args(commands);
+    let start = Instant::now();
+    let ended = command.output().context("sqlite3 does not start; the benchmark needs its command line tool")?;
+    let took = start.elapsed();
+    let failed = || String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.success() && ended.stderr.is_empty(), "sqlite3 failed: {}", failed());
+    Ok((took, String::from_utf8_lossy(&ended.stdout).into_owned()))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
