@@ -233,7 +233,10 @@ fn wherever_a_move_to_a_server_died_it_goes_on() {
                 drop(moves(&dir, server(&fresh)).await);
                 address.replace(fresh);
             },
-            async |dir: PathBuf| assert!(runs_on_server(&address.borrow().clone(), &dir).await),
+            async |dir: PathBuf| {
+                let address = address.borrow().clone();
+                assert!(runs_on_server(&address, &dir).await);
+            },
             async |dir: PathBuf, at, point| {
                 let address = address.borrow().clone();
                 let about = format!("a move to a server, dying at point {at} ({point:?})");

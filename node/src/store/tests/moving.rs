@@ -92,7 +92,7 @@ fn envelope(log: i64, sequence: usize) -> Vec<u8> {
 
 fn entry(log: i64, sequence: usize) -> Vec<Value> {
     let envelope = envelope(log, sequence);
-    let parts = (sequence % 2 == 0).then(|| vec![sequence as u8; 90]);
+    let parts = sequence.is_multiple_of(2).then(|| vec![sequence as u8; 90]);
     vec![
         log.into(),
         sequence.into(),
