@@ -7,8 +7,8 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::Point;
+use super::place::{self, Place};
 use super::plan::{Names, Plan, copy_dir};
-use crate::store::tests::cluster::{self, Place};
 
 /// How much of a database is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) fn copy_of(prepared: &Path) -> (Place, PathBuf) {
     let dir = guard.path().join("node");
     if prepared.exists() {
         copy_dir(prepared, &dir);
-        cluster::copy(prepared, &dir);
+        place::copy(prepared, &dir);
     }
     (guard, dir)
 }
@@ -102,7 +102,7 @@ enum Closed {
 
 impl Closed {
     async fn at(dir: &Path) -> Self {
-        match cluster::connection_for(dir).await {
+        match place::connection_for(dir).await {
             Some(connection) => Self::Server(connection),
             None => {
                 let options = SqliteConnectOptions::new().filename(dir.join("danso.db"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Point;
-use crate::store::tests::cluster::{self, Place};
+use super::place::{self, Place};
 
 /// What becomes of names that were given and not synced when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Plan {
         let path = self.run.copy.clone();
         let mut plan = self;
         // What was committed is on the server, whatever has become of the directory since.
-        cluster::copy(&plan.run.dir, &path);
+        place::copy(&plan.run.dir, &path);
         (std::mem::replace(&mut plan.copy, Place::new()), path)
     }
 }

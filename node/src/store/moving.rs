@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::derived::{self, TableDigest};
 use super::examine::{META_STOP, META_UNCHECKED, META_UNCOMPARED};
+use super::ledger::sealed;
 use super::postgres::META_FENCE;
 use super::sql::{Row, Transaction, Value};
 use super::tables::{Chunk, TABLES};
@@ -420,7 +421,7 @@ impl Tx {
 
 /// The leaf that an entry's bytes make, if it is the one that is kept, and the entry stands where it should.
 fn next_leaf(row: &Row, place: u64) -> Result<Option<Hash>> {
-    let leaf = leaf_hash(row.get(2)?);
+    let leaf = leaf_hash(&sealed(row.get(2)?, row.get(6)?)?.envelope);
     let is_kept = hash(row.get(3)?, "entry", "leaf")? == leaf && unsigned(row.get(1)?, "entry", "sequence")? == place;
     Ok(is_kept.then_some(leaf))
 }

@@ -19,10 +19,10 @@ use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
 use crate::faults::harness::{copy_of, die_everywhere};
+use crate::faults::place::Place;
 use crate::keys::{LogKey, Rotation};
 use crate::pipeline::{Handle, Outfit, Trouble, directory_draft, mark_restored};
 use crate::store::Store;
-use crate::store::tests::cluster::Place;
 
 /// A node that nothing connects.
 pub(super) struct Alone {

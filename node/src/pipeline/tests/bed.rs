@@ -18,8 +18,9 @@ use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
+use crate::faults::place::Place;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
-use crate::store::tests::cluster::{self, Place};
+use crate::store::tests::cluster;
 use crate::store::{CubeFilter, EvidenceRow, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;

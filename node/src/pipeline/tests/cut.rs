@@ -6,9 +6,10 @@ use danso_proto::ids::{ChangeId, Stream};
 use danso_proto::refusal::Reason;
 
 use super::bed::{self, Author, Bed, enrolled};
+use crate::faults::place::Place;
 use crate::pipeline::Error;
 use crate::store::Store;
-use crate::store::tests::cluster::{Cluster, Place};
+use crate::store::tests::cluster::Cluster;
 use crate::store::tests::proxy::{Loss, Proxy};
 
 /// A bed whose store is reached by a way that can be cut.

@@ -13,9 +13,9 @@ use super::bed::{self, Bed, enrolled};
 use super::run;
 use super::waiting::slip;
 use crate::faults::harness::copy_of;
+use crate::faults::place::Place;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{ImportBatch, InviteRow, Recovery};
-use crate::store::tests::cluster::Place;
 
 async fn write(bed: &Bed, n: u8) {
     bed.handle.write(Stream::Records, vec![bed::draft(enrolled("17065", 198_001), n)]).await.expect("written");

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::faults::place;
 use crate::store::{Address, Store};
 
 /// Where Debian puts the programs of each version.
@@ -188,101 +189,11 @@ async fn in_schema(server: &str, schema: &str) -> Address {
     format!("{server}&options=-csearch_path%3D{schema}").parse().expect("an address")
 }
 
-/// Where [`open`] looks for a server, as an address that ends with a query.
-const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
-
-/// Whether the environment names a server.
-pub(crate) fn is_elsewhere() -> bool {
-    std::env::var(ELSEWHERE).is_ok()
-}
-
-/// The store of a node in a directory: in a file there, or, where the environment names a server, in a database of that server which is named
-/// after the directory. So the same tests run on both.
+/// The store of a node in a directory: in a file there, or, where the environment names a server, in a database of that server. So the same
+/// tests run on both.
 pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
-    match address_for(path.parent().expect("a directory")) {
+    match place::database_for(path.parent().expect("a directory")) {
         None => Store::open(path).await,
-        Some(address) => {
-            let name = name_for(path.parent().expect("a directory"));
-            on_server(&format!("CREATE DATABASE {name}"), |error| error.code().as_deref() == Some(THERE_ALREADY));
-            Store::open_server(&address, None, path).await
-        }
-    }
-}
-
-/// duplicate_database
-const THERE_ALREADY: &str = "42P04";
-/// invalid_catalog_name
-const NOT_THERE: &str = "3D000";
-
-/// The database of the node in a directory, where the environment names a server.
-fn address_for(dir: &Path) -> Option<Address> {
-    let server = std::env::var(ELSEWHERE).ok()?;
-    let (before, query) = server.split_once('?').expect("an address with a query");
-    let (before, _) = before.rsplit_once('/').expect("a database");
-    Some(format!("{before}/{}?{query}", name_for(dir)).parse().expect("an address"))
-}
-
-/// A connection to that database.
-pub(crate) async fn connection_for(dir: &Path) -> Option<sqlx::PgConnection> {
-    use sqlx::ConnectOptions as _;
-    match address_for(dir) {
-        Some(address) => Some(address.servers[0].connect().await.expect("connected")),
-        None => None,
-    }
-}
-
-fn name_for(dir: &Path) -> String {
-    let text = dir.to_string_lossy();
-    let name: String = text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    // A name has 63 bytes; the end of a path says which one it is.
-    format!("d{}", &name[name.len().saturating_sub(60)..])
-}
-
-/// Says something to the server that the environment names, and waits for it in a thread of its own, so that those who must not wait can ask, too.
-fn on_server(sql: &str, is_fine: impl Fn(&dyn sqlx::error::DatabaseError) -> bool) {
-    use sqlx::{ConnectOptions as _, Connection as _};
-    let Ok(server) = std::env::var(ELSEWHERE) else { return };
-    let (server, sql): (Address, String) = (server.parse().expect("an address"), sql.to_owned());
-    let said = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-        runtime.block_on(async {
-            let mut connection = server.servers[0].connect().await.expect("connected");
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
-            connection.close().await.expect("closed");
-            done
-        })
-    });
-    match said.join().expect("it was said") {
-        Ok(_) => {}
-        Err(sqlx::Error::Database(error)) if is_fine(&*error) => {}
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Copies what a closed node has on the server, if the environment names one and it has anything there.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    let sql = format!("CREATE DATABASE {} TEMPLATE {}", name_for(to), name_for(from));
-    on_server(&sql, |error| error.code().as_deref() == Some(NOT_THERE));
-}
-
-/// A directory for nodes, which goes when this does, with what the node in it, or in `node` in it, has on a server.
-#[derive(Debug)]
-pub(crate) struct Place(tempfile::TempDir);
-
-impl Place {
-    pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for dir in [self.path().to_path_buf(), self.path().join("node")] {
-            on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name_for(&dir)), |_| false);
-        }
+        Some(address) => Store::open_server(&address.parse().expect("an address"), None, path).await,
     }
 }
