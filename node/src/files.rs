@@ -150,6 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_everybody_may_read_is_refused() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("password");
+        create_new(&path, b"secret\r\nmore", 0o640).expect("written");
+        assert_eq!(secret_line(&path).expect("read"), "secret");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("opened");
+        assert_eq!(secret_line(&path).expect_err("open").kind(), io::ErrorKind::PermissionDenied);
+        replace(&path, b"\nsecret", 0o600).expect("written");
+        assert_eq!(secret_line(&path).expect_err("empty").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn a_copy_goes_on_behind_what_the_disk_does_not_give() {
         let whole: Vec<u8> = (0..CHUNK.0 + 3 * CHUNK.1 + 7).map(|n| (n % 251) as u8 + 1).collect();
         let bad = CHUNK.0 + CHUNK.1..CHUNK.0 + 2 * CHUNK.1;
