@@ -1,8 +1,8 @@
 //! The store's own promises: what is undone leaves nothing, what does not read is named, a newer database is not touched.
 
 pub(crate) mod cluster;
-mod moving;
 mod failover;
+mod moving;
 pub(crate) mod proxy;
 mod served;
 
