@@ -135,7 +135,10 @@ pub struct Packer(zstd::bulk::Compressor<'static>);
 impl Packer {
     /// One for many entries: what it works with is made once.
     pub fn new() -> Self {
-        Self(zstd::bulk::Compressor::new(REST_ZSTD_LEVEL).expect("the level is one of zstd's, so only memory could run out"))
+        Self(
+            zstd::bulk::Compressor::new(REST_ZSTD_LEVEL)
+                .expect("the level is one of zstd's, so only memory could run out"),
+        )
     }
 
     /// An entry as it is kept: one zstd frame, in which the commitments are left out that its parts give.
@@ -166,7 +169,8 @@ pub fn packed_size(header: &[u8]) -> Option<u64> {
 /// # Errors
 /// `malformed`, `too_large`: nothing that was packed.
 pub fn unpack(packed: &[u8]) -> Result<SealedEntry, Refusal> {
-    let message = pb::SealedEntry::decode(Bytes::from(inflate(packed)?)).map_err(|_| malformed("not a packed entry"))?;
+    let message =
+        pb::SealedEntry::decode(Bytes::from(inflate(packed)?)).map_err(|_| malformed("not a packed entry"))?;
     SealedEntry::from_pb(message)
 }
 

@@ -104,7 +104,7 @@ impl Cluster {
 
     /// The address of its database.
     pub(crate) fn address(&self) -> Address {
-        self.text().parse().expect("an address")
+        self.address_text().parse().expect("an address")
     }
 
     /// The address of a database of its own in it, which is empty when it is asked for first.
