@@ -50,9 +50,11 @@ pub(super) struct Migrate<'a> {
     pub(super) data: &'a Path,
     /// The server; without one it is the file.
     pub(super) to: Option<Server>,
-    /// Hears the table and how many rows were copied.
-    pub(super) progress: &'a mut dyn FnMut(&'static str, u64),
+    pub(super) progress: Progress<'a>,
 }
+
+/// Hears the table and how many rows were copied.
+type Progress<'a> = &'a mut dyn FnMut(&'static str, u64);
 
 /// What `migrate-store` did.
 pub(super) enum Done {
@@ -102,49 +104,64 @@ pub(super) async fn migrate(what: Migrate<'_>) -> Result<Done, Error> {
         return arrive(&layout, from.as_ref()).await;
     }
     let source = source(&layout, from.as_ref()).await?;
-    let (node, is_left) = may_leave(&source, &name(to.as_ref())).await?;
-    let place = look(&layout, to.as_ref()).await?;
+    let done = move_from(&source, &layout, config, to, what.progress).await;
+    source.close_unsealed().await;
+    done
+}
+
+async fn move_from(
+    source: &Store,
+    layout: &Layout,
+    config: Config,
+    to: Option<Server>,
+    progress: Progress<'_>,
+) -> Result<Done, Error> {
+    let (node, is_left) = may_leave(source, &name(to.as_ref())).await?;
+    let place = look(layout, to.as_ref()).await?;
     if is_left && matches!(&place, Place::Proven { node: there } if *there == node) {
-        source.close_unsealed().await;
-        configure(&layout, config, to.clone())?;
-        return arrive(&layout, to.as_ref()).await;
+        configure(layout, config, to.clone())?;
+        return arrive(layout, to.as_ref()).await;
     }
     let aside = match (&place, &to) {
-        (Place::Moved { node: left, .. }, None) if *left == node => Some(set_aside(&layout).await?),
-        _ => place
-            .is_for(&node)
-            .map(|()| None)
-            .map_err(|error| Refusal::new(Reason::DirectoryNotEmpty, error.to_string()))?,
-    };
-    let target = database::open_to_move(&layout, to.as_ref()).await?;
-    let moved = copied(&source, &target, what.progress).await;
-    let (proof, figures) = match moved {
-        Ok(both) => both,
-        Err(error) => {
-            source.close_unsealed().await;
-            target.close().await;
-            return Err(error);
+        (Place::Moved { node: left, .. }, None) if *left == node => Some(set_aside(layout).await?),
+        _ => {
+            let occupied = |error: store::Error| Refusal::new(Reason::DirectoryNotEmpty, error.to_string());
+            place.is_for(&node).map_err(occupied)?;
+            None
         }
     };
-    let moved = Moved { proof, figures, from: name(from.as_ref()), aside };
+    let target = database::open_to_move(layout, to.as_ref()).await?;
+    let moved = move_into(&target, source, layout, config, to, progress).await;
+    target.close().await;
+    Ok(Done::Moved(Box::new(Moved { aside, ..moved? })))
+}
+
+async fn move_into(
+    target: &Store,
+    source: &Store,
+    layout: &Layout,
+    config: Config,
+    to: Option<Server>,
+    progress: Progress<'_>,
+) -> Result<Moved, Error> {
+    let (proof, figures) = copied(source, target, progress).await?;
+    let moved = Moved { proof, figures, from: name(config.server.as_ref()), aside: None };
     if moved.refusal().is_some() {
         // The next run copies all of it anew.
         target.set_proven(false).await?;
-    } else {
-        leave(&layout, from.as_ref(), &source, &name(to.as_ref())).await?;
-        target.set_proven(true).await?;
-        configure(&layout, config, to)?;
-        target.arrive().await?;
+        return Ok(moved);
     }
-    source.close_unsealed().await;
-    target.close().await;
-    Ok(Done::Moved(Box::new(moved)))
+    leave(layout, config.server.as_ref(), source, &name(to.as_ref())).await?;
+    target.set_proven(true).await?;
+    configure(layout, config, to)?;
+    target.arrive().await?;
+    Ok(moved)
 }
 
 /// What both databases say of the node.
 type Both = (Proof, [BTreeMap<String, i64>; 2]);
 
-async fn copied(source: &Store, target: &Store, progress: &mut dyn FnMut(&'static str, u64)) -> Result<Both, Error> {
+async fn copied(source: &Store, target: &Store, progress: Progress<'_>) -> Result<Both, Error> {
     let mut from = source.read("migrate").await?;
     store::copy_node(&mut from, target, progress).await?;
     let mut to = target.read("migrate").await?;
@@ -165,9 +182,7 @@ async fn copied(source: &Store, target: &Store, progress: &mut dyn FnMut(&'stati
 /// at, and mended, as a start would.
 async fn source(layout: &Layout, server: Option<&Server>) -> Result<Store, Error> {
     if server.is_some() {
-        let store = database::open_to_move(layout, server).await?;
-        store.read("check").await?.integrity_check().await?;
-        return Ok(store);
+        return checked(database::open_to_move(layout, server).await?).await;
     }
     let path = layout.database();
     let (store, says) = Store::open_to_look(&path).await?;
@@ -177,11 +192,22 @@ async fn source(layout: &Layout, server: Option<&Server>) -> Result<Store, Error
     store.close_unsealed().await;
     Store::open_to_move(&path).await?.close().await;
     let (store, says) = Store::open_to_look(&path).await?;
-    if !says? {
+    match says? {
+        true => Ok(store),
         // Too large for a seal.
-        store.read("check").await?.integrity_check().await?;
+        false => checked(store).await,
     }
-    Ok(store)
+}
+
+async fn checked(store: Store) -> Result<Store, Error> {
+    let check = async { store.read("check").await?.integrity_check().await };
+    match check.await {
+        Ok(()) => Ok(store),
+        Err(error) => {
+            store.close_unsealed().await;
+            Err(error.into())
+        }
+    }
 }
 
 /// The node in the database that is moved from, if it may be moved to `to`, and whether an earlier run got as far as leaving it.
@@ -205,7 +231,7 @@ async fn look(layout: &Layout, server: Option<&Server>) -> Result<Place, Error> 
         None => Store::open_to_look(&layout.database()).await?.0,
         Some(server) => database::look_at(layout, server).await?,
     };
-    let place = store.read("migrate").await?.place().await;
+    let place = async { store.read("migrate").await?.place().await }.await;
     store.close_unsealed().await;
     Ok(place?)
 }
@@ -254,7 +280,7 @@ fn configure(layout: &Layout, config: Config, server: Option<Server>) -> Result<
 /// The configuration names the database already: what an earlier run left of the move is done.
 async fn arrive(layout: &Layout, server: Option<&Server>) -> Result<Done, Error> {
     let store = database::open_to_move(layout, server).await?;
-    let place = store.read("migrate").await?.place().await;
+    let place = async { store.read("migrate").await?.place().await }.await;
     let done = match place {
         Ok(Place::Proven { .. }) => store.arrive().await.map(|()| Done::Arrived),
         Ok(Place::Moved { to, .. }) => Err(store::Error::MovedAway { to }),

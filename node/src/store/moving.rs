@@ -21,9 +21,9 @@ use super::{Error, Result, Store, Tx, hash, unsigned};
 /// Where a database keeps the id of its node.
 pub const META_NODE: &str = "node";
 /// There while a node is moved into this database.
-const META_MOVING: &str = "moving";
+pub(super) const META_MOVING: &str = "moving";
 /// There in a database that its node was moved away from: where to.
-const META_MOVED: &str = "moved";
+pub(super) const META_MOVED: &str = "moved";
 /// What is about the database itself, and not about its node. That pages were not checked is about the pages.
 const OWN: [&str; 5] = [META_FENCE, META_STOP, META_UNCHECKED, META_MOVING, META_MOVED];
 /// Rows and bytes that are in memory at a time, some three times over.
@@ -237,18 +237,8 @@ impl Store {
     }
 }
 
-/// As [`Store::is_in_use`], before anybody's writing is taken over.
-pub(super) async fn is_in_use_on_server(tx: &mut sqlx::Transaction<'_, sqlx::Postgres>) -> sqlx::Result<Result<()>> {
-    let mut marks = [None, None];
-    for (mark, key) in marks.iter_mut().zip([META_MOVED, META_MOVING]) {
-        *mark = sqlx::query_scalar("SELECT value FROM meta WHERE key = $1").bind(key).fetch_optional(&mut **tx).await?;
-    }
-    let [moved, moving] = marks;
-    Ok(in_use(moved, moving))
-}
-
 /// What the marks say about a database that shall be a node's store.
-fn in_use(moved: Option<Vec<u8>>, moving: Option<Vec<u8>>) -> Result<()> {
+pub(super) fn in_use(moved: Option<Vec<u8>>, moving: Option<Vec<u8>>) -> Result<()> {
     match (moved, moving) {
         (Some(to), _) => Err(Error::MovedAway { to: String::from_utf8_lossy(&to).into_owned() }),
         (None, Some(_)) => Err(Error::HalfMoved),

@@ -218,12 +218,27 @@ impl Server {
     async fn connect(address: Address, password: Option<String>, in_use: bool) -> Result<Self> {
         let password = password.map(Password);
         let pools = Pools::connect(&address, password.as_ref()).await?;
+        match Self::take_over(&pools, &address, in_use).await {
+            Ok(mark) => Ok(Self::new(address, password, pools, mark)),
+            Err(error) => {
+                pools.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings the database to this version and takes over writing, unless the node is in another database.
+    async fn take_over(pools: &Pools, address: &Address, in_use: bool) -> Result<Mark> {
         let failed = |source| Error::Open { path: address.to_string(), source };
         let writer = pools.writer.clone().ok_or_else(|| failed(read_only()))?;
         migrator().run(&writer).await.map_err(Error::Migrate)?;
         let mut tx = writer.begin().await.map_err(failed)?;
         if in_use {
-            moving::is_in_use_on_server(&mut tx).await.map_err(failed)??;
+            let sql = "SELECT (SELECT value FROM meta WHERE key = $1), (SELECT value FROM meta WHERE key = $2)";
+            let marks = sqlx::query_as(sql).bind(moving::META_MOVED).bind(moving::META_MOVING);
+            let (moved, moving): (Option<Vec<u8>>, Option<Vec<u8>>) =
+                marks.fetch_one(&mut *tx).await.map_err(failed)?;
+            moving::in_use(moved, moving)?;
         }
         let before = kept(&mut tx).await.map_err(failed)?;
         // By the server's clock, so that one that lost an opening does not give the same number to another.
@@ -241,7 +256,7 @@ impl Server {
         .await
         .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        Ok(Self::new(address, password, pools, mark))
+        Ok(mark)
     }
 
     fn new(address: Address, password: Option<Password>, pools: Pools, mark: Mark) -> Self {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use danso_proto::identity::{PartSet, Salts};
 use danso_proto::merkle::{CompactTree, leaf_hash};
+use danso_proto::package::Packer;
 
 use super::cluster::Cluster;
 use crate::faults::plan::{Names, Plan};
@@ -90,16 +92,23 @@ fn envelope(log: i64, sequence: usize) -> Vec<u8> {
     format!("{log}/{sequence}/{}", "x".repeat(sequence * 40)).into_bytes()
 }
 
+/// Every other one as versions kept them that packed none.
 fn entry(log: i64, sequence: usize) -> Vec<Value> {
     let envelope = envelope(log, sequence);
-    let parts = sequence.is_multiple_of(2).then(|| vec![sequence as u8; 90]);
+    let (kept, parts) = match sequence.is_multiple_of(2) {
+        true => {
+            let parts = vec![vec![sequence as u8; 90].into()];
+            (envelope.clone(), Some(PartSet { salts: Salts::Seed([7; 32]), parts }.encode().to_vec()))
+        }
+        false => (Packer::new().pack(&envelope.clone().into(), None), None),
+    };
     vec![
         log.into(),
         sequence.into(),
         (&leaf_hash(&envelope)).into(),
         vec![sequence as u8; 12].into(),
         (sequence + 1).into(),
-        envelope.into(),
+        kept.into(),
         parts.into(),
     ]
 }
