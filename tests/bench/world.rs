@@ -163,9 +163,9 @@ impl World {
     pub async fn author(&self, dir: &Path, commune: &Commune) -> anyhow::Result<Author> {
         let node = self.communes.iter().find(|node| node.unit.as_str() == commune.code).context("a commune's node")?;
         let (store, pipeline) = self.node(&Place::File(dir.join("author.db")), node).await?;
-        let mut author = Author::default();
-        author.book_changes = import(&pipeline, self.rows(Form::Households, &commune.households, node)?).await?;
-        author.book = packages(&store, &pipeline, &node.id, Stream::Records, 0).await?;
+        let book_changes = import(&pipeline, self.rows(Form::Households, &commune.households, node)?).await?;
+        let book = packages(&store, &pipeline, &node.id, Stream::Records, 0).await?;
+        let mut author = Author { book, book_changes, ..Author::default() };
         if let Some(changes) = &commune.changes {
             let from = author.book.last().map_or(0, |last| last.first + last.entries.len() as u64);
             author.slip_changes = import(&pipeline, self.rows(Form::Changes, changes, node)?).await?;
