@@ -15,12 +15,14 @@ use crate::telemetry::TelemetryError;
 
 mod backup;
 pub mod cli;
+mod database;
 mod demo;
 mod doctor;
 mod drill;
 mod gauges;
 mod init;
 mod join;
+mod migrate;
 mod out;
 mod rebuild;
 mod recover;

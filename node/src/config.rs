@@ -12,7 +12,7 @@ use danso_proto::limits;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use crate::files;
+use crate::{files, store};
 
 pub use address::{Address, AddressError};
 pub use layout::{DirLock, Fresh, Layout, LayoutError};
@@ -53,6 +53,17 @@ pub struct Config {
     pub log_filter: String,
     /// Free MiB below which the disk counts as low.
     pub min_free_mib: u64,
+    /// The server that the database is on; without one it is a file in the node's directory.
+    pub server: Option<Server>,
+}
+
+/// A server that a node's database is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is, and by whom it is asked.
+    pub address: store::Address,
+    /// File with the password in its first line; a path that does not begin with `/` begins in the node's directory.
+    pub password_file: Option<PathBuf>,
 }
 
 /// Shape of log lines.
@@ -161,6 +172,8 @@ struct RawLog {
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawStore {
+    address: Option<String>,
+    password_file: Option<PathBuf>,
     min_free_mib: Option<u64>,
 }
 
@@ -177,6 +190,7 @@ impl Config {
             log_format: LogFormat::default(),
             log_filter: DEFAULT_FILTER.into(),
             min_free_mib: DEFAULT_MIN_FREE_MIB,
+            server: None,
         }
     }
 
@@ -229,6 +243,7 @@ impl Config {
         if min_free_mib > MIN_FREE_MIB_MAX {
             check.problem::<()>("store.min_free_mib", format!("at most {MIN_FREE_MIB_MAX}; it is a number of MiB"));
         }
+        let server = check.database(raw.store.address, raw.store.password_file);
         match (unit, listen, certificate_life, log_format) {
             (Some(unit), Some(listen), Some(certificate_life), Some(log_format)) if check.0.is_empty() => Ok(Self {
                 unit,
@@ -240,6 +255,7 @@ impl Config {
                 log_format,
                 log_filter,
                 min_free_mib,
+                server,
             }),
             _ => Err(ConfigError::Invalid { path: path.into(), problems: check.0 }),
         }
@@ -263,7 +279,11 @@ impl Config {
                 format: Some(if self.log_format == LogFormat::Json { "json" } else { "human" }.into()),
                 filter: Some(self.log_filter.clone()),
             },
-            store: RawStore { min_free_mib: Some(self.min_free_mib).filter(|mib| *mib != DEFAULT_MIN_FREE_MIB) },
+            store: RawStore {
+                address: self.server.as_ref().map(|server| server.address.to_string()),
+                password_file: self.server.as_ref().and_then(|server| server.password_file.clone()),
+                min_free_mib: Some(self.min_free_mib).filter(|mib| *mib != DEFAULT_MIN_FREE_MIB),
+            },
         };
         let text = toml::to_string(&raw)
             .map_err(|error| ConfigError::Syntax { path: path.into(), detail: error.to_string() })?;
@@ -306,6 +326,20 @@ impl Check {
             Ok(life) if (least..=most).contains(&life) => Some(life),
             Ok(_) => self.problem(key, format!("{text} is not between {}s and 90days", least.as_secs())),
             Err(error) => self.problem(key, format!("{text:?} is no time ({error}): write for example \"90days\"")),
+        }
+    }
+
+    /// The server that the database is on.
+    fn database(&mut self, address: Option<String>, password_file: Option<PathBuf>) -> Option<Server> {
+        let Some(address) = address else {
+            return match password_file {
+                Some(_) => self.problem("store.password_file", "is for store.address, which is missing"),
+                None => None,
+            };
+        };
+        match address.parse() {
+            Ok(address) => Some(Server { address, password_file }),
+            Err(error) => self.problem("store.address", error.to_string()),
         }
     }
 

@@ -149,7 +149,11 @@ impl Patient {
             }
         };
         match checked.await {
-            Ok(()) => Line::ok("database", "all pages, indices and references hang together"),
+            Ok(()) if self.store.is_file() => Line::ok("database", "all pages, indices and references hang together"),
+            Ok(()) => Line::ok(
+                "database",
+                "the server has read no page with a wrong checksum; indices are checked where it has amcheck",
+            ),
             Err(error) => {
                 if self.runs
                     && error.is_damage()
@@ -315,14 +319,15 @@ fn told(error: pipeline::Error, row: &LogRow) -> Refusal {
     Refusal::new(reason, format!("{}: {detail}", row.log))
 }
 
-/// Looks at a node that does not run, and of which perhaps not even the database opens. `read` gives what the store holds.
+/// Looks at a node that does not run, and of which perhaps not even the database was `opened`. `read` gives what the store holds.
 pub async fn offline(
     layout: &Layout,
+    opened: store::OpenedToLook,
     clock: Arc<dyn Clock>,
     read: impl AsyncFnOnce(Store) -> Result<Snapshot, Refusal>,
     lines: &Lines,
 ) {
-    let (store, files_say) = match Store::open_to_look(&layout.database()).await {
+    let (store, files_say) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             let mut told = vec![Line::fail("database", pipeline::Error::from(error).refusal())];
@@ -330,14 +335,14 @@ pub async fn offline(
             return send(told, lines).await;
         }
     };
-    let file = match files_say {
+    let file = files_say.map(|says| match says {
         Ok(true) => Line::ok("file", "as long as it says, and as it was when the node ended"),
         Ok(false) => {
             Line::ok("file", "as long as it says; nothing says how it was when the node ended (danso.db.sha256)")
         }
         Err(error) => Line::fail("file", pipeline::Error::from(error).refusal()),
-    };
-    send(vec![file], lines).await;
+    });
+    send(file.into_iter().collect(), lines).await;
     match read(store.clone()).await {
         Ok(snapshot) => {
             let (layout, store) = (layout.clone(), store.clone());

@@ -43,4 +43,6 @@ pub(crate) use plan::pass;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
+pub(crate) mod place;
+#[cfg(test)]
 pub(crate) mod plan;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::faults::{Point, pass};
@@ -40,6 +40,24 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_parent(path),
+    }
+}
+
+/// The first line of a file that holds a secret, which others must not be able to read.
+pub fn secret_line(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.mode() & 0o007 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "everybody on this machine may read it"));
+    }
+    first_line(path)
+}
+
+/// The first line of a file, which must not be empty.
+pub fn first_line(path: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
+    match line.is_empty() {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "it begins with an empty line")),
+        false => Ok(line.to_owned()),
     }
 }
 
@@ -129,6 +147,18 @@ mod tests {
         replace(&path, b"three", 0o644).expect("replace");
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 1, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_secret_that_everybody_may_read_is_refused() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("password");
+        create_new(&path, b"secret\r\nmore", 0o640).expect("written");
+        assert_eq!(secret_line(&path).expect("read"), "secret");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("opened");
+        assert_eq!(secret_line(&path).expect_err("open").kind(), io::ErrorKind::PermissionDenied);
+        replace(&path, b"\nsecret", 0o600).expect("written");
+        assert_eq!(secret_line(&path).expect_err("empty").kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -85,13 +85,29 @@ impl Error {
     /// As a refusal with a reason code, for those who asked.
     pub fn refusal(&self) -> Refusal {
         match self {
+            Self::Store(error) => Self::refusal_of(error),
             Self::Refused(refusal) => refusal.clone(),
-            Self::Store(error) if error.is_full() => Refusal::new(Reason::DiskFull, error.to_string()),
-            Self::Store(error) if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
-            Self::Store(_) | Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => {
-                Refusal::new(Reason::Internal, self.to_string())
-            }
+            Self::Signer(_) | Self::Seal(_) | Self::Batch(_) => Refusal::new(Reason::Internal, self.to_string()),
             Self::Ended => Refusal::new(Reason::ShuttingDown, self.to_string()),
+        }
+    }
+
+    /// What an error of the store means for those who asked. Which servers there are is not said: others are told this, too.
+    pub fn refusal_of(error: &store::Error) -> Refusal {
+        use store::Error as Failed;
+        match error {
+            error if error.is_full() => Refusal::new(Reason::DiskFull, error.to_string()),
+            error if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
+            error if error.is_moved() => Refusal::new(Reason::StoreMoved, error.to_string()),
+            Failed::NotOurs => Refusal::new(Reason::ReadOnly, error.to_string()),
+            Failed::InDoubt { .. } | Failed::Busy { .. } | Failed::WasKept => {
+                Refusal::new(Reason::StoreUnavailable, error.to_string())
+            }
+            error if error.is_away() => Refusal::new(
+                Reason::StoreUnavailable,
+                "no database server does now what is to be done; nothing of it was kept",
+            ),
+            _ => Refusal::new(Reason::Internal, "the store failed"),
         }
     }
 }

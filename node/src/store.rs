@@ -20,30 +20,36 @@ mod figures;
 mod findings;
 mod intake;
 mod ledger;
+mod moving;
 mod peers;
 mod postgres;
 mod receipts;
 mod register;
 mod sql;
 mod sqlite;
+mod tables;
 
 pub use condition::{Condition, Disk, Health, Level, free};
 pub use copy::copy;
 pub use derived::{Derived, TableDigest};
-pub use error::Error;
+pub use error::{Error, Over};
 pub use evidence::EvidenceRow;
 pub use examine::{DIFFERS, META_UNCOMPARED, ended_unclean};
 pub use figures::LogSize;
 pub use findings::{FindingDue, FindingKey, FindingTime, Said};
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
+pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
 pub use postgres::{Address, AddressError};
 pub use register::{CubeFilter, FindingRow};
 
 use sql::Transaction;
 
-type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A database that was opened to look at it, with what its file says, if it is one: whether the seal of the last clean stop is there and holds.
+pub type OpenedToLook = Result<(Store, Option<Result<bool>>)>;
 
 /// A node's database.
 #[derive(Debug, Clone)]
@@ -65,6 +71,8 @@ pub struct Tx {
     condition: Arc<Condition>,
     /// The database asks for the whole transaction once more.
     again: Arc<AtomicBool>,
+    /// The server has broken it off: it says that it commits, and keeps nothing.
+    broken: Arc<AtomicBool>,
 }
 
 /// How often a transaction is tried when the database asks for it once more.
@@ -89,7 +97,11 @@ impl Store {
         for left in (0..TRIES).rev() {
             self.pass(name, Point::Begin)?;
             let mut tx = self.tx(self.begin(name).await?, name);
-            match f(&mut tx).await {
+            let done = match f(&mut tx).await {
+                Ok(_) if tx.broken.load(Ordering::Relaxed) => Err(Error::BrokenOff { during: name }.into()),
+                done => done,
+            };
+            match done {
                 Ok(value) => {
                     self.pass(name, Point::Commit)?;
                     match self.commit(tx, left).await? {
@@ -121,15 +133,30 @@ impl Store {
     }
 
     fn tx(&self, inner: Transaction, name: &'static str) -> Tx {
-        Tx { inner, name, condition: self.condition.clone(), again: Arc::default() }
+        Tx { inner, name, condition: self.condition.clone(), again: Arc::default(), broken: Arc::default() }
     }
 
     /// Begins to write.
     async fn begin(&self, name: &'static str) -> Result<Transaction> {
-        let failed = |e| self.condition.noted(Error::database(name, e));
-        match &self.backend {
-            Backend::Sqlite(pools) => Ok(Transaction::Sqlite(pools.begin().await.map_err(failed)?)),
-            Backend::Postgres(server) => Ok(Transaction::Postgres(server.begin(name).await?)),
+        let begun = match &self.backend {
+            Backend::Sqlite(pools) => {
+                pools.begin().await.map(Transaction::Sqlite).map_err(|e| Error::database(name, e))
+            }
+            Backend::Postgres(server) => server.begin(name).await.map(Transaction::Postgres),
+        };
+        if begun.is_ok() {
+            self.condition.answers();
+        }
+        begun.map_err(|error| self.condition.noted(error))
+    }
+
+    /// Looks whether a server that could not be written to can be by now; asks nothing of one that can.
+    pub async fn look_again(&self) {
+        if let (Backend::Postgres(server), Some(_)) = (&self.backend, self.condition.health().away) {
+            match server.look_again().await {
+                Ok(()) => self.condition.answers(),
+                Err(error) => self.condition.note(&error),
+            }
         }
     }
 
@@ -137,9 +164,10 @@ impl Store {
     async fn commit(&self, tx: Tx, left: usize) -> Result<bool> {
         let (name, failed) = (tx.name, tx.failed());
         let error = match (tx.inner, &self.backend) {
-            (Transaction::Postgres(tx), Backend::Postgres(server)) => match server.commit(name, tx).await? {
-                Ok(()) => return Ok(true),
-                Err(error) => error,
+            (Transaction::Postgres(tx), Backend::Postgres(server)) => match server.commit(name, tx).await {
+                Ok(Ok(())) => return Ok(true),
+                Ok(Err(error)) => error,
+                Err(error) => return Err(self.condition.noted(error)),
             },
             (tx, _) => match tx.commit().await {
                 Ok(()) => return Ok(true),
@@ -157,12 +185,18 @@ impl Store {
     /// # Errors
     /// When no connection can be had.
     pub async fn read(&self, name: &'static str) -> Result<Tx> {
-        let failed = |e| self.condition.noted(Error::database(name, e));
-        let inner = match &self.backend {
-            Backend::Sqlite(pools) => Transaction::Sqlite(pools.readers.begin().await.map_err(failed)?),
-            Backend::Postgres(server) => Transaction::Postgres(server.view().await.map_err(failed)?),
+        let begun = match &self.backend {
+            Backend::Sqlite(pools) => {
+                pools.readers.begin().await.map(Transaction::Sqlite).map_err(|e| Error::database(name, e))
+            }
+            Backend::Postgres(server) => server.view(name).await.map(Transaction::Postgres),
         };
-        Ok(self.tx(inner, name))
+        Ok(self.tx(begun.map_err(|error| self.condition.noted(error))?, name))
+    }
+
+    /// Whether the database is a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite(_))
     }
 
     /// The file's connections, for what only a file can do.
@@ -182,10 +216,12 @@ impl Tx {
     }
 
     fn failed(&self) -> impl Fn(sqlx::Error) -> Error + use<> {
-        let (name, condition, again) = (self.name, self.condition.clone(), self.again.clone());
+        let (name, condition) = (self.name, self.condition.clone());
+        let (again, broken) = (self.again.clone(), self.broken.clone());
         let is_served = matches!(self.inner, Transaction::Postgres(_));
         move |e| {
             again.fetch_or(is_served && error::is_passing(&e), Ordering::Relaxed);
+            broken.fetch_or(is_served, Ordering::Relaxed);
             condition.noted(Error::database(name, e))
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! An envelope whose identity parts all travel with it goes without its commitments: the receiver computes them from the parts and
 //! has the signed bytes again. They cannot be compressed and would double a package.
+//! Entries are kept at rest in the same form, each by itself ([`Packer`], [`unpack`]).
 //! This room knows no signatures: what comes out is as unproven as what came in.
 
 use std::io::Read as _;
@@ -23,6 +24,12 @@ use crate::wire;
 pub const PACKAGE_ZSTD_LEVEL: i32 = 9;
 /// zstd level of packages in bundle files, which are written once and carried for days.
 pub const BUNDLE_ZSTD_LEVEL: i32 = 19;
+/// zstd level of entries at rest. It is paid for every entry that is taken in; the bytes that it saves are written twice, and read.
+const REST_ZSTD_LEVEL: i32 = 1;
+/// First bytes of a zstd frame (RFC 8878, section 3.1.1). No envelope begins with them.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Bytes of a zstd frame that say how much is inside, at most (RFC 8878, section 3.1.1.1).
+pub const ZSTD_HEADER_MAX: usize = 18;
 /// Bytes that an entry's fields take around its envelope and parts.
 const ENTRY_OVERHEAD: usize = 24;
 
@@ -74,13 +81,7 @@ impl SealedEntry {
     }
 
     fn to_pb(&self) -> pb::SealedEntry {
-        let identity = self.parts.as_ref().map(PartSet::to_pb);
-        let elided = self.parts.as_ref().and_then(|parts| elide(&self.envelope, parts));
-        let envelope = match elided {
-            Some(elided) => pb::sealed_entry::Envelope::Elided(elided),
-            None => pb::sealed_entry::Envelope::Verbatim(self.envelope.clone()),
-        };
-        pb::SealedEntry { envelope: Some(envelope), identity }
+        to_pb(&self.envelope, self.parts.as_ref())
     }
 
     fn from_pb(entry: pb::SealedEntry) -> Result<Self, Refusal> {
@@ -95,6 +96,14 @@ impl SealedEntry {
         }
         Ok(Self { envelope, parts })
     }
+}
+
+fn to_pb(envelope: &Bytes, parts: Option<&PartSet>) -> pb::SealedEntry {
+    let envelope = match parts.and_then(|parts| elide(envelope, parts)) {
+        Some(elided) => pb::sealed_entry::Envelope::Elided(elided),
+        None => pb::sealed_entry::Envelope::Verbatim(envelope.clone()),
+    };
+    pb::SealedEntry { envelope: Some(envelope), identity: parts.map(PartSet::to_pb) }
 }
 
 /// All commitments in a row; `None` when a part is not here.
@@ -118,6 +127,51 @@ fn restore(elided: &pb::ElidedEnvelope, parts: &PartSet) -> Result<Bytes, Refusa
     }
     let run = run(parts).ok_or_else(|| malformed("an envelope is cut and a part is missing"))?;
     Ok([&elided.head[..], &run, &elided.tail].concat().into())
+}
+
+/// Packs entries to be kept.
+pub struct Packer(zstd::bulk::Compressor<'static>);
+
+impl Packer {
+    /// One for many entries: what it works with is made once.
+    pub fn new() -> Self {
+        Self(
+            zstd::bulk::Compressor::new(REST_ZSTD_LEVEL)
+                .expect("the level is one of zstd's, so only memory could run out"),
+        )
+    }
+
+    /// An entry as it is kept: one zstd frame, in which the commitments are left out that its parts give.
+    pub fn pack(&mut self, envelope: &Bytes, parts: Option<&PartSet>) -> Vec<u8> {
+        let message = to_pb(envelope, parts).encode_to_vec();
+        self.0.compress(&message).expect("the buffer has zstd's own upper bound, so only memory could run out")
+    }
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether these are bytes of an entry as [`Packer::pack`] makes them, or an envelope.
+pub fn is_packed(bytes: &[u8]) -> bool {
+    bytes.starts_with(&ZSTD_MAGIC)
+}
+
+/// How many bytes a packed entry takes in a package before compression, about, by its first [`ZSTD_HEADER_MAX`] bytes.
+pub fn packed_size(header: &[u8]) -> Option<u64> {
+    zstd::zstd_safe::get_frame_content_size(header).ok().flatten()
+}
+
+/// The entry that was packed.
+///
+/// # Errors
+/// `malformed`, `too_large`: nothing that was packed.
+pub fn unpack(packed: &[u8]) -> Result<SealedEntry, Refusal> {
+    let message =
+        pb::SealedEntry::decode(Bytes::from(inflate(packed)?)).map_err(|_| malformed("not a packed entry"))?;
+    SealedEntry::from_pb(message)
 }
 
 /// Encodes and compresses, at [`PACKAGE_ZSTD_LEVEL`] or [`BUNDLE_ZSTD_LEVEL`].

@@ -179,8 +179,12 @@ reasons! {
     DirectoryNotEmpty = "directory_not_empty", Conflict;
     /// No room on the disk.
     DiskFull = "disk_full", Exhausted;
+    /// The database server does not answer, lets nothing be written, or has too much to do.
+    StoreUnavailable = "store_unavailable", Unavailable;
     /// The database does not hold what was written to it.
     StoreDamaged = "store_damaged", Conflict;
+    /// The node was moved away from this database, or is being moved into it.
+    StoreMoved = "store_moved", Conflict;
     /// Register, figures or findings are not what the logs give.
     DerivedDiffers = "derived_differs", Conflict;
     /// Since an unclean end nobody has compared register and figures with the logs.

@@ -9,6 +9,7 @@ pub mod node;
 pub mod peer;
 pub mod process;
 pub mod proto_lint;
+mod server;
 pub mod simulation;
 pub mod small_disk;
 pub mod tidy;

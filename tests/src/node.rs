@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{self, Ended, PATIENCE, program, wait_for};
+use crate::server;
 
 /// A node: its data directory, its address, and its process while it runs. It is killed when dropped; when the test
 /// panics, what it logged last is printed.
@@ -93,38 +94,22 @@ impl Node {
 
     /// Makes it the central node, with a unit list.
     pub fn init(&self, units: &Path, version: &str) -> Ended {
-        process::run(
-            program("danso-node"),
-            [
-                "init".as_ref(),
-                "--data".as_ref(),
-                self.data.as_os_str(),
-                "--unit".as_ref(),
-                self.unit.as_ref(),
-                "--units".as_ref(),
-                units.as_os_str(),
-                "--units-version".as_ref(),
-                version.as_ref(),
-                "--listen".as_ref(),
-                self.listen.as_ref(),
-            ],
-        )
+        let words = ["--unit", &self.unit, "--units-version", version].map(OsString::from);
+        self.begin("init", words.into_iter().chain(["--units".into(), units.into()]))
+    }
+
+    /// Makes the node.
+    fn begin(&self, verb: &str, words: impl IntoIterator<Item = OsString>) -> Ended {
+        let mut args: Vec<OsString> = vec![verb.into(), "--data".into(), self.data.clone().into()];
+        args.extend(["--listen".into(), self.listen.clone().into()]);
+        args.extend(server::store_flags(&self.data).into_iter().map(OsString::from));
+        args.extend(words);
+        process::run(program("danso-node"), args)
     }
 
     /// Joins with the token in a file.
     pub fn join_with(&self, token_file: &Path) -> Ended {
-        process::run(
-            program("danso-node"),
-            [
-                "join".as_ref(),
-                "--data".as_ref(),
-                self.data.as_os_str(),
-                "--token-file".as_ref(),
-                token_file.as_os_str(),
-                "--listen".as_ref(),
-                self.listen.as_ref(),
-            ],
-        )
+        self.begin("join", ["--token-file".into(), token_file.into()])
     }
 
     /// Has a running parent invite it, and joins.

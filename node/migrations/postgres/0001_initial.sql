@@ -19,10 +19,12 @@ CREATE TABLE entry (
     leaf     BYTEA    NOT NULL,
     set_id   BYTEA    NOT NULL,                        -- what the ids of its changes share (12 bytes)
     changes  BIGINT NOT NULL,                        -- how many it has; before the long columns, so that they add up quickly
-    envelope BYTEA    NOT NULL,                        -- the very bytes that were signed
-    parts    BYTEA,                                    -- detached identity parts
+    envelope BYTEA    NOT NULL,                        -- packed, with its identity parts (danso-proto, package); or as below
+    parts    BYTEA,                                    -- moved here from an old file: the parts, and the envelope verbatim beside them
     PRIMARY KEY (log, sequence)
 );
+-- It is compressed already, and read from its beginning.
+ALTER TABLE entry ALTER COLUMN envelope SET STORAGE EXTERNAL;
 CREATE INDEX entry_set ON entry (set_id);             -- from a change to the entry that holds it
 
 -- Which logs say something about which units: who holds all records about a unit, and who does not.

@@ -11,10 +11,11 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, clock, out};
+use super::{Error, clock, database, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
-use crate::config::Layout;
+use crate::config::{Layout, Server};
+use crate::files;
 use crate::keys::LogKey;
 use crate::link::SOFTWARE;
 use crate::pipeline::heads::{self, Kept};
@@ -73,9 +74,18 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
     let scratch = scratch(&layout)?;
     let copy = scratch.path().join("danso.db");
     let taken_at_ms = clock().now_ms();
-    // Of a node that runs the database says it itself.
-    let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
-    store::copy(&layout.database(), &copy).await?;
+    let unclean = match database::server(&layout) {
+        None => {
+            // Of a node that runs the database says it itself.
+            let unclean = store::ended_unclean(&layout.database()) && layout.lock().is_ok();
+            store::copy(&layout.database(), &copy).await?;
+            unclean
+        }
+        Some(server) => {
+            copy_from(&layout, &server, &copy).await?;
+            false
+        }
+    };
     let Described { manifest, root, named, doubt } = describe(&copy, unclean, &layout, heads).await?;
     let keys = match private {
         true => fitting(before, keys(&layout, private)?, named.as_ref())?,
@@ -91,6 +101,18 @@ pub(super) async fn backup(what: Backup<'_>) -> Result<Made, Error> {
         .await
         .map_err(|error| Refusal::new(Reason::Internal, format!("the backup broke: {error}")))??;
     Ok(Made { manifest, bytes, root, doubt })
+}
+
+/// The database on a server as it is at one moment, in a file: backups are alike wherever the node's database is.
+async fn copy_from(layout: &Layout, server: &Server, copy: &Path) -> Result<(), Error> {
+    let store = database::look_at(layout, server).await?;
+    let copied = async {
+        store.is_in_use().await?;
+        store::copy_to_file(&mut store.read("backup").await?, copy).await
+    };
+    let copied = copied.await;
+    store.close_unsealed().await;
+    Ok(copied?)
 }
 
 fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {
@@ -256,10 +278,6 @@ pub(super) fn passphrase(file: Option<&PathBuf>) -> Result<Option<SecretString>,
             format!("the passphrase file {}: {why}; give a file whose first line is the passphrase", file.display());
         Refusal::new(Reason::NotFound, detail)
     };
-    let text = fs::read_to_string(file).map_err(|error| unfit(error.to_string()))?;
-    let line = text.lines().next().unwrap_or_default().trim_end_matches('\r');
-    if line.is_empty() {
-        return Err(unfit("it begins with an empty line".into()));
-    }
-    Ok(Some(SecretString::from(line.to_owned())))
+    let line = files::first_line(file).map_err(|error| unfit(error.to_string()))?;
+    Ok(Some(SecretString::from(line)))
 }

@@ -11,8 +11,8 @@ use danso_core::messages::{self, Lang};
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Class, Reason, Refusal};
 
-use super::{backup, demo, doctor, drill, init, join, out, rebuild, recover, restore, run, words};
-use crate::config::{Address, LayoutError};
+use super::{backup, demo, doctor, drill, init, join, migrate, out, rebuild, recover, restore, run, words};
+use crate::config::{Address, LayoutError, Server};
 use crate::pki::PkiError;
 use crate::token::Token;
 
@@ -51,6 +51,8 @@ enum Verb {
         /// Address that invites name, when children cannot dial --listen as it stands.
         #[arg(long)]
         advertise: Option<Address>,
+        #[command(flatten)]
+        store: Store,
     },
     /// Join a federation with the token that the parent's `danso-admin child invite` printed.
     Join {
@@ -66,6 +68,8 @@ enum Verb {
         /// Address that this node's own invites name.
         #[arg(long)]
         advertise: Option<Address>,
+        #[command(flatten)]
+        store: Store,
     },
     /// Get back from the parent what this node wrote: after a lost disk, a damaged or old database, or when it moves below another node.
     Recover {
@@ -140,6 +144,24 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Move the node from the file in its directory to a PostgreSQL server, or back, and prove that both hold the same. The node must not run.
+    ///
+    /// Until the end the node stays where it is; cut anywhere, run again it goes on. The configuration names the new database then, and the old one
+    /// cannot be run any more. Exit code 3 when anything differs.
+    MigrateStore {
+        /// The node's directory.
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to: postgres://USER@HOST:5432/DATABASE without a password (several as HOST1,HOST2), or `sqlite` for the file in the directory.
+        #[arg(long, value_name = "URL")]
+        to: migrate::To,
+        /// File with the password for --to in its first line.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Look at the files of a node that does not run: what is damaged, and what to do. Exit code 3 when something is wrong.
     ///
     /// A running node is looked over by `danso-admin doctor`.
@@ -163,6 +185,30 @@ enum Verb {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+}
+
+/// Where a new node keeps its database.
+#[derive(Debug, clap::Args)]
+struct Store {
+    /// PostgreSQL server for the database, postgres://USER@HOST:5432/DATABASE without a password; several as HOST1,HOST2. Left out: a file in
+    /// the directory.
+    #[arg(long = "store", value_name = "URL")]
+    address: Option<crate::store::Address>,
+    /// File with the password for --store in its first line.
+    #[arg(long = "store-password-file", value_name = "FILE", requires = "address")]
+    password_file: Option<PathBuf>,
+}
+
+impl Store {
+    fn server(self) -> anyhow::Result<Option<Server>> {
+        let Some(address) = self.address else { return Ok(None) };
+        // As it is seen from here; the node may be started elsewhere.
+        let password_file = self.password_file.map(std::path::absolute).transpose();
+        Ok(Some(Server {
+            address,
+            password_file: password_file.context("cannot tell where --store-password-file is")?,
+        }))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -242,7 +288,7 @@ async fn act(verb: Verb) -> anyhow::Result<ExitCode> {
 async fn done(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Doctor { .. } => Ok(()),
-        Verb::Init { data, unit, units, units_version, valid_from, listen, advertise } => {
+        Verb::Init { data, unit, units, units_version, valid_from, listen, advertise, store } => {
             let what = init::Init {
                 data: &data,
                 unit,
@@ -251,6 +297,7 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                 valid_from,
                 listen,
                 advertise,
+                server: store.server()?,
             };
             let made = init::init(what).await?;
             out::note(format_args!("Node {} is set up with {} units ({units_version}).", made.node, made.units));
@@ -259,9 +306,9 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             out::note(format_args!("Next: danso-node run --data {}", data.display()));
             Ok(())
         }
-        Verb::Join { data, token_file, listen, advertise } => {
+        Verb::Join { data, token_file, listen, advertise, store } => {
             let token = read_token(&token_file)?;
-            let joined = join::join(&data, token, listen, advertise).await?;
+            let joined = join::join(&data, token, (listen, advertise), store.server()?).await?;
             out::print(&joined.node)?;
             out::note(format_args!("Joined as {} ({}) below {}.", joined.unit_name, joined.unit, joined.parent));
             out::note(format_args!("Next: danso-node run --data {}", data.display()));
@@ -326,6 +373,13 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
                 words::rebuilt(&made, words::lang()).iter().try_for_each(out::print)?;
             }
             Ok(())
+        }
+        Verb::MigrateStore { data, to, password_file, output } => {
+            let store = match to {
+                migrate::To::File => None,
+                migrate::To::Server(address) => Store { address: Some(address), password_file }.server()?,
+            };
+            migrate::verb(&data, store, output).await
         }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
     }
@@ -395,7 +449,11 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
             super::Error::Store(error) if error.is_damage() => {
                 Some(Refusal::new(Reason::StoreDamaged, error.to_string()))
             }
+            super::Error::Store(error) if error.is_away() || error.over().is_some() => {
+                Some(crate::pipeline::Error::refusal_of(error))
+            }
             super::Error::Store(error) if error.is_full() => Some(Refusal::new(Reason::DiskFull, error.to_string())),
+            super::Error::Store(error) if error.is_moved() => Some(Refusal::new(Reason::StoreMoved, error.to_string())),
             _ => {
                 let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
                 causes.find(|cause| cause.kind() == std::io::ErrorKind::StorageFull)?;
@@ -404,4 +462,18 @@ fn refusal_in(error: &anyhow::Error) -> Option<Refusal> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    #[test]
+    fn a_node_whose_database_is_anothers_is_not_started_again_and_one_that_missed_a_commit_is() {
+        let ended = |error: store::Error| code(&anyhow::Error::from(super::super::Error::Store(error)));
+        // What deploy/systemd does not restart after.
+        assert_eq!(ended(store::Error::NotOurs), 3);
+        assert_eq!(ended(store::Error::WasKept), 4);
+    }
 }

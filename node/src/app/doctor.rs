@@ -7,7 +7,7 @@ use danso_core::messages::{self, Lang};
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::mpsc;
 
-use super::{Error, clock, out, run};
+use super::{Error, clock, database, out, run};
 use crate::config::Layout;
 use crate::doctor::{self, Line, State};
 use crate::keys::LogKey;
@@ -21,9 +21,11 @@ const AHEAD: usize = 16;
 pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
+    let opened = database::to_look(&layout).await?;
     let (lines, mut found) = mpsc::channel(AHEAD);
     let key = LogKey::load(&layout.log_key()).map(Arc::new);
     let read = async move |store: Store| -> Result<_, Refusal> {
+        store.is_in_use().await.map_err(|error| pipeline::Error::from(error).refusal())?;
         let (anchor, _) = run::place(&store).await.map_err(|error| match error {
             Error::Refused(refusal) => refusal,
             Error::Store(error) => pipeline::Error::from(error).refusal(),
@@ -34,7 +36,7 @@ pub(super) async fn doctor(data: &Path, json: bool, lang: Lang) -> Result<bool, 
         pipeline::look(&outfit).await.map_err(|error| error.refusal())
     };
     // The lines end when who finds them is dropped.
-    let looking = async move { doctor::offline(&layout, clock(), read, &lines).await };
+    let looking = async move { doctor::offline(&layout, opened, clock(), read, &lines).await };
     let printing = async move {
         let mut well = true;
         while let Some(line) = found.recv().await {

@@ -13,9 +13,9 @@ use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::limits;
 use danso_proto::refusal::{Reason, Refusal};
 
-use super::{Error, META_ANCHOR, clock, log_key, public_bytes};
+use super::{Error, META_ANCHOR, clock, database, log_key, public_bytes};
 use crate::clock::Clock as _;
-use crate::config::{Address, Config, Layout};
+use crate::config::{Address, Config, Layout, Server};
 use crate::keys;
 use crate::pipeline::{self, Handle, Outfit, directory_draft};
 use crate::pki::{Ca, TrustDomain};
@@ -44,6 +44,8 @@ pub(super) struct Init<'a> {
     pub(super) valid_from: Option<PartialDate>,
     pub(super) listen: Address,
     pub(super) advertise: Option<Address>,
+    /// The server that the database is on; without one it is a file.
+    pub(super) server: Option<Server>,
 }
 
 /// What `init` made.
@@ -76,7 +78,7 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
     let anchor = Fingerprint::of_key(&public);
     let domain = TrustDomain::of_anchor(&anchor);
     Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain)?;
-    let store = Store::open(&layout.database()).await?;
+    let store = database::open(&layout, what.server.as_ref()).await?;
     let log = LogId::new(node.clone(), Stream::Directory);
     let genesis = Body::Genesis(Genesis {
         node: node.clone(),
@@ -101,6 +103,7 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
     // The configuration last: a directory without it was not set up to the end.
     let mut config = Config::new(what.unit, what.listen);
     config.advertise = what.advertise;
+    config.server = what.server;
     config.write(&layout.config())?;
     Ok(Made { node, anchor, units: list.len() })
 }

@@ -12,9 +12,9 @@ use danso_proto::pb::exchange::v1::exchange_service_client::ExchangeServiceClien
 use danso_proto::refusal::{Reason, Refusal};
 use rustls::pki_types::CertificateDer;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, is_refusal, log_key, public_bytes};
+use super::{Error, META_ANCHOR, META_PARENT, clock, database, is_refusal, log_key, public_bytes};
 use crate::clock::Clock as _;
-use crate::config::{Address, Config, Fresh, Layout};
+use crate::config::{Address, Config, Fresh, Layout, Server};
 use crate::keys::LinkKey;
 use crate::link;
 use crate::pipeline::{self, Handle, Outfit};
@@ -37,15 +37,15 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) async fn join(
     data: &Path,
     token: Token,
-    listen: Address,
-    advertise: Option<Address>,
+    (listen, advertise): (Address, Option<Address>),
+    server: Option<Server>,
 ) -> Result<Joined, Error> {
     let missing = Layout::missing(data);
     let layout = Layout::create(data)?;
     let _lock = layout.lock()?;
     let fresh = Fresh::of(&layout, missing);
     let mut may_stand = false;
-    let joined = enter(&layout, token, listen, advertise, &mut may_stand).await;
+    let joined = enter(&layout, token, (listen, advertise), server, &mut may_stand).await;
     if let (Err(_), Some(fresh), false) = (&joined, fresh, may_stand) {
         fresh.remove();
     }
@@ -56,8 +56,8 @@ pub(super) async fn join(
 async fn enter(
     layout: &Layout,
     token: Token,
-    listen: Address,
-    advertise: Option<Address>,
+    (listen, advertise): (Address, Option<Address>),
+    server: Option<Server>,
     may_stand: &mut bool,
 ) -> Result<Joined, Error> {
     let clock = clock();
@@ -115,7 +115,7 @@ async fn enter(
         let detail = format!("enrolled as {} below {}, not as the invite says", place.node, place.parent_node);
         return Err(Refusal::new(Reason::AnchorMismatch, detail).into());
     }
-    let store = Store::open(&layout.database()).await?;
+    let store = database::open(layout, server.as_ref()).await?;
     let (mut pipeline, mut refused): (Option<Handle>, Option<Refusal>) = (None, None);
     while let Some(message) = next().await? {
         let Some(pb::join_response::Body::Package(frame)) = message.body else {
@@ -156,6 +156,7 @@ async fn enter(
     let mut config = Config::new(token.unit.clone(), listen);
     config.parent = Some(token.address.clone());
     config.advertise = advertise;
+    config.server = server;
     config.write(&layout.config())?;
     Ok(Joined { node, unit: token.unit, unit_name, parent: token.parent })
 }

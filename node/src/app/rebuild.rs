@@ -7,10 +7,9 @@ use serde_json::json;
 
 use super::cli::Output;
 use super::run::place;
-use super::{Error, out};
+use super::{Error, database, out};
 use crate::config::Layout;
 use crate::pipeline::{self, Report};
-use crate::store::Store;
 
 /// What a rebuild made.
 pub(super) struct Made {
@@ -23,7 +22,7 @@ pub(super) struct Made {
 pub(super) async fn rebuild(data: &Path) -> Result<Made, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
-    let store = Store::open(&layout.database()).await?;
+    let store = database::of(&layout).await?;
     // After an unclean end it is done already.
     store.mend().await?;
     let indices = store.condition().is_mended();

@@ -15,7 +15,7 @@ use danso_proto::ids::{Fingerprint, LogId, NodeId};
 use danso_proto::refusal::{Class, Reason, Refusal};
 use rustls::pki_types::CertificateDer;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, run};
+use super::{Error, META_ANCHOR, META_PARENT, clock, database, run};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Fresh, Layout};
 use crate::keys::{LinkKey, LogKey, Rotation};
@@ -82,6 +82,10 @@ pub(super) struct Lost {
 const DATABASE: &str = "danso.db";
 const HEADS: &str = "heads";
 
+/// What to do where the database is on a server.
+const INSTEAD: &str = "recover into an empty directory with a token that the parent makes (danso-admin child invite --node NODE); the database is a \
+                       file there, and the old one stays as it is";
+
 /// Whom to ask, and as whom.
 struct Place {
     node: NodeId,
@@ -97,6 +101,7 @@ pub(super) async fn recover(mut what: Recover<'_>) -> Result<Recovered, Error> {
     let missing = Layout::missing(what.data);
     let layout = if what.token.is_some() { Layout::create(what.data)? } else { Layout::open(what.data)? };
     let _lock = layout.lock()?;
+    database::is_file(&layout, INSTEAD)?;
     let fresh = Fresh::of(&layout, missing);
     swap::resume(&layout)?;
     let old = Old::open(&layout).await?;

@@ -12,9 +12,9 @@ use danso_proto::refusal::{Reason, Refusal};
 use super::backup::{figures, tables};
 use super::rebuild::hex;
 use super::run::place;
-use super::{Error, META_PARENT, out};
+use super::{Error, META_PARENT, database, out};
 use crate::archive::{self, Manifest, Part, Reader, SecretString};
-use crate::config::{Fresh, Layout};
+use crate::config::{Config, Fresh, Layout};
 use crate::files;
 use crate::keys::Rotation;
 use crate::pipeline::{self, heads};
@@ -27,6 +27,8 @@ pub(super) struct Restored {
     pub(super) parent: Option<String>,
     /// Its log key is there: it can run.
     pub(super) has_key: bool,
+    /// The server that its database was on.
+    pub(super) server: Option<String>,
 }
 
 /// Something that a backup says and that was found.
@@ -80,10 +82,17 @@ async fn fill(reader: Reader, layout: &Layout) -> Result<Restored, Error> {
     store.close().await;
     // The configuration last: a directory without it is no node.
     let failed = |source| Error::Io { what: format!("cannot write {}", layout.config().display()), source };
-    files::create_new(&layout.config(), &config, 0o600).map_err(failed)?;
+    let parsed = Config::parse(&String::from_utf8_lossy(&config), &layout.config()).ok();
+    let server = parsed.as_ref().and_then(|config| config.server.clone());
+    match parsed.filter(|_| server.is_some()) {
+        // What is restored is in the file. The server may hold a node that runs.
+        Some(config) => Config { server: None, ..config }.write(&layout.config())?,
+        None => files::create_new(&layout.config(), &config, 0o600).map_err(failed)?,
+    }
     fs::remove_file(layout.dir().join(MARK)).map_err(failed)?;
     Ok(Restored {
         has_key: layout.log_key().exists(),
+        server: server.map(|server| server.address.to_string()),
         parent: parent.map(|parent| String::from_utf8_lossy(&parent).into_owned()),
         manifest,
     })
@@ -251,7 +260,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
     let layout = Layout::open(data)?;
     let _lock = layout.lock()?;
-    let store = Store::open(&layout.database()).await?;
+    let store = database::of(&layout).await?;
     let refusal = {
         let mut tx = store.read("confirm").await?;
         let me = pipeline::node_of(&mut tx).await?;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, META_ANCHOR, META_PARENT, clock, gauges, restore, watch as watching};
+use super::{Error, META_ANCHOR, META_PARENT, clock, database, gauges, restore, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Layout};
@@ -43,8 +43,8 @@ pub(super) async fn run(data: &Path, config: Option<&Path>) -> Result<(), Error>
 }
 
 /// What was cut while it made a node of this directory is gone on with by its own verb.
-fn is_whole(layout: &Layout) -> Result<(), Error> {
-    let missing = !layout.config().exists() || !layout.database().exists();
+pub(super) fn is_whole(layout: &Layout) -> Result<(), Error> {
+    let missing = !layout.config().exists() || !(layout.database().exists() || database::is_on_server(layout));
     let dir = layout.dir().display();
     let detail = if missing && layout.recovering().exists() {
         format!(
@@ -67,7 +67,7 @@ pub(super) async fn serve(layout: &Layout, config: &Config, stop: &CancellationT
     };
     let link_key = Arc::new(LinkKey::load(&layout.link_key())?);
     let ca = Arc::new(Ca::load(&layout.ca_key(), &layout.ca_certificate())?);
-    let store = Store::open(&layout.database()).await?;
+    let store = database::open(layout, config.server.as_ref()).await?;
     store.condition().set_floor(config.min_free());
     let (anchor, parent) = place(&store).await?;
     let key = Arc::new(LogKey::load(&layout.log_key())?);
@@ -141,12 +141,6 @@ impl Started<'_> {
 
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut work = tokio::task::JoinSet::new();
-        let (condition, watched, reporter, over) =
-            (store.condition().clone(), pipeline.clone(), health.clone(), stop.child_token());
-        work.spawn(async move {
-            over.run_until_cancelled(watching::watch(&condition, &watched, &reporter)).await;
-            Ok(())
-        });
         let retry = Retry::default();
         let dialled = match (parent.as_ref().zip(link_sender), &config.parent) {
             (Some((parent, status)), Some(address)) => {
@@ -223,6 +217,7 @@ impl Started<'_> {
         // A server that ends by itself ends the node: a node that looks alive and serves nobody would be worse.
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
+            over = watching::watch(store, pipeline, &health) => over.map_err(Error::from),
             Some(ended) = work.join_next() => match ended {
                 Ok(ended) => ended.map_err(Error::from),
                 Err(broke) => Err(Refusal::new(Reason::Internal, format!("a part of the node broke: {broke}")).into()),

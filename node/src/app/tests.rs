@@ -16,6 +16,7 @@ use crate::faults::harness::{Detail, content, die_everywhere};
 use crate::token::Token;
 
 mod backup;
+mod migrate;
 mod recover;
 mod root;
 
@@ -41,6 +42,7 @@ async fn set_up(data: &Path, units: &Path) -> Result<Made, Error> {
         valid_from: None,
         listen: "127.0.0.1:0".parse().expect("an address"),
         advertise: None,
+        server: None,
     })
     .await
 }
@@ -152,7 +154,7 @@ impl Parent {
 
 async fn join_with(data: &Path, token: &str) -> Result<join::Joined, Error> {
     let token: Token = token.parse().expect("a token");
-    join::join(data, token, "127.0.0.1:0".parse().expect("an address"), None).await
+    join::join(data, token, ("127.0.0.1:0".parse().expect("an address"), None), None).await
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::pipeline::{self, Handle};
-use crate::store::{Condition, Health, Level};
+use crate::store::{self, Health, Level, Store};
 use crate::telemetry;
 
 /// Between two looks at the disk. The pipeline looks for itself before each batch.
@@ -32,8 +32,8 @@ impl Serving {
     fn of(health: &Health, read_only: bool) -> Self {
         let sound = health.damage.is_none();
         Self {
-            exchange: sound && health.disk.level < Level::Low,
-            admin: sound && health.disk.level < Level::Full && !read_only,
+            exchange: sound && health.away.is_none() && health.disk.level < Level::Low,
+            admin: sound && health.away.is_none() && health.disk.level < Level::Full && !read_only,
             query: sound,
         }
     }
@@ -44,25 +44,46 @@ impl Serving {
     }
 }
 
-/// Watches for as long as it is polled.
-pub(super) async fn watch(condition: &Condition, pipeline: &Handle, reporter: &HealthReporter) {
+/// Watches for as long as it is polled, and a database server that was away is looked for.
+///
+/// # Errors
+/// When this process must write nothing more to its database: it has to end.
+pub(super) async fn watch(store: &Store, pipeline: &Handle, reporter: &HealthReporter) -> Result<(), store::Error> {
+    let condition = store.condition();
     let mut news = condition.watch();
     let mut before: Option<(Level, Serving)> = None;
+    let mut was_away = false;
     let mut tick = tokio::time::interval(EVERY);
     loop {
         // What the pipeline finds out is told at once.
         let health = tokio::select! {
-            _ = tick.tick() => condition.tick(),
+            _ = tick.tick() => {
+                store.look_again().await;
+                condition.tick()
+            }
             changed = news.changed() => match changed {
                 Ok(()) => condition.health(),
-                Err(_) => return,
+                Err(_) => return Ok(()),
             },
         };
+        if let Some(over) = health.over {
+            return Err(over.into());
+        }
         let read_only = pipeline.snapshot().read_only().is_some();
         metrics::gauge!(telemetry::DISK_FREE).set(health.disk.free as f64);
         metrics::gauge!(telemetry::DISK_LEVEL).set(health.disk.level as u8 as f64);
         metrics::gauge!(telemetry::STORE_DAMAGED).set(f64::from(u8::from(health.damage.is_some())));
         metrics::gauge!(telemetry::READ_ONLY).set(f64::from(u8::from(read_only)));
+        if was_away != health.away.is_some() {
+            was_away = !was_away;
+            match &health.away {
+                Some(why) => tracing::error!(
+                    why,
+                    "ALARM: the database server does not do its work: nothing is written until it does"
+                ),
+                None => tracing::info!("the database can be written to again: everything goes on"),
+            }
+        }
         let now = (health.disk.level, Serving::of(&health, read_only));
         if before == Some(now) {
             continue;
@@ -101,6 +122,8 @@ mod tests {
             damage: damage.map(str::to_owned),
             uncompared: false,
             unchecked: false,
+            away: None,
+            over: None,
         };
         let serving = |health, read_only| Serving::of(&health, read_only).names().map(|(_, serves)| serves);
         assert_eq!(serving(health(Level::Room, None), false), [true, true, true, true]);
@@ -108,5 +131,7 @@ mod tests {
         assert_eq!(serving(health(Level::Full, None), false), [false, false, true, false]);
         assert_eq!(serving(health(Level::Room, None), true), [true, false, true, false]);
         assert_eq!(serving(health(Level::Room, Some("page 7")), false), [false, false, false, false]);
+        let away = Health { away: Some("no server".into()), ..health(Level::Room, None) };
+        assert_eq!(serving(away, false), [false, false, true, false], "what can be read is");
     }
 }

@@ -6,7 +6,7 @@ use danso_core::messages::Lang;
 
 use super::recover::{Lost, Recovered};
 use super::restore::Restored;
-use super::{backup, rebuild};
+use super::{backup, migrate, rebuild};
 
 /// The language of the environment.
 pub(super) fn lang() -> Lang {
@@ -141,6 +141,40 @@ pub(super) fn backed_up(made: &backup::Made, data: &Path, out: &Path, encrypted:
     said
 }
 
+/// After `migrate-store`.
+pub(super) fn migrated(done: &migrate::Done, data: &Path, lang: Lang) -> Vec<String> {
+    let next = match lang {
+        Lang::Vi => format!("Tiếp theo: danso-node run --data {}", data.display()),
+        Lang::En => format!("Next: danso-node run --data {}", data.display()),
+    };
+    let mut said = match (done, lang) {
+        (migrate::Done::There, Lang::Vi) => vec!["Nút đã ở đó rồi; không có gì để chuyển.".into()],
+        (migrate::Done::There, Lang::En) => vec!["The node is there already; there is nothing to move.".into()],
+        (migrate::Done::Arrived, Lang::Vi) => {
+            vec!["Lần chuyển trước đã xong phần sao chép và đối chiếu; nay đã hoàn tất.".into()]
+        }
+        (migrate::Done::Arrived, Lang::En) => {
+            vec!["An earlier run had copied and compared everything; now the move is complete.".into()]
+        }
+        (migrate::Done::Moved(moved), Lang::Vi) => vec![format!(
+            "Đã chuyển xong, hai bên giống nhau. Cơ sở dữ liệu cũ ({}) không chạy được nữa; chỉ xoá khi không còn cần. Cấu hình cũ: danso.toml.before-migrate.",
+            moved.from
+        )],
+        (migrate::Done::Moved(moved), Lang::En) => vec![format!(
+            "The node was moved, and both hold the same. The old database ({}) cannot be run any more; remove it when it is not needed. The old configuration: danso.toml.before-migrate.",
+            moved.from
+        )],
+    };
+    if let migrate::Done::Moved(moved) = done {
+        said.extend(moved.aside.as_ref().map(|aside| match lang {
+            Lang::Vi => format!("Tệp cũ ở chỗ này nay là {}.", aside.display()),
+            Lang::En => format!("The file that was in its place is {}.", aside.display()),
+        }));
+    }
+    said.push(next);
+    said
+}
+
 /// After a `backup drill` that found nothing.
 pub(super) fn drilled(lang: Lang) -> &'static str {
     match lang {
@@ -152,7 +186,7 @@ pub(super) fn drilled(lang: Lang) -> &'static str {
 /// After `restore`.
 pub(super) fn restored(done: &Restored, data: &Path, lang: Lang) -> Vec<String> {
     let data = data.display();
-    match (&done.parent, done.has_key, lang) {
+    let mut said = match (&done.parent, done.has_key, lang) {
         (_, false, Lang::Vi) => {
             vec![format!("Bản sao không có khoá của nút. Tiếp theo: danso-node recover --data {data} --token-file TỆP")]
         }
@@ -179,7 +213,16 @@ pub(super) fn restored(done: &Restored, data: &Path, lang: Lang) -> Vec<String> 
             "If this is its latest backup, and nothing was written after it that a child holds:".into(),
             format!("danso-node restore confirm --data {data}"),
         ],
-    }
+    };
+    said.extend(done.server.as_ref().map(|server| match lang {
+        Lang::Vi => format!(
+            "Trước đây cơ sở dữ liệu nằm trên máy chủ ({server}); nay là một tệp trong thư mục. Muốn đưa lên máy chủ, vào một cơ sở dữ liệu trống: danso-node migrate-store --data {data} --to URL"
+        ),
+        Lang::En => format!(
+            "Its database was on a server ({server}) and is a file in the directory now. To put it on a server, into an empty database: danso-node migrate-store --data {data} --to URL"
+        ),
+    }));
+    said
 }
 
 /// After `restore confirm`.

@@ -89,6 +89,34 @@ fn the_samples_of_each_tier_are_good() {
 }
 
 #[test]
+fn a_database_on_a_server_is_named_without_its_password() {
+    let node = "[node]\nunit = \"VN\"\nlisten = \"0.0.0.0:7443\"\n";
+    for (store, part) in [
+        ("address = \"postgres://danso:secret@localhost/danso\"", "store.address: the password does not belong"),
+        (
+            "address = \"mysql://danso@localhost/danso\"",
+            "store.address: an address of a database begins with postgres://",
+        ),
+        ("address = \"postgres://danso@db.example.vn/danso\"", "sslmode=verify-full"),
+        ("password_file = \"secret\"", "store.password_file: is for store.address, which is missing"),
+    ] {
+        let error = parse(&format!("{node}[store]\n{store}\n")).expect_err(store).to_string();
+        assert!(error.contains(part) && !error.contains(":secret@"), "{error}");
+    }
+    let text = format!(
+        "{node}[store]\naddress = \"postgres://danso@db1,db2/danso?sslmode=verify-full\"\npassword_file = \"secret\"\n"
+    );
+    let config = parse(&text).expect("good");
+    let server = config.server.clone().expect("a server");
+    assert_eq!(server.address.to_string(), "postgres://danso@db1,db2/danso?sslmode=verify-full");
+    assert_eq!(server.password_file.as_deref(), Some(Path::new("secret")));
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("danso.toml");
+    config.write(&path).expect("written");
+    assert_eq!(Config::load(&path).expect("loaded"), config);
+}
+
+#[test]
 fn a_directory_serves_one_process() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("node");

@@ -7,6 +7,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::Point;
+use super::place::{self, Place};
 use super::plan::{Names, Plan, copy_dir};
 
 /// How much of a database is compared.
@@ -19,11 +20,12 @@ pub(crate) enum Detail {
 }
 
 /// A directory with a copy of `prepared`, and the guard that removes it.
-pub(crate) fn copy_of(prepared: &Path) -> (tempfile::TempDir, PathBuf) {
-    let guard = tempfile::tempdir().expect("a directory");
+pub(crate) fn copy_of(prepared: &Path) -> (Place, PathBuf) {
+    let guard = Place::new();
     let dir = guard.path().join("node");
     if prepared.exists() {
         copy_dir(prepared, &dir);
+        place::copy(prepared, &dir);
     }
     (guard, dir)
 }
@@ -77,12 +79,13 @@ pub(crate) async fn full_everywhere(
 
 const MEANING: &[(&str, &str)] = &[
     ("log", "name, size, reason"),
-    ("entry", "log, sequence, changes"),
-    ("log_unit", "log, unit"),
+    // By name: a server gives no number twice, also when what it was given for is undone.
+    ("entry", "(SELECT name FROM log WHERE log.id = entry.log), sequence, changes"),
+    ("log_unit", "(SELECT name FROM log WHERE log.id = log_unit.log), unit"),
     ("person", "unit, reference"),
     ("household", "unit, number"),
     ("cube", "unit, measure, month, recorded, sex, birth_month, detail, other, count"),
-    ("finding", "log, sequence, unit, reason"),
+    ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("period", "unit, month"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),
@@ -91,23 +94,60 @@ const MEANING: &[(&str, &str)] = &[
     ("invite", "unit, used_by, again"),
 ];
 
+/// A database that nobody uses.
+enum Closed {
+    File(sqlx::SqliteConnection),
+    Server(sqlx::PgConnection),
+}
+
+impl Closed {
+    async fn at(dir: &Path) -> Self {
+        match place::connection_for(dir).await {
+            Some(connection) => Self::Server(connection),
+            None => {
+                let options = SqliteConnectOptions::new().filename(dir.join("danso.db"));
+                Self::File(options.connect().await.expect("a database"))
+            }
+        }
+    }
+
+    /// One column of text.
+    async fn texts(&mut self, sql: String) -> Vec<String> {
+        let sql = sqlx::AssertSqlSafe(sql);
+        match self {
+            Self::File(db) => sqlx::query_scalar(sql).fetch_all(db).await.expect("rows"),
+            Self::Server(db) => sqlx::query_scalar(sql).fetch_all(db).await.expect("rows"),
+        }
+    }
+
+    /// How a table's columns are asked for, and how a value is made text.
+    fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::File(_) => ("pragma_table_info('{table}')", "quote"),
+            Self::Server(_) => (
+                "(SELECT column_name::TEXT AS name FROM information_schema.columns WHERE table_name = '{table}'
+                  ORDER BY ordinal_position) AS columns",
+                "quote_nullable",
+            ),
+        }
+    }
+}
+
 /// What the tables of a closed node hold, as text that can be compared.
 pub(crate) async fn content(dir: &Path, detail: Detail) -> String {
-    let options = SqliteConnectOptions::new().filename(dir.join("danso.db"));
-    let mut db = options.connect().await.expect("a database");
+    let mut db = Closed::at(dir).await;
+    let (columns_of, quote) = db.words();
     let mut text = String::new();
     for (table, columns) in MEANING {
         let columns = match detail {
             Detail::Meaning => (*columns).to_owned(),
             Detail::Bytes => {
-                let sql = sqlx::AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')"));
-                let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut db).await.expect("columns");
+                let names = db.texts(format!("SELECT name FROM {}", columns_of.replace("{table}", table))).await;
                 names.join(", ")
             }
         };
-        let quoted: Vec<String> = columns.split(", ").map(|column| format!("quote({column})")).collect();
-        let sql = sqlx::AssertSqlSafe(format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ' ' || ")));
-        let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut db).await.expect("rows");
+        let quoted: Vec<String> = columns.split(", ").map(|column| format!("{quote}({column})")).collect();
+        let rows = db.texts(format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ' ' || "))).await;
         text.push_str(&format!("{table}\n  {}\n", rows.join("\n  ")));
     }
     text

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Point;
+use super::place::{self, Place};
 
 /// What becomes of names that were given and not synced when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ enum What {
 pub(crate) struct Plan {
     run: Arc<Run>,
     /// What a power cut left; made when the plan's point comes.
-    copy: tempfile::TempDir,
+    copy: Place,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Plan {
     }
 
     fn new(dir: &Path, what: What) -> Self {
-        let copy = tempfile::tempdir().expect("a place for the copy");
+        let copy = Place::new();
         let run =
             Arc::new(Run { dir: dir.to_path_buf(), copy: copy.path().join("node"), what, state: Mutex::default() });
         plans().push(run.clone());
@@ -97,13 +98,14 @@ impl Plan {
     }
 
     /// The directory as the power cut left it; it goes when the returned guard does.
-    pub(crate) fn left(self) -> (tempfile::TempDir, PathBuf) {
+    pub(crate) fn left(self) -> (Place, PathBuf) {
         assert!(self.died(), "the plan's point never came: {:?}", self.passed());
         plans().retain(|run| !Arc::ptr_eq(run, &self.run));
         let path = self.run.copy.clone();
-        let empty = tempfile::tempdir().expect("a directory");
         let mut plan = self;
-        (std::mem::replace(&mut plan.copy, empty), path)
+        // What was committed is on the server, whatever has become of the directory since.
+        place::copy(&plan.run.dir, &path);
+        (std::mem::replace(&mut plan.copy, Place::new()), path)
     }
 }
 

@@ -9,7 +9,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::batch::{Answer, Batch};
 use super::{Error, Job};
-use crate::store::{Health, Level};
+use crate::store::{Disk, Health, Level};
 
 /// Why the store takes nothing of a kind now.
 fn refusal(health: &Health, from: Level) -> Option<Refusal> {
@@ -22,7 +22,17 @@ fn refusal(health: &Health, from: Level) -> Option<Refusal> {
 /// How much room there is, in words.
 pub fn figures(health: &Health) -> String {
     let mib = |bytes: u64| bytes / (1024 * 1024);
-    format!("{} MiB are free, {} MiB is the least (store.min_free_mib)", mib(health.disk.free), mib(health.disk.floor))
+    let (free, floor) = (mib(health.disk.free), mib(health.disk.floor));
+    match health.disk {
+        // A quota, or the disk of a database server.
+        Disk { level: Level::Full, free, floor } if free >= floor => {
+            format!(
+                "a write found no room where the database is, though {} MiB are free on the disk of this node's directory",
+                mib(free)
+            )
+        }
+        _ => format!("{free} MiB are free, {floor} MiB is the least (store.min_free_mib)"),
+    }
 }
 
 impl Batch<'_> {

@@ -20,7 +20,7 @@ use super::{Committed, Error, Grown, Outfit, heads};
 use crate::store::{self, LogRow, ReceiptRow, Store, Tx};
 
 /// Where the store keeps the node's id.
-pub const META_NODE: &str = "node";
+pub use crate::store::META_NODE;
 /// Where the store keeps that it was restored from a backup, and of when (Unix milliseconds), until it is known not to be behind.
 pub(super) const META_RESTORED: &str = "restored";
 

@@ -4,6 +4,7 @@
 mod bed;
 mod condition;
 mod crash;
+mod cut;
 mod forks;
 mod old_copy;
 mod rebuild;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Error;
+use super::{Error, error::Over};
 
 /// Free bytes below which a node is low, when nothing is configured: a batch of an import writes a few MiB, a checkpoint of the
 /// write-ahead log up to 64.
@@ -52,6 +52,10 @@ pub struct Health {
     pub uncompared: bool,
     /// As that, and pages and indices have not been checked either: the database is large.
     pub unchecked: bool,
+    /// Why no database server can be written to, while that is so.
+    pub away: Option<String>,
+    /// Why this process must write nothing more to the database.
+    pub over: Option<Over>,
 }
 
 type Probe = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -74,7 +78,8 @@ impl Condition {
     /// Of the store in this file.
     pub(super) fn new(path: &Path) -> Self {
         let disk = Disk { level: Level::Room, free: u64::MAX, floor: FLOOR };
-        let (health, _) = watch::channel(Health { disk, damage: None, uncompared: false, unchecked: false });
+        let (health, _) =
+            watch::channel(Health { disk, damage: None, uncompared: false, unchecked: false, away: None, over: None });
         Self { path: path.to_path_buf(), probe: Mutex::new(Box::new(free)), health, mended: AtomicBool::new(false) }
     }
 
@@ -151,6 +156,11 @@ impl Condition {
         self.health()
     }
 
+    /// It can be written to.
+    pub(super) fn answers(&self) {
+        self.health.send_if_modified(|health| health.away.take().is_some());
+    }
+
     /// Remembers what an error says about the store, and hands it on.
     pub fn noted(&self, error: Error) -> Error {
         self.note(&error);
@@ -159,7 +169,15 @@ impl Condition {
 
     /// Remembers what an error says about the store.
     pub fn note(&self, error: &Error) {
-        if error.is_full() {
+        if error.is_away() {
+            self.health.send_if_modified(|health| {
+                let first = health.away.is_none();
+                health.away = Some(error.told());
+                first
+            });
+        } else if let Some(over) = error.over() {
+            self.health.send_if_modified(|health| health.over.replace(over).is_none());
+        } else if error.is_full() {
             self.health.send_if_modified(|health| {
                 let changed = health.disk.level != Level::Full;
                 health.disk.level = Level::Full;

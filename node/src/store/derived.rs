@@ -64,19 +64,21 @@ impl Tx {
     pub async fn derived(&mut self) -> Result<Derived> {
         let mut tables = Vec::with_capacity(TABLES.len());
         for (table, sql) in TABLES {
-            let mut digest = Sha256::new();
-            let mut count = 0;
-            self.each(sql, |row| {
-                count += 1;
-                for column in 0..row.len() {
-                    add(&mut digest, row.value(column)?);
-                }
-                Ok(())
-            })
-            .await?;
-            tables.push(TableDigest { table, rows: count, sha256: digest.finalize().into() });
+            tables.push(self.digest(table, sql).await?);
         }
         Ok(Derived { tables })
+    }
+
+    /// The rows that a statement reads, in its order.
+    pub(super) async fn digest(&mut self, table: &'static str, sql: &str) -> Result<TableDigest> {
+        let mut digest = Sha256::new();
+        let mut rows = 0;
+        self.each(sql, |row| {
+            rows += 1;
+            (0..row.len()).try_for_each(|column| row.value(column).map(|value| add(&mut digest, value)))
+        })
+        .await?;
+        Ok(TableDigest { table, rows, sha256: digest.finalize().into() })
     }
 
     /// Drops all that is derived.
@@ -107,7 +109,7 @@ impl Tx {
 }
 
 /// Adds a column to a digest.
-fn add(digest: &mut Sha256, value: Value) {
+pub(super) fn add(digest: &mut Sha256, value: Value) {
     let bytes = match value {
         Value::Int(number) => number.map(|number| number.to_string().into_bytes()),
         Value::Text(text) => text.map(String::into_bytes),

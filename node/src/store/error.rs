@@ -34,6 +34,59 @@ pub enum Error {
         "the database on the server is not what this node left: another process has opened it since, or it went back to an earlier state; stop this node, see that no other uses the database, and start it again"
     )]
     NotOurs,
+    /// The node of this database is in another one.
+    #[error("this database is not the node's any more: the node was moved to {to}")]
+    MovedAway {
+        /// Where to: an address, or `sqlite`.
+        to: String,
+    },
+    /// A node is being moved into this database, and that did not come to its end.
+    #[error("a node was being moved into this database, and that was cut")]
+    HalfMoved,
+    /// There is no node in this database.
+    #[error("there is no node in this database")]
+    NotANode,
+    /// A node cannot be moved into this database.
+    #[error("the database to move to is not empty: it holds {by}")]
+    Occupied {
+        /// What is there.
+        by: String,
+    },
+    /// No server answers that does what is to be done.
+    #[error("no database server of {address} does now what is to be done")]
+    Away {
+        /// Where they are.
+        address: String,
+        /// What the last one answered, if it did.
+        source: sqlx::Error,
+    },
+    /// The connection was lost while something was committed, and no server says whether it was.
+    #[error(
+        "the connection to the database server was lost while {during} was being kept, and nothing answers since that could say whether it was: ask again what is there"
+    )]
+    InDoubt {
+        /// The name of the transaction.
+        during: &'static str,
+    },
+    /// What had been in doubt was kept, and this process has gone on without it.
+    #[error(
+        "what was being kept when the connection to the database server was lost is there, and this process does not know of it: the node must be started again, and loses nothing"
+    )]
+    WasKept,
+    /// All connections for reading are in use.
+    #[error(
+        "all {most} connections to the database server for reading are in use: ask again when less is asked at a time"
+    )]
+    Busy {
+        /// How many there are.
+        most: u32,
+    },
+    /// A statement failed on the server, and what it was part of went on: the server keeps nothing of such a transaction.
+    #[error("the database server has broken off {during}")]
+    BrokenOff {
+        /// The name of the transaction.
+        during: &'static str,
+    },
     /// No room on the disk.
     #[error("no room on the disk for {during}")]
     DiskFull {
@@ -56,6 +109,24 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+}
+
+/// Why a process must write nothing more to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// As [`Error::NotOurs`].
+    NotOurs,
+    /// As [`Error::WasKept`].
+    WasKept,
+}
+
+impl From<Over> for Error {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::NotOurs => Self::NotOurs,
+            Over::WasKept => Self::WasKept,
+        }
+    }
 }
 
 impl Error {
@@ -117,6 +188,29 @@ impl Error {
         self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
     }
 
+    /// The node is not in this database, or not yet.
+    pub fn is_moved(&self) -> bool {
+        matches!(self, Self::MovedAway { .. } | Self::HalfMoved)
+    }
+
+    /// No server does what was asked, but one may later: by itself, or when its operator has seen to it.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Away { .. } | Self::InDoubt { .. } => true,
+            Self::Database { source, .. } => is_passing(source),
+            _ => false,
+        }
+    }
+
+    /// Why this process must write nothing more to the database, if it must not.
+    pub fn over(&self) -> Option<Over> {
+        match self {
+            Self::NotOurs => Some(Over::NotOurs),
+            Self::WasKept => Some(Over::WasKept),
+            _ => None,
+        }
+    }
+
     /// There is no room on the disk.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
@@ -163,8 +257,10 @@ impl Kind {
 /// Whether a server says, or shows, that the same may succeed once more, on this connection or on another one: it could not put transactions
 /// in an order, it stops, it only follows another server now, or the connection is gone.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
-    /// serialization_failure, deadlock_detected, read_only_sql_transaction, admin_shutdown, crash_shutdown, cannot_connect_now.
-    const PASSING: [&str; 6] = ["40001", "40P01", "25006", "57P01", "57P02", "57P03"];
+    /// serialization_failure, deadlock_detected, lock_not_available; read_only_sql_transaction; idle_in_transaction_session_timeout,
+    /// idle_session_timeout, query_canceled; too_many_connections; admin_shutdown, crash_shutdown, cannot_connect_now.
+    const PASSING: [&str; 11] =
+        ["40001", "40P01", "55P03", "25006", "25P03", "57P05", "57014", "53300", "57P01", "57P02", "57P03"];
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {

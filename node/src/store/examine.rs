@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Result, Store, Tx};
+use super::sql::Transaction;
+use super::{Backend, Error, Result, Store, Tx};
 use crate::files;
 
 /// Bytes of a database that is checked at every start, and sealed with a digest when the node ends.
@@ -193,13 +194,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Where the database keeps which stop was its last: a hash over the one before and where the logs stood.
-const META_STOP: &str = "stop";
+pub(super) const META_STOP: &str = "stop";
 /// There from an unclean end until what is derived was compared with the logs, or all was made again.
 pub const META_UNCOMPARED: &str = "uncompared";
 /// What stands there when something is known to be wrong: then a start compares, however long it takes.
 pub const DIFFERS: &[u8] = b"differs";
 /// There from an unclean end until all pages and indices were checked.
-const META_UNCHECKED: &str = "unchecked";
+pub(super) const META_UNCHECKED: &str = "unchecked";
 /// What stands there when damage was found: then the next start checks a database of any size.
 const DAMAGED: &[u8] = b"damaged";
 
@@ -216,7 +217,7 @@ impl Store {
     }
 
     /// Remembers what an earlier run has written down.
-    async fn recall(&self) -> Result<()> {
+    pub(super) async fn recall(&self) -> Result<()> {
         let mut tx = self.read("recall").await?;
         self.condition.set_uncompared(tx.meta_get(META_UNCOMPARED).await?.is_some());
         self.condition.set_unchecked(tx.meta_get(META_UNCHECKED).await?.is_some());
@@ -260,6 +261,9 @@ impl Store {
         let found = self.read("integrity_check").await?.findings().await?;
         if found.is_empty() {
             return Ok(false);
+        }
+        if matches!(self.backend, Backend::Postgres(_)) {
+            return Err(self.condition.noted(Error::damaged(found.join("; "))));
         }
         let again = self.run_tx("reindex", async |tx| {
             tx.write("REINDEX", []).await?;
@@ -331,10 +335,44 @@ impl Tx {
 
     /// What [`Tx::integrity_check`] finds.
     async fn findings(&mut self) -> Result<Vec<String>> {
+        if matches!(self.inner, Transaction::Postgres(_)) {
+            return self.findings_on_server().await;
+        }
         let mut found = self.check("PRAGMA integrity_check").await?;
         let orphans = self.rows("PRAGMA foreign_key_check", []).await?;
         if !orphans.is_empty() {
             found.push(format!("{} rows point at rows that are not there", orphans.len()));
+        }
+        Ok(found)
+    }
+
+    /// A server checks its pages when it reads them, if its cluster has checksums, and counts what fails; its indices are checked with the
+    /// extension `amcheck`, where the database has it. References it keeps itself.
+    async fn findings_on_server(&mut self) -> Result<Vec<String>> {
+        let sql = "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()";
+        let failures = self.number(sql, []).await?;
+        let mut found = Vec::new();
+        if failures > 0 {
+            found.push(format!(
+                "the server has read {failures} pages of the database whose checksum is wrong (pg_stat_database)"
+            ));
+        }
+        if self.number("SELECT COUNT(*) FROM pg_extension WHERE extname = 'amcheck'", []).await? == 0 {
+            return Ok(found);
+        }
+        let sql = "SELECT CAST(c.oid AS BIGINT) AS oid, c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                   JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relnamespace = current_schema()::regnamespace";
+        for index in self.rows(sql, []).await? {
+            let (oid, name): (i64, String) = (index.get("oid")?, index.get("name")?);
+            match self.rows("SELECT bt_index_check(CAST($1 AS oid), true)::text", [oid.into()]).await {
+                Ok(_) => {}
+                Err(Error::Damaged { what }) => {
+                    // The transaction is at its end with it.
+                    found.push(format!("index {name}: {what}"));
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(found)
     }

@@ -8,6 +8,7 @@ use danso_core::ledger::{Entry, LogHead};
 use danso_proto::identity::PartSet;
 use danso_proto::ids::{ChangeId, LogId};
 use danso_proto::merkle::{Hash, leaf_hash};
+use danso_proto::package::{self, Packer, SealedEntry, ZSTD_HEADER_MAX};
 
 use super::sql::Row;
 use super::{Error, Result, Tx, hash, parsed, unsigned};
@@ -65,21 +66,32 @@ pub fn set_id(id: ChangeId) -> [u8; 12] {
 fn stored(log: i64, row: &Row) -> Result<StoredEntry> {
     let sequence = unsigned(row.get("sequence")?, "entry", "sequence")?;
     let leaf = hash(row.get("leaf")?, "entry", "leaf")?;
-    let envelope = Bytes::from(row.get::<Vec<u8>>("envelope")?);
+    let SealedEntry { envelope, parts } = sealed(row.get("envelope")?, row.get("parts")?)?;
     if leaf_hash(&envelope) != leaf {
         let what = format!("entry {sequence} of the log with row number {log} has other bytes than were taken in");
         return Err(Error::damaged(what));
     }
-    let parts: Option<Vec<u8>> = row.get("parts")?;
-    let parts = parts.map(|parts| PartSet::decode(parts.into())).transpose();
-    let set_id = row.get("set_id")?;
-    Ok(StoredEntry {
-        sequence,
-        leaf,
-        set_id,
-        envelope,
-        parts: parts.map_err(|e| Error::inconsistent("entry", "parts", e))?,
-    })
+    Ok(StoredEntry { sequence, leaf, set_id: row.get("set_id")?, envelope, parts })
+}
+
+/// What an entry takes in memory, about, by the beginning of its envelope's column and the length of both columns.
+fn size_of(row: &Row) -> Result<u64> {
+    let kept = unsigned(row.get(1)?, "entry", "envelope")?;
+    let header: &[u8] = row.get(0)?;
+    Ok(package::packed_size(header).filter(|_| package::is_packed(header)).unwrap_or(kept))
+}
+
+/// An entry from the columns `envelope` and `parts`: packed, or, as earlier versions kept it, each for itself.
+pub(super) fn sealed(envelope: &[u8], parts: Option<&[u8]>) -> Result<SealedEntry> {
+    match (package::is_packed(envelope), parts) {
+        (true, None) => package::unpack(envelope).map_err(|e| Error::inconsistent("entry", "envelope", e)),
+        (true, Some(_)) => Err(Error::inconsistent("entry", "parts", "they are in the envelope's column already")),
+        (false, parts) => {
+            let parts = parts.map(|parts| PartSet::decode(Bytes::copy_from_slice(parts))).transpose();
+            let parts = parts.map_err(|e| Error::inconsistent("entry", "parts", e))?;
+            Ok(SealedEntry { envelope: Bytes::copy_from_slice(envelope), parts })
+        }
+    }
 }
 
 /// A log from its row.
@@ -148,7 +160,8 @@ impl Tx {
 
     /// Adds entries; `log` is the row number of each.
     pub async fn entry_append(&mut self, entries: &[(i64, Entry)]) -> Result<()> {
-        let sql = "INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope, parts) {rows}";
+        let sql = "INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope) {rows}";
+        let mut packer = Packer::new();
         let rows = entries.iter().map(|(log, entry)| {
             [
                 (*log).into(),
@@ -156,8 +169,7 @@ impl Tx {
                 entry.leaf()[..].into(),
                 (&set_id(entry.change_set().first_id)).into(),
                 entry.change_set().changes.len().into(),
-                entry.envelope()[..].into(),
-                entry.parts().map(|parts| parts.encode().to_vec()).into(),
+                packer.pack(entry.envelope(), entry.parts()).into(),
             ]
         });
         self.write_many(sql, [], rows).await.map(drop)
@@ -172,12 +184,14 @@ impl Tx {
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>> {
         // The sizes first: an entry is up to a megabyte, and most callers want a package.
-        let sql = "SELECT CAST(length(envelope) + coalesce(length(parts), 0) AS BIGINT) FROM entry
-                   WHERE log = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3";
-        let sizes = self.rows(sql, [log.into(), from.into(), max_entries.into()]).await?;
+        let sql = format!(
+            "SELECT substr(envelope, 1, {ZSTD_HEADER_MAX}), CAST(length(envelope) + coalesce(length(parts), 0) AS BIGINT) FROM entry
+             WHERE log = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
+        );
+        let sizes = self.rows(&sql, [log.into(), from.into(), max_entries.into()]).await?;
         let mut bytes = 0usize;
         let fitting = sizes.iter().take_while(|row| {
-            let size = row.get::<i64>(0).ok().and_then(|size| usize::try_from(size).ok());
+            let size = size_of(row).ok().and_then(|size| usize::try_from(size).ok());
             bytes = bytes.saturating_add(size.unwrap_or(usize::MAX));
             bytes <= max_bytes
         });

@@ -8,6 +8,7 @@ use danso_core::forms::household_key;
 use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
 use danso_proto::change::Sex;
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
+use danso_proto::limits;
 use danso_proto::refusal::Reason;
 
 use super::figures::month;
@@ -42,6 +43,12 @@ pub struct FindingRow {
     pub reason: Reason,
 }
 
+/// A reference or number by which somebody can be looked for. One that is longer than any form takes finds nobody, and no index of a server holds
+/// it; others can sign one, and must not stop anybody with it.
+fn looked_for(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| text.len() <= limits::TEXT_MAX)
+}
+
 impl Tx {
     /// Persons with these ids, as far as they are here.
     pub async fn person_read(&mut self, ids: &[PersonId]) -> Result<Vec<Person>> {
@@ -61,7 +68,12 @@ impl Tx {
                    ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data";
         let rows = persons.iter().map(|person| {
             let unit = person.unit().map_or("", UnitCode::as_str);
-            [person.id().as_bytes().into(), unit.into(), person.reference().into(), person.to_bytes().into()]
+            [
+                person.id().as_bytes().into(),
+                unit.into(),
+                looked_for(person.reference()).into(),
+                person.to_bytes().into(),
+            ]
         });
         self.write_many(sql, [], rows).await.map(drop)
     }
@@ -82,7 +94,7 @@ impl Tx {
                    ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data";
         let rows = households.iter().map(|household| {
             let [id, unit] = household_values(household.key());
-            [id, unit, household.number().map(household_key).into(), household.to_bytes().into()]
+            [id, unit, looked_for(household.number()).map(household_key).into(), household.to_bytes().into()]
         });
         self.write_many(sql, [], rows).await.map(drop)
     }

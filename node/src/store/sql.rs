@@ -15,6 +15,8 @@ use sqlx::{
     ValueRef as _,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Error, Result, Tx};
 
 /// Rows a statement in SQLite: where the measured rate of multi-row inserts is flat, and well below its 32,766 variables. Statements of just
@@ -28,21 +30,39 @@ const MARK: &str = "{rows}";
 /// An open transaction of one of the databases.
 pub(super) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Served),
+}
+
+/// An open transaction of a server, and whether that is still there: a machine that loses its power closes no connection, and an answer would be
+/// waited for without end.
+pub(super) struct Served {
+    pub(super) tx: sqlx::Transaction<'static, Postgres>,
+    pub(super) lost: CancellationToken,
+}
+
+/// What a server answers, or that it is lost.
+pub(super) async fn or_lost<T>(
+    lost: &CancellationToken,
+    asked: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    lost.run_until_cancelled(asked).await.unwrap_or_else(|| {
+        let gone = "the server does not answer any more";
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, gone)))
+    })
 }
 
 impl Transaction {
     pub(super) async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.commit()).await,
         }
     }
 
     pub(super) async fn rollback(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.rollback()).await,
         }
     }
 }
@@ -79,14 +99,22 @@ value_from! {
     // Sequences and sizes: none that is kept is beyond i64, and one that is asked for is beyond all that is kept.
     u64 => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
     usize => Int(value) i64::try_from(value).unwrap_or(i64::MAX);
-    String => Text(value) value;
-    &str => Text(value) value.to_owned();
-    &String => Text(value) value.clone();
+    String => Text(value) text(value);
+    &str => Text(value) text(value.to_owned());
+    &String => Text(value) text(value.clone());
     Vec<u8> => Blob(value) value;
     &[u8] => Blob(value) value.to_vec();
     &[u8; 16] => Blob(value) value.to_vec();
     &[u8; 32] => Blob(value) value.to_vec();
     &[u8; 12] => Blob(value) value.to_vec();
+}
+
+/// PostgreSQL takes no text with the character 0 in it. Others can sign one, and must not stop anybody with it; no form holds one.
+fn text(text: String) -> String {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    }
 }
 
 /// The values of one column.
@@ -296,9 +324,7 @@ impl Tx {
                 .fetch_all(&mut **tx)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Sqlite(row), during }).collect()),
-            Transaction::Postgres(tx) => statement
-                .postgres()
-                .fetch_all(&mut **tx)
+            Transaction::Postgres(Served { tx, lost }) => or_lost(lost, statement.postgres().fetch_all(&mut **tx))
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Postgres(row), during }).collect()),
         };
@@ -309,7 +335,9 @@ impl Tx {
         self.pass()?;
         let done = match &mut self.inner {
             Transaction::Sqlite(tx) => statement.sqlite().execute(&mut **tx).await.map(|done| done.rows_affected()),
-            Transaction::Postgres(tx) => statement.postgres().execute(&mut **tx).await.map(|done| done.rows_affected()),
+            Transaction::Postgres(Served { tx, lost }) => {
+                or_lost(lost, statement.postgres().execute(&mut **tx)).await.map(|done| done.rows_affected())
+            }
         };
         done.map_err(self.failed())
     }
@@ -341,9 +369,9 @@ impl Tx {
                     take(&Row { of: Of::Sqlite(row), during })?;
                 }
             }
-            Transaction::Postgres(tx) => {
+            Transaction::Postgres(Served { tx, lost }) => {
                 let mut rows = statement.postgres().fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await.map_err(&failed)? {
+                while let Some(row) = or_lost(lost, rows.try_next()).await.map_err(&failed)? {
                     take(&Row { of: Of::Postgres(row), during })?;
                 }
             }
@@ -372,11 +400,11 @@ impl Tx {
     }
 
     /// Writes many rows, which stand at `{rows}` behind `values`; how many were written.
-    pub(super) async fn write_many<const N: usize>(
+    pub(super) async fn write_many(
         &mut self,
         sql: &str,
         values: impl Into<Vec<Value>>,
-        rows: impl IntoIterator<Item = [Value; N]>,
+        rows: impl IntoIterator<Item = impl Into<Vec<Value>>>,
     ) -> Result<u64> {
         let (values, mut written) = (values.into(), 0);
         for chunk in self.chunks(rows) {
@@ -402,7 +430,7 @@ impl Tx {
         Ok(found)
     }
 
-    fn chunks<const N: usize>(&self, rows: impl IntoIterator<Item = [Value; N]>) -> Vec<Vec<Vec<Value>>> {
+    fn chunks(&self, rows: impl IntoIterator<Item = impl Into<Vec<Value>>>) -> Vec<Vec<Vec<Value>>> {
         let most = match &self.inner {
             Transaction::Sqlite(_) => ROWS_SQLITE,
             Transaction::Postgres(_) => ROWS_POSTGRES,

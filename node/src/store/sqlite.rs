@@ -35,11 +35,29 @@ impl Store {
     /// Opens the database, makes it when it is not there, and brings it to this version. Damage is looked for before anything is read.
     ///
     /// # Errors
-    /// When the file cannot be opened, is damaged, or holds a database of a newer version.
+    /// When the file cannot be opened, is damaged, or holds a database of a newer version; `MovedAway`, `HalfMoved`.
     pub async fn open(path: &Path) -> Result<Self> {
+        Self::open_examined(path, true).await
+    }
+
+    /// As [`Store::open`], also one that a node was moved away from, or that one is being moved into.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_to_move(path: &Path) -> Result<Self> {
+        Self::open_examined(path, false).await
+    }
+
+    async fn open_examined(path: &Path, in_use: bool) -> Result<Self> {
         let before = examine::before_opening(path)?;
         let store = Self::open_unexamined(path).await?;
-        if let Err(error) = examine::after_opening(&store, before).await {
+        let examined = async {
+            if in_use {
+                store.is_in_use().await?;
+            }
+            examine::after_opening(&store, before).await
+        };
+        if let Err(error) = examined.await {
             store.close_unsealed().await;
             return Err(error);
         }
@@ -52,7 +70,11 @@ impl Store {
     /// As [`Store::open`].
     pub async fn open_copy(path: &Path) -> Result<Self> {
         let store = Self::open_unexamined(path).await?;
-        if let Err(error) = examine::of_copy(&store).await {
+        let examined = async {
+            store.is_in_use().await?;
+            examine::of_copy(&store).await
+        };
+        if let Err(error) = examined.await {
             store.close_unsealed().await;
             return Err(error);
         }
@@ -160,12 +182,13 @@ impl Store {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 pub(super) fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 5] = [
+    const STEPS: [(i64, &str, &str); 6] = [
         (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../../migrations/sqlite/0002_receipts.sql")),
         (3, "findings", include_str!("../../migrations/sqlite/0003_findings.sql")),
         (4, "evidence", include_str!("../../migrations/sqlite/0004_evidence.sql")),
         (8, "recover", include_str!("../../migrations/sqlite/0008_recover.sql")),
+        (9, "rows", include_str!("../../migrations/sqlite/0009_rows.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

@@ -1,6 +1,9 @@
 //! The store's own promises: what is undone leaves nothing, what does not read is named, a newer database is not touched.
 
 pub(crate) mod cluster;
+mod failover;
+mod moving;
+pub(crate) mod proxy;
 mod served;
 
 use danso_proto::ids::{ChangeId, LogId, NodeId, PersonId, Stream};
@@ -157,6 +160,40 @@ async fn receipts_of_a_database_of_the_first_version_are_carried_over() {
         let steps = tx.receipt_steps(&log, &giver, 0, 10).await.expect("read");
         assert_eq!(steps.len(), kept, "those for own logs");
     }
+}
+
+#[tokio::test]
+async fn rows_of_before_entries_were_packed_are_read_as_they_were() {
+    use danso_proto::identity::{PartSet, Salts};
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("danso.db");
+    let before = migrator().iter().filter(|step| step.version < 9).cloned().collect();
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.expect("opened");
+    Migrator::with_migrations(before).run(&old).await.expect("the version before");
+    let rows = "INSERT INTO log (id, name, size, root, tree, recorded_at_ms, committed_at_ms) VALUES (3, 'log', 1, x'', x'', 0, 0);
+                INSERT INTO person VALUES (1, x'02', '17065', '50.3', x'01'), (2, x'01', '17065', NULL, x'02');
+                INSERT INTO household VALUES (1, x'02', '17065', '7', x'01'), (2, x'02', '17062', NULL, x'02')";
+    sqlx::raw_sql(rows).execute(&old).await.expect("written");
+    let envelope = b"\x0a\x04what was signed".to_vec();
+    let parts = PartSet { salts: Salts::Seed([7; 32]), parts: vec![b"a part".to_vec().into()] };
+    sqlx::query("INSERT INTO entry VALUES (3, 0, $1, zeroblob(12), 1, $2, $3)")
+        .bind(danso_proto::merkle::leaf_hash(&envelope).to_vec())
+        .bind(envelope.clone())
+        .bind(parts.encode().to_vec())
+        .execute(&old)
+        .await
+        .expect("an entry");
+    old.close().await;
+    let store = Store::open(&path).await.expect("brought to this version");
+    let mut tx = store.read("test").await.expect("view");
+    let [entry] = &tx.entry_read(3, 0, 9, 1).await.expect("read")[..] else { panic!("one entry") };
+    assert_eq!((&entry.envelope[..], entry.parts.as_ref()), (&envelope[..], Some(&parts)));
+    for (table, rows) in [("person", 2), ("household", 2)] {
+        assert_eq!(tx.number(&format!("SELECT COUNT(*) FROM {table}"), []).await.expect("counted"), rows, "{table}");
+    }
+    let sql = "SELECT COUNT(*) FROM person WHERE unit = '17065' AND reference = '50.3' AND data = x'01' AND id = x'02'";
+    assert_eq!(tx.number(sql, []).await.expect("found"), 1);
 }
 
 #[tokio::test]

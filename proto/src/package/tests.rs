@@ -146,3 +146,25 @@ proptest! {
         prop_assert_eq!(decode(&encode(&package, 1)), Ok(package));
     }
 }
+
+#[test]
+fn what_is_kept_is_the_very_entry_and_says_how_large_it_is() {
+    let mut withheld = entry(5, 3);
+    withheld.parts = None;
+    let mut erased = entry(6, 3);
+    erased.parts.as_mut().expect("has parts").erase(1);
+    let mut packer = Packer::new();
+    for kept in [entry(4, 0), entry(4, 1), entry(4, 200), withheld, erased] {
+        let packed = packer.pack(&kept.envelope, kept.parts.as_ref());
+        assert!(is_packed(&packed) && !is_packed(&kept.envelope));
+        assert_eq!(unpack(&packed).expect("unpacked"), kept);
+        let inside = packed_size(&packed[..packed.len().min(ZSTD_HEADER_MAX)]).expect("a size");
+        assert!(inside.abs_diff(kept.size() as u64) <= 32, "{inside} and {}", kept.size());
+        let cut = &packed[..packed.len() - 1];
+        assert_eq!(reason(unpack(cut)), Some(Reason::Malformed));
+        assert_eq!(reason(unpack(&[&packed[..], &[0]].concat())), Some(Reason::Malformed));
+    }
+    let many = entry(4, 200);
+    let packed = packer.pack(&many.envelope, many.parts.as_ref());
+    assert!(packed.len() * 4 < many.envelope.len(), "commitments are left out: {}", packed.len());
+}

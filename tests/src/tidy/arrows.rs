@@ -22,8 +22,8 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of the node and what each may use there; `app` may use all. The lowest level has an order too, so that nothing goes round:
-/// clock, faults; files; config; telemetry, keys; token, pki. `store` writes whole files beside its database; `intake` stands apart. `telemetry` gives others the names
-/// of metrics.
+/// clock, faults; files; store; config; telemetry, keys; token, pki. `store` writes whole files beside its database, and says what an address of a
+/// database is, which `config` asks; `intake` stands apart. `telemetry` gives others the names of metrics.
 const NODE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("faults", &[]),
@@ -31,7 +31,7 @@ const NODE: &[(&str, &[&str])] = &[
     ("intake", &[]),
     ("archive", &[]),
     ("store", &["faults", "files"]),
-    ("config", &["files"]),
+    ("config", &["files", "store"]),
     ("telemetry", &["config"]),
     ("keys", &["files"]),
     ("token", &["config", "files", "keys"]),

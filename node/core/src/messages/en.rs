@@ -234,6 +234,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "There is too little room on the disk; nothing was lost, and nothing new is taken.",
             "Make room, or give the node a larger disk: it then goes on by itself. Import again what was refused.",
         ),
+        Reason::StoreUnavailable => (
+            "The database server does not answer, lets nothing be written now, or has too much to do; nothing that was acknowledged is lost.",
+            "See that the server runs, can be reached, and lets itself be written to (after a fail-over: that the one that took over was promoted), and that nobody else locks its tables: the node goes on by itself. Look whether what you asked for is there before you ask again.",
+        ),
         Reason::StoreDamaged => (
             "The database is damaged: it does not hold what was written to it.",
             "Stop the node and keep its directory; check the disk; then restore a backup or run `danso-node recover --data DIR`. `danso-node doctor --data DIR` says what is damaged.",
@@ -241,6 +245,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::DerivedDiffers => (
             "The register or the figures are not what the logs give.",
             "Stop the node and run `danso-node rebuild --data DIR`, which makes them anew from the logs.",
+        ),
+        Reason::StoreMoved => (
+            "The node is not in this database: it was moved to another one, or a move into this one was cut.",
+            "If the move was cut: run `danso-node migrate-store` again as it was run, it goes on. Else run the node with the configuration that names the database that it was moved to. Two databases of one node that are both written to would be two histories of its logs.",
         ),
         Reason::DerivedUncompared => (
             "The node did not end cleanly, and its register and figures were not compared with the logs since.",

@@ -213,6 +213,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Ổ đĩa còn quá ít chỗ trống; không mất gì, nhưng chưa nhận thêm gì mới.",
             "Hãy giải phóng chỗ trống hoặc dùng ổ đĩa lớn hơn: nút sẽ tự làm tiếp. Nhập lại những gì đã bị từ chối.",
         ),
+        Reason::StoreUnavailable => (
+            "Máy chủ cơ sở dữ liệu không trả lời, hiện không cho ghi, hoặc đang quá tải; những gì đã được xác nhận không bị mất.",
+            "Kiểm tra máy chủ có đang chạy, kết nối được và cho phép ghi không (sau khi chuyển sang máy dự phòng: máy đó đã được nâng lên làm máy chính chưa), và không ai khác đang khóa các bảng: nút sẽ tự làm tiếp. Hãy xem yêu cầu của bạn đã được lưu chưa trước khi gửi lại.",
+        ),
         Reason::StoreDamaged => (
             "Cơ sở dữ liệu bị hỏng: nội dung không còn như khi ghi.",
             "Dừng nút và giữ nguyên thư mục; kiểm tra ổ đĩa; rồi phục hồi bản sao lưu hoặc chạy `danso-node recover --data DIR`. Lệnh `danso-node doctor --data DIR` cho biết hỏng ở đâu.",
@@ -220,6 +224,10 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         Reason::DerivedDiffers => (
             "Sổ đăng ký hoặc số liệu không khớp với những gì các sổ gốc cho ra.",
             "Dừng nút và chạy `danso-node rebuild --data DIR` để lập lại chúng từ các sổ gốc.",
+        ),
+        Reason::StoreMoved => (
+            "Nút không nằm trong cơ sở dữ liệu này: nút đã được chuyển sang cơ sở dữ liệu khác, hoặc việc chuyển vào đây bị ngắt giữa chừng.",
+            "Nếu việc chuyển bị ngắt: chạy lại `danso-node migrate-store` đúng như lần trước, lệnh sẽ làm tiếp. Nếu không: chạy nút với cấu hình ghi cơ sở dữ liệu mới. Hai cơ sở dữ liệu của một nút cùng được ghi sẽ tạo ra hai lịch sử của các sổ.",
         ),
         Reason::DerivedUncompared => (
             "Nút đã không dừng đúng cách, và từ đó sổ đăng ký và số liệu chưa được đối chiếu với các sổ gốc.",

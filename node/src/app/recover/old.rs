@@ -51,7 +51,8 @@ impl Old {
         let told = |error: &store::Error| {
             error.told().replace(&path.display().to_string(), &layout.database().display().to_string())
         };
-        let damage = match Store::open(&path).await {
+        // Also one that the node was moved away from: a lost server is made good from here and from the parent.
+        let damage = match Store::open_to_move(&path).await {
             Ok(store) => return Ok(Some(Self { store, path, damage: None, lost })),
             Err(error) if error.is_full() => return Err(error.into()),
             Err(error) => told(&error),

@@ -19,6 +19,7 @@ use crate::app::{Error, clock, run};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout};
 use crate::faults::harness::{copy_of, die_everywhere};
+use crate::faults::place::Place;
 use crate::keys::{LogKey, Rotation};
 use crate::pipeline::{Handle, Outfit, Trouble, directory_draft, mark_restored};
 use crate::store::Store;
@@ -212,7 +213,7 @@ fn what_a_lost_disk_lost_is_told_and_stops_nobody() {
 
 /// A commune below `place` with one entry, a copy of it as it was then, and its parent, which holds the two entries that it wrote since, too; and the
 /// log that they stand in.
-async fn copied_before_two_entries(place: &Path) -> (Parent, PathBuf, (tempfile::TempDir, PathBuf), LogId) {
+async fn copied_before_two_entries(place: &Path) -> (Parent, PathBuf, (Place, PathBuf), LogId) {
     let data = place.join("commune");
     let mut parent = Parent::starts(place).await;
     join_with(&data, &parent.invite().await).await.expect("joined");

@@ -50,7 +50,7 @@ pub(super) fn is_aside(data: &Path, files: &[Option<Vec<u8>>]) -> bool {
 }
 
 /// A root with a commune that changed its key and wrote a record, all of which is here; the commune's log of records.
-async fn with_commune(place: &Path) -> (PathBuf, LogId, LogId) {
+pub(super) async fn with_commune(place: &Path) -> (PathBuf, LogId, LogId) {
     let data = place.join("commune");
     let mut root = Parent::starts(place).await;
     join_with(&data, &root.invite().await).await.expect("joined");

@@ -18,6 +18,7 @@ use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
+use crate::faults::place::Place;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
 use crate::store::tests::cluster;
 use crate::store::{CubeFilter, EvidenceRow, Store};
@@ -97,8 +98,10 @@ impl Author {
 
     /// The id of the first change of entry `at`.
     pub(super) fn first_id_of(&self, at: u64) -> ChangeId {
-        let n = self.secret.wrapping_add(16u8.wrapping_mul(at as u8 + 1));
-        ChangeId::first(NOW_MS as u64, [n; 6])
+        let n = self.secret.wrapping_add(16u8.wrapping_mul((at % 16) as u8 + 1));
+        let mut random = [n; 6];
+        random[0] = n.wrapping_add((at / 16) as u8);
+        ChangeId::first(NOW_MS as u64, random)
     }
 
     /// The next entry.
@@ -114,7 +117,7 @@ impl Author {
     fn sealed(&mut self, said: Vec<Said>, next: Option<&SoftwareSigner>) -> SealedEntry {
         self.n = self.n.wrapping_add(16);
         let (changes, parts) = said.into_iter().unzip();
-        let draft = Draft { first_id: ChangeId::first(NOW_MS as u64, [self.n; 6]), changes, parts };
+        let draft = Draft { first_id: self.first_id_of(self.position.size), changes, parts };
         let sealing = Sealing {
             log: &self.log,
             position: self.position,
@@ -136,7 +139,7 @@ impl Author {
 
     /// The first person that the last entry made known.
     pub(super) fn person(&self) -> ChangeId {
-        ChangeId::first(NOW_MS as u64, [self.n; 6])
+        self.first_id_of(self.position.size - 1)
     }
 
     /// A package; with the checkpoint for where the author stands now, if wanted.
@@ -153,13 +156,18 @@ pub(super) struct Bed {
     pub(super) root: Arc<SoftwareSigner>,
     pub(super) store: Store,
     pub(super) dir: PathBuf,
-    _keep: Option<tempfile::TempDir>,
+    _keep: Option<Place>,
 }
 
 impl Bed {
     pub(super) async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("directory");
+        let dir = Place::new();
         let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
+        Self::on(dir, store).await
+    }
+
+    /// On a store that is empty.
+    pub(super) async fn on(dir: Place, store: Store) -> Self {
         let root = Arc::new(signer(200));
         let public = *root.public_key().as_bytes();
         let node = NodeId::new(&code("VN"), &public);
@@ -283,7 +291,7 @@ impl Bed {
             }
             logs
         };
-        let dir = tempfile::tempdir().expect("directory");
+        let dir = Place::new();
         let store = cluster::open(&dir.path().join("danso.db")).await.expect("store");
         let genesis = Envelope::decode(logs[0].entries[0].envelope.clone()).expect("the root's directory sorts first");
         found(&store, self.handle.me(), genesis, self.anchor(), NOW_MS).await.expect("founded");
@@ -310,7 +318,7 @@ impl Bed {
     }
 
     /// Keeps the directory beyond the node's end.
-    pub(super) fn keep(&mut self) -> Option<tempfile::TempDir> {
+    pub(super) fn keep(&mut self) -> Option<Place> {
         self._keep.take()
     }
 
@@ -327,10 +335,19 @@ impl Bed {
     }
 
     async fn at_by(dir: &Path, rules: Rules) -> Result<Self, Error> {
-        let root = Arc::new(signer(200));
         let store = cluster::open(&dir.join("danso.db")).await?;
+        Self::started(None, store, dir, rules).await
+    }
+
+    /// The root's node, with a store that was its own before.
+    pub(super) async fn again(keep: Option<Place>, store: Store, dir: &Path) -> Result<Self, Error> {
+        Self::started(keep, store, dir, Rules::CURRENT).await
+    }
+
+    async fn started(keep: Option<Place>, store: Store, dir: &Path, rules: Rules) -> Result<Self, Error> {
+        let root = Arc::new(signer(200));
         match start_by(&store, &root, rules).await {
-            Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: None }),
+            Ok(handle) => Ok(Self { handle, root, store, dir: dir.to_path_buf(), _keep: keep }),
             Err(error) => {
                 store.close().await;
                 Err(error)

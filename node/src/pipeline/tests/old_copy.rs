@@ -13,6 +13,7 @@ use super::bed::{self, Bed, enrolled};
 use super::run;
 use super::waiting::slip;
 use crate::faults::harness::copy_of;
+use crate::faults::place::Place;
 use crate::pipeline::heads::{self, Kept};
 use crate::pipeline::{ImportBatch, InviteRow, Recovery};
 
@@ -21,7 +22,7 @@ async fn write(bed: &Bed, n: u8) {
 }
 
 /// A node that wrote one entry, ended, and wrote another one; and a copy of it from between.
-async fn old_and_new(mut bed: Bed) -> (tempfile::TempDir, tempfile::TempDir, std::path::PathBuf) {
+async fn old_and_new(mut bed: Bed) -> (Place, Place, std::path::PathBuf) {
     write(&bed, 1).await;
     let keep = bed.keep().expect("its directory");
     let dir = bed.dir.clone();

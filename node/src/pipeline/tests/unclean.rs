@@ -175,7 +175,8 @@ async fn examined_offline(dir: &Path) -> Vec<Line> {
         look(&outfit).await.map_err(|error| error.refusal())
     };
     let (lines, mut found) = tokio::sync::mpsc::channel(100);
-    doctor::offline(&layout, clock, read, &lines).await;
+    let opened = Store::open_to_look(&layout.database()).await.map(|(store, says)| (store, Some(says)));
+    doctor::offline(&layout, opened, clock, read, &lines).await;
     drop(lines);
     let mut all = Vec::new();
     while let Some(line) = found.recv().await {

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::faults::place;
 use crate::store::{Address, Store};
 
 /// Where Debian puts the programs of each version.
@@ -19,17 +20,31 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes and starts one.
     pub(crate) fn start() -> Self {
+        Self::made(|data| {
+            let mut initdb = program("initdb", user());
+            initdb
+                .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
+                .arg(data);
+            initdb
+        })
+    }
+
+    /// Makes and starts one that follows this one and can only be read.
+    pub(crate) fn standby(&self) -> Self {
+        Self::made(|data| {
+            let mut copy = program("pg_basebackup", user());
+            copy.args(["-R", "--no-sync", "-c", "fast", "-X", "stream", "-U", "danso", "-h"]);
+            copy.arg(self.dir.path()).arg("-D").arg(data);
+            copy
+        })
+    }
+
+    fn made(by: impl FnOnce(&Path) -> Command) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let user = user();
-        if let Some((uid, gid)) = user {
+        if let Some((uid, gid)) = user() {
             chown(dir.path(), Some(uid), Some(gid)).expect("the server's user gets its directory");
         }
-        let data = dir.path().join("data");
-        let made = program("initdb", user)
-            .args(["--no-sync", "--auth=trust", "--username=danso", "--encoding=UTF8", "--locale=C", "-D"])
-            .arg(&data)
-            .output()
-            .expect("initdb runs");
+        let made = by(&dir.path().join("data")).output().expect("it runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let server = Self::serve(dir.path(), &[]);
         let cluster = Self { dir, server };
@@ -61,17 +76,40 @@ impl Cluster {
 
     /// Ends it at once, as a machine that loses its power, and starts it again with these settings.
     pub(crate) fn crash(&mut self, settings: &[&str]) {
-        self.server.kill().expect("killed");
-        self.server.wait().expect("ended");
+        self.die();
         // The other processes of a server end when they notice; their lock on the memory keeps a new one out until then.
         self.server = Self::serve(self.dir.path(), settings);
         self.wait();
     }
 
+    fn address_text(&self) -> String {
+        format!("postgres://danso@/postgres?host={}", self.dir.path().display())
+    }
+
+    /// Ends it at once.
+    pub(crate) fn die(&mut self) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("ended");
+    }
+
+    /// The file of its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
+    /// Where it is, as a host of an address.
+    pub(crate) fn host(&self) -> String {
+        self.dir.path().display().to_string().replace('/', "%2F")
+    }
+
     /// The address of its database.
     pub(crate) fn address(&self) -> Address {
-        let text = format!("postgres://danso@/postgres?host={}", self.dir.path().display());
-        text.parse().expect("an address")
+        self.address_text().parse().expect("an address")
+    }
+
+    /// The address of a database of its own in it, which is empty when it is asked for first.
+    pub(crate) async fn database(&self, name: &str) -> Address {
+        in_schema(&self.address_text(), name).await
     }
 
     /// The database as a node's store.
@@ -82,10 +120,28 @@ impl Cluster {
 
     /// Says something to the server behind the node's back.
     pub(crate) async fn say(&self, sql: &'static str) {
-        use sqlx::{ConnectOptions as _, Connection as _};
-        let mut connection = self.address().servers[0].connect().await.expect("connected");
+        let mut connection = self.connection().await;
         sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
-        connection.close().await.expect("closed");
+        sqlx::Connection::close(connection).await.expect("closed");
+    }
+
+    /// Asks it something behind the node's back.
+    pub(crate) async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar(sql).fetch_one(&mut self.connection().await).await.expect(sql)
+    }
+
+    /// Lets this role in with its password only.
+    pub(crate) async fn ask_for_passwords_of(&self, role: &str) {
+        let file = self.dir.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("rules");
+        std::fs::write(&file, format!("local all {role} scram-sha-256\n{rules}")).expect("written");
+        self.say("SELECT pg_reload_conf()").await;
+    }
+
+    /// A connection behind the node's back.
+    pub(crate) async fn connection(&self) -> sqlx::PgConnection {
+        use sqlx::ConnectOptions as _;
+        self.address().servers[0].connect().await.expect("connected")
     }
 }
 
@@ -122,21 +178,22 @@ fn program(name: &str, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// Where [`open`] looks for a server, as an address that ends with a query.
-const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
-
-/// The store of a node in a directory: in a file there, or, where the environment names a server, in a schema of that server which is named
-/// after the directory. So the same tests run on both.
-pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
+/// The address of a schema of a server; it is made when it is not there.
+async fn in_schema(server: &str, schema: &str) -> Address {
     use sqlx::{ConnectOptions as _, Connection as _};
-    let Ok(server) = std::env::var(ELSEWHERE) else { return Store::open(path).await };
-    let dir = path.parent().and_then(Path::file_name).expect("a directory").to_string_lossy();
-    let schema: String = dir.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     let base: Address = server.parse().expect("an address");
     let mut connection = base.servers[0].connect().await.expect("connected");
-    let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS s{schema}"));
+    let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
     sqlx::query(create).execute(&mut connection).await.expect("a schema");
     connection.close().await.expect("closed");
-    let address: Address = format!("{server}&options=-csearch_path%3Ds{schema}").parse().expect("an address");
-    Store::open_server(&address, None, path).await
+    format!("{server}&options=-csearch_path%3D{schema}").parse().expect("an address")
+}
+
+/// The store of a node in a directory: in a file there, or, where the environment names a server, in a database of that server. So the same
+/// tests run on both.
+pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
+    match place::database_for(path.parent().expect("a directory")) {
+        None => Store::open(path).await,
+        Some(address) => Store::open_server(&address.parse().expect("an address"), None, path).await,
+    }
 }

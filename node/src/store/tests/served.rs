@@ -6,15 +6,19 @@ use std::str::FromStr as _;
 use super::cluster::Cluster;
 use crate::store::{Address, AddressError, Error, Result, Store};
 
-async fn put(store: &Store, value: &[u8]) -> Result<()> {
+pub(super) async fn put(store: &Store, value: &[u8]) -> Result<()> {
     store.run_tx("test", async |tx| tx.meta_put("key", value).await).await
 }
 
-async fn kept(store: &Store) -> Option<Vec<u8>> {
+pub(super) async fn kept(store: &Store) -> Option<Vec<u8>> {
     store.read("test").await.expect("view").meta_get("key").await.expect("read")
 }
 
-const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'danso-node'";
+/// The mark.
+pub(super) const FENCE: &str = "SELECT encode(value, 'escape') FROM meta WHERE key = 'fence'";
+
+pub(super) const CUT: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'danso-node'";
 
 #[tokio::test]
 async fn who_opens_it_later_takes_writing_over() {
@@ -32,12 +36,18 @@ async fn a_server_that_forgot_what_was_committed_is_noticed() {
     let cluster = Cluster::start();
     let store = cluster.open().await;
     put(&store, b"one").await.expect("written");
-    let before = store.read("test").await.expect("view").meta_get("fence").await.expect("read").expect("there");
+    cluster.say("CREATE TABLE before AS SELECT value FROM meta WHERE key = 'fence'").await;
     put(&store, b"two").await.expect("written");
     // As after a fail-over to a server that lagged behind.
-    assert_eq!(before, b"1.1");
-    cluster.say("UPDATE meta SET value = '1.1' WHERE key = 'fence'").await;
+    cluster.say("UPDATE meta SET value = (SELECT value FROM before) WHERE key = 'fence'").await;
     assert!(matches!(put(&store, b"three").await, Err(Error::NotOurs)));
+    // It lost that it was opened, and is opened by somebody else.
+    cluster.say("DELETE FROM meta WHERE key = 'fence'").await;
+    let one = cluster.open().await;
+    cluster.say("DELETE FROM meta WHERE key = 'fence'").await;
+    let two = cluster.open().await;
+    assert!(matches!(put(&one, b"four").await, Err(Error::NotOurs)));
+    put(&two, b"five").await.expect("written");
 }
 
 #[tokio::test]
@@ -118,18 +128,114 @@ async fn a_server_that_crashes_loses_nothing_and_is_found_again() {
     // One that can only be read is none to write to.
     cluster.crash(&["default_transaction_read_only=on"]);
     let refused = put(&store, b"three").await.expect_err("refused");
-    assert!(matches!(refused, Error::Open { .. }), "{refused}");
+    assert!(matches!(refused, Error::Away { .. }), "{refused}");
+    assert_eq!(kept(&store).await, Some(b"two".to_vec()), "but to be read");
+    cluster.crash(&[]);
+    put(&store, b"three").await.expect("written");
+}
+
+#[tokio::test]
+async fn what_the_server_has_broken_off_is_not_kept_even_when_nobody_says_so() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    let done = store.run_tx("test", async |tx| {
+        tx.meta_put("key", b"value").await?;
+        // The server answers ROLLBACK to the COMMIT that follows, and calls it no error.
+        let _ = tx.write("INSERT INTO nothing VALUES (1)", []).await;
+        Ok(())
+    });
+    assert!(matches!(done.await, Err::<(), _>(Error::BrokenOff { .. })));
+    put(&store, b"value").await.expect("written");
+}
+
+#[tokio::test]
+async fn readers_that_are_too_many_wait_and_are_told_and_never_keep_the_writer_waiting() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    put(&store, b"one").await.expect("written");
+    let mut views = Vec::new();
+    for _ in 0..8 {
+        views.push(store.read("test").await.expect("view"));
+    }
+    let asked = tokio::spawn({
+        let store = store.clone();
+        async move { kept(&store).await }
+    });
+    put(&store, b"two").await.expect("the writer has a connection of its own");
+    views.pop();
+    assert_eq!(asked.await.expect("asked"), Some(b"two".to_vec()), "who waits gets the next one that is free");
+    views.push(store.read("test").await.expect("view"));
+    tokio::time::pause();
+    let error = store.read("test").await.err().expect("not without end");
+    tokio::time::resume();
+    assert!(matches!(error, Error::Busy { most: 8 }), "{error}");
+    assert_eq!(store.condition().health().away, None, "the server is there");
+    put(&store, b"three").await.expect("written");
+}
+
+#[tokio::test]
+async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every_name() {
+    let cluster = Cluster::start();
+    cluster.say("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0").await;
+    let latin = cluster.address().to_string().replace("/postgres?", "/latin?").parse().expect("an address");
+    let beside = std::path::Path::new("danso.db");
+    let error = Store::open_server(&latin, None, beside).await.expect_err("refused");
+    assert!(error.told().contains("keeps text as LATIN1"), "{}", error.told());
+    cluster.open().await.close().await;
+    let mark = cluster.text(FENCE).await;
+    cluster
+        .say(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (999999, 'future', true, '', 0)",
+        )
+        .await;
+    let error = Store::open_server(&cluster.address(), None, beside).await.expect_err("refused");
+    assert!(matches!(error, Error::Migrate(_)), "{error}");
+    assert_eq!(cluster.text(FENCE).await, mark, "writing is not taken over");
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_shown_to_nobody() {
+    let cluster = Cluster::start();
+    cluster.say("CREATE ROLE officer LOGIN SUPERUSER PASSWORD 'open-sesame'").await;
+    cluster.ask_for_passwords_of("officer").await;
+    let address: Address = cluster.address().to_string().replace("danso@", "officer@").parse().expect("an address");
+    let beside = std::path::Path::new("danso.db");
+    let mut said = Vec::new();
+    for password in [None, Some("open-sesamo".to_owned())] {
+        let error = Store::open_server(&address, password, beside).await.expect_err("refused");
+        said.extend([error.told(), format!("{error:?}")]);
+    }
+    let store = Store::open_server(&address, Some("open-sesame".into()), beside).await.expect("opened");
+    put(&store, b"one").await.expect("written");
+    said.extend([format!("{store:?}"), format!("{address:?}"), address.to_string()]);
+    // In time of need, too.
+    cluster.say("ALTER ROLE officer PASSWORD 'another'").await;
+    cluster.say(CUT).await;
+    let error = put(&store, b"two").await.expect_err("the password is another");
+    said.extend([error.told(), format!("{error:?}"), format!("{:?}", store.condition())]);
+    for said in &said {
+        assert!(!said.contains("open-sesam"), "{said}");
+    }
 }
 
 #[test]
 fn an_address_holds_no_password_and_leads_over_no_open_way() {
-    let refused = |text| Address::from_str(text).expect_err("refused");
+    let refused = |text: &str| Address::from_str(text).expect_err("refused");
     assert_eq!(refused("danso.db"), AddressError::Scheme);
     assert_eq!(refused("postgres://danso:secret@db/danso"), AddressError::Password);
     assert_eq!(refused("postgres://danso@db/danso?password=secret"), AddressError::Password);
     assert_eq!(refused("postgres://danso@db/danso"), AddressError::Open("db".into()));
     assert_eq!(refused("postgres://danso@localhost,db/danso"), AddressError::Open("db".into()));
-    assert!(matches!(refused("postgres://danso@localhost:no/danso"), AddressError::Unfit(_)));
+    assert_eq!(refused("postgres://danso@db/danso?sslmode=require"), AddressError::Open("db".into()));
+    assert_eq!(refused("postgres://danso@db/danso?sslmode=verify-ca"), AddressError::Open("db".into()));
+    assert_eq!(refused("postgres://danso@localhost/danso?host=db"), AddressError::Open("db".into()));
+    assert_eq!(refused("postgres://danso@localhost/danso?host=%64b"), AddressError::Open("db".into()));
+    for unfit in ["localhost:no/danso", "localhost/danso?pass%77ord=secret", "db/danso?sslmod=verify-full"] {
+        let refused = refused(&format!("postgres://danso@{unfit}"));
+        assert!(matches!(refused, AddressError::Unfit(_)), "{refused}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
+    }
     for fine in [
         "postgres://danso@localhost/danso",
         "postgres://danso@/danso?host=/run/postgresql",

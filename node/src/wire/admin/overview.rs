@@ -129,6 +129,9 @@ impl Parts {
         if let Some(damage) = &health.damage {
             return Some(Refusal::new(Reason::StoreDamaged, damage.clone()));
         }
+        if let Some(away) = &health.away {
+            return Some(Refusal::new(Reason::StoreUnavailable, away.clone()));
+        }
         if let Some(refusal) = self.standing(snapshot) {
             return Some(refusal);
         }
