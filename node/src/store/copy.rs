@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{Error, Result, Store};
+use super::{Error, Result, Store, copy_to_file};
 
 /// Copies the database `from` to the new file `to`, as it is at one moment.
 ///
@@ -46,6 +46,9 @@ impl Store {
     /// # Errors
     /// As [`copy`].
     pub async fn copy_to(&self, to: &Path) -> Result<()> {
+        if !self.is_file() {
+            return copy_to_file(&mut self.read("copy").await?, to).await;
+        }
         let mut reader =
             self.file()?.readers.acquire().await.map_err(|e| self.condition.noted(Error::database("copy", e)))?;
         copy_by(&mut reader, to).await

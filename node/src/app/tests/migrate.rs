@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
+use danso_core::messages::Lang;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::root::{damage, with_commune};
 use super::{Parent, join_with, list, on_runtime, set_up};
 use crate::app::backup::{Backup, backup};
 use crate::app::cli::Output;
+use crate::app::doctor::doctor;
 use crate::app::drill::drill;
 use crate::app::migrate::{Done, Migrate, Moved, migrate, shown};
 use crate::app::restore::restore;
@@ -92,6 +94,7 @@ fn a_node_is_the_same_on_a_server_and_back() {
         assert!(data.join("danso.toml.before-migrate").exists());
         assert!(matches!(moves(&data, server(&address)).await, Ok(Done::There)));
         assert_eq!(held(on_server(&address, &data).await.expect("the node's store")).await, before);
+        assert!(doctor(&data, true, Lang::En).await.expect("looked over"), "all is well there");
         // By mistake, with the configuration from before.
         let layout = Layout::open(&data).expect("a directory");
         let ran = run::serve(&layout, &old, &tokio_util::sync::CancellationToken::new()).await;
