@@ -4,12 +4,15 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::faults::place;
 use crate::store::{Address, Store};
 
 /// Where Debian puts the programs of each version.
 const PROGRAMS: &str = "/usr/lib/postgresql";
+/// How long a server is waited for: a busy machine is slow, and nothing fails because of that.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub(crate) struct Cluster {
@@ -63,15 +66,12 @@ impl Cluster {
 
     /// Until it answers: the program waits by itself.
     fn wait(&self) {
-        let ready = (0..600).any(|_| {
-            let asked =
-                program("pg_isready", None).args(["-q", "-t", "1", "-U", "danso", "-h"]).arg(self.dir.path()).status();
-            asked.expect("pg_isready runs").success() || {
-                std::thread::yield_now();
-                false
-            }
-        });
-        assert!(ready, "the server does not start");
+        let begun = Instant::now();
+        let asked =
+            || program("pg_isready", None).args(["-q", "-t", "1", "-U", "danso", "-h"]).arg(self.dir.path()).status();
+        while !asked().expect("pg_isready runs").success() {
+            assert!(begun.elapsed() < PATIENCE, "the server does not start");
+        }
     }
 
     /// Ends it at once, as a machine that loses its power, and starts it again with these settings.
