@@ -273,19 +273,29 @@ pub struct Report {
 /// # Errors
 /// When the store fails, does not hold the anchor's log, or an entry of it does not verify: then nothing was changed.
 pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>) -> Result<Report, Error> {
-    let report = store
+    let mut view = store.read("rebuild").await?;
+    let me = node_of(&mut view).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
+    // What is there before is read meanwhile; that something was read pins the view to it.
+    let mut reading = Some(tokio::spawn(async move { view.derived().await }));
+    let mut before = None;
+    let (rebuilt, after, released) = store
         .run_tx("rebuild", async |tx| {
-            let me = node_of(tx).await?.ok_or_else(|| Refusal::new(Reason::NotFound, "no node was set up here"))?;
-            let before = tx.derived().await?;
             let rows = tx.log_list().await?;
             let directory = replay(tx, &rows, anchor).await?;
             remember(tx, &directory, &me, &rows).await?;
             let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
             let rebuilt = again(tx, &directory, &logs, Rules::CURRENT, progress).await?;
             let after = tx.derived().await?;
-            Ok::<_, Error>(Report { rebuilt, before, after, released: tx.waiting_known().await?.1 })
+            // What cannot be read is not replaced either. A second try has it already.
+            if let Some(reading) = reading.take() {
+                let read = reading.await.map_err(|error| Refusal::new(Reason::Internal, format!("reading broke: {error}")));
+                before = Some(read??);
+            }
+            Ok::<_, Error>((rebuilt, after, tx.waiting_known().await?.1))
         })
         .await?;
+    let before = before.ok_or_else(|| Refusal::new(Reason::Internal, "nothing was read"))?;
+    let report = Report { rebuilt, before, after, released };
     store.condition().set_uncompared(false);
     Ok(report)
 }

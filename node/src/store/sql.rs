@@ -207,14 +207,20 @@ impl Row {
     /// As [`Self::get`].
     pub(super) fn value(&self, column: usize) -> Result<Value> {
         let failed = |error| Error::database(self.during, error);
-        let kind = match &self.of {
-            Of::Sqlite(row) => row.try_get_raw(column).map_err(failed)?.type_info().name().to_owned(),
-            Of::Postgres(row) => row.column(column).type_info().name().to_owned(),
+        // Whole tables are read with this: nothing is made that is not asked for.
+        let none = |name: &str| match name {
+            "INTEGER" | "INT8" => Value::Int(None),
+            "TEXT" => Value::Text(None),
+            _ => Value::Blob(None),
         };
-        Ok(match &*kind {
-            "INTEGER" | "INT8" => Value::Int(self.get(column)?),
-            "TEXT" => Value::Text(self.get(column)?),
-            _ => Value::Blob(self.get(column)?),
+        let kind = match &self.of {
+            Of::Sqlite(row) => none(row.try_get_raw(column).map_err(failed)?.type_info().name()),
+            Of::Postgres(row) => none(row.column(column).type_info().name()),
+        };
+        Ok(match kind {
+            Value::Int(_) => Value::Int(self.get(column)?),
+            Value::Text(_) => Value::Text(self.get(column)?),
+            Value::Blob(_) => Value::Blob(self.get(column)?),
         })
     }
 }

@@ -76,7 +76,7 @@ fn an_index_that_the_disk_changed_is_made_again_after_an_unclean_end_and_never_s
                 let page = pages[n % pages.len()];
                 let mut file = whole.clone();
                 // From the end of the page, where its cells are.
-                file[page * 4096 - 3 - 7 * n] ^= 1 << n;
+                file[page * 4096 - 3 - 7 * n] ^= 1 << (n % 8);
                 std::fs::write(&path, file).expect("damaged");
                 std::fs::write(dir.join("heads"), &heads).expect("as it was");
                 // As after a power cut.
