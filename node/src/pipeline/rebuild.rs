@@ -288,7 +288,8 @@ pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>)
             let after = tx.derived().await?;
             // What cannot be read is not replaced either. A second try has it already.
             if let Some(reading) = reading.take() {
-                let read = reading.await.map_err(|error| Refusal::new(Reason::Internal, format!("reading broke: {error}")));
+                let read =
+                    reading.await.map_err(|error| Refusal::new(Reason::Internal, format!("reading broke: {error}")));
                 before = Some(read??);
             }
             Ok::<_, Error>((rebuilt, after, tx.waiting_known().await?.1))
