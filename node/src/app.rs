@@ -40,6 +40,9 @@ pub enum Error {
     /// The configuration.
     #[error("the configuration")]
     Config(#[from] ConfigError),
+    /// The address of a database on a server.
+    #[error("the address of the database")]
+    Address(#[from] store::AddressError),
     /// A key file.
     #[error("a key")]
     Key(#[from] KeyError),

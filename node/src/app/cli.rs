@@ -154,7 +154,8 @@ enum Verb {
         data: PathBuf,
         /// Where to: postgres://USER@HOST:5432/DATABASE without a password (several as HOST1,HOST2), or `sqlite` for the file in the directory.
         #[arg(long, value_name = "URL")]
-        to: migrate::To,
+        // As for --store.
+        to: String,
         /// File with the password for --to in its first line.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -192,8 +193,9 @@ enum Verb {
 struct Store {
     /// PostgreSQL server for the database, postgres://USER@HOST:5432/DATABASE without a password; several as HOST1,HOST2. Left out: a file in
     /// the directory.
+    // Read later: a value that is refused here is printed, and there may be a password in it.
     #[arg(long = "store", value_name = "URL")]
-    address: Option<crate::store::Address>,
+    address: Option<String>,
     /// File with the password for --store in its first line.
     #[arg(long = "store-password-file", value_name = "FILE", requires = "address")]
     password_file: Option<PathBuf>,
@@ -202,6 +204,7 @@ struct Store {
 impl Store {
     fn server(self) -> anyhow::Result<Option<Server>> {
         let Some(address) = self.address else { return Ok(None) };
+        let address = address.parse().map_err(super::Error::from)?;
         // As it is seen from here; the node may be started elsewhere.
         let password_file = self.password_file.map(std::path::absolute).transpose();
         Ok(Some(Server {
@@ -375,10 +378,8 @@ async fn done(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::MigrateStore { data, to, password_file, output } => {
-            let store = match to {
-                migrate::To::File => None,
-                migrate::To::Server(address) => Store { address: Some(address), password_file }.server()?,
-            };
+            let address = Some(to).filter(|to| to != migrate::FILE);
+            let store = Store { address, password_file }.server()?;
             migrate::verb(&data, store, output).await
         }
         Verb::Run { data, config } => Ok(run::run(&data, config.as_deref()).await?),
@@ -412,7 +413,11 @@ fn read_token(file: &Path) -> anyhow::Result<Token> {
 /// so that nothing starts the node again and again (see `RestartPreventExitStatus` in the systemd unit); else 1.
 fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<super::Error>() {
-        Some(super::Error::Config(_) | super::Error::Layout(LayoutError::Missing(_) | LayoutError::PathTooLong(_))) => {
+        Some(
+            super::Error::Config(_)
+            | super::Error::Address(_)
+            | super::Error::Layout(LayoutError::Missing(_) | LayoutError::PathTooLong(_)),
+        ) => {
             return 2;
         }
         Some(

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use danso_proto::ids::NodeId;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::Error;
 use crate::config::{Config, ConfigError, Layout, Problem, Server};
 use crate::files;
-use crate::store::{OpenedToLook, Store};
+use crate::store::{OpenedToLook, Place, Store};
 
 /// Name of the credential that systemd passes (`LoadCredential=`), where no file is configured.
 const CREDENTIAL: &str = "store-password";
@@ -24,6 +25,31 @@ pub(super) async fn open(layout: &Layout, server: Option<&Server>) -> Result<Sto
             Ok(Store::open_server(&server.address, password, &layout.database()).await?)
         }
     }
+}
+
+/// Refuses a database on a server in which there is something else than this node, before its writing is taken over: of a node that runs, that
+/// would be the end.
+///
+/// # Errors
+/// `already_joined`; when the server cannot be looked at.
+pub(super) async fn is_free(layout: &Layout, server: Option<&Server>, node: &NodeId) -> Result<(), Error> {
+    let Some(server) = server else { return Ok(()) };
+    let store = look_at(layout, server).await?;
+    let place = async { store.read("look").await?.place().await }.await;
+    store.close_unsealed().await;
+    let holds = match place? {
+        Place::Empty => return Ok(()),
+        // It goes on where it was cut.
+        Place::Taken { node: Some(there) } if there == node.as_str() => return Ok(()),
+        Place::Taken { node: None } => "something else than a node".to_owned(),
+        Place::Taken { node: Some(there) }
+        | Place::Copying { node: there, .. }
+        | Place::Proven { node: there }
+        | Place::Moved { node: there, .. } => format!("the node {there}"),
+    };
+    let detail =
+        format!("the database {} is not empty, it holds {holds}; make one for this node alone", server.address);
+    Err(Refusal::new(Reason::AlreadyJoined, detail).into())
 }
 
 /// As [`open`], also one that a node was moved away from, or that one is being moved into.

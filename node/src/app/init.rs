@@ -77,6 +77,7 @@ pub(super) async fn init(what: Init<'_>) -> Result<Made, Error> {
     let node = NodeId::new(&what.unit, &public);
     let anchor = Fingerprint::of_key(&public);
     let domain = TrustDomain::of_anchor(&anchor);
+    database::is_free(&layout, what.server.as_ref(), &node).await?;
     Ca::create(&layout.ca_key(), &layout.ca_certificate(), &node, &domain)?;
     let store = database::open(&layout, what.server.as_ref()).await?;
     let log = LogId::new(node.clone(), Stream::Directory);

@@ -78,6 +78,7 @@ async fn enter(
     let link_key = LinkKey::load_or_create(&layout.link_key())?;
     let public = public_bytes(&key);
     let node = NodeId::new(&token.unit, &public);
+    database::is_free(layout, server.as_ref(), &node).await?;
     let csr = pki::csr(&link_key, &node)?;
     let statement = link::join_statement(&token.secret.0, &csr);
     let proof = key.sign(&statement).map_err(pipeline::Error::from)?;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use danso_proto::refusal::{Reason, Refusal};
 use serde_json::json;
@@ -18,32 +17,12 @@ use super::{Error, backup, clock, database, out, run, words};
 use crate::clock::Clock as _;
 use crate::config::{Config, Layout, Server};
 use crate::files;
-use crate::store::{self, Address, AddressError, Place, Proof, Store};
-
-/// Where a node's database shall be.
-#[derive(Debug, Clone)]
-pub(super) enum To {
-    /// In a file in its directory.
-    File,
-    /// On a server.
-    Server(Address),
-}
+use crate::store::{self, Place, Proof, Store};
 
 /// What stands for the file.
-const FILE: &str = "sqlite";
+pub(super) const FILE: &str = "sqlite";
 /// What a file that the node was moved away from is called when it makes room for a new one.
 const BEFORE: &str = "before-migrate";
-
-impl FromStr for To {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        match text {
-            FILE => Ok(Self::File),
-            address => address.parse().map(Self::Server),
-        }
-    }
-}
 
 /// What `migrate-store` is told.
 pub(super) struct Migrate<'a> {

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::init::{self, Init, Made};
 use super::{Error, join, run};
-use crate::config::{Config, Layout};
+use crate::config::{Config, Layout, Server};
 use crate::faults::harness::{Detail, content, die_everywhere};
 use crate::token::Token;
 
@@ -34,6 +34,10 @@ fn list(dir: &Path) -> PathBuf {
 }
 
 async fn set_up(data: &Path, units: &Path) -> Result<Made, Error> {
+    set_up_on(data, units, None).await
+}
+
+async fn set_up_on(data: &Path, units: &Path, server: Option<Server>) -> Result<Made, Error> {
     init::init(Init {
         data,
         unit: "VN".parse().expect("a code"),
@@ -42,7 +46,7 @@ async fn set_up(data: &Path, units: &Path) -> Result<Made, Error> {
         valid_from: None,
         listen: "127.0.0.1:0".parse().expect("an address"),
         advertise: None,
-        server: None,
+        server,
     })
     .await
 }

@@ -71,7 +71,8 @@ impl FromStr for Address {
         let rest = rest.ok_or(AddressError::Scheme)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
-        if user.contains(':') {
+        // A password may hold what ends an authority; nothing of it is said.
+        if user.contains(':') || rest.rsplit_once('@').is_some_and(|(before, _)| before.contains(':')) {
             return Err(AddressError::Password);
         }
         for pair in path.split_once('?').map_or("", |(_, query)| query).split('&').filter(|pair| !pair.is_empty()) {
@@ -229,10 +230,12 @@ impl Server {
 
     /// Brings the database to this version and takes over writing, unless the node is in another database.
     async fn take_over(pools: &Pools, address: &Address, in_use: bool) -> Result<Mark> {
-        let failed = |source| Error::Open { path: address.to_string(), source };
+        let failed = |source| Error::Away { address: address.to_string(), source };
         let writer = pools.writer.clone().ok_or_else(|| failed(read_only()))?;
         migrator().run(&writer).await.map_err(Error::Migrate)?;
         let mut tx = writer.begin().await.map_err(failed)?;
+        // First of all: who holds the fence can still leave this database, or be moved into it.
+        let before = kept(&mut tx).await.map_err(failed)?;
         if in_use {
             let sql = "SELECT (SELECT value FROM meta WHERE key = $1), (SELECT value FROM meta WHERE key = $2)";
             let marks = sqlx::query_as(sql).bind(moving::META_MOVED).bind(moving::META_MOVING);
@@ -240,7 +243,6 @@ impl Server {
                 marks.fetch_one(&mut *tx).await.map_err(failed)?;
             moving::in_use(moved, moving)?;
         }
-        let before = kept(&mut tx).await.map_err(failed)?;
         // By the server's clock, so that one that lost an opening does not give the same number to another.
         let now = sqlx::query_scalar("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
         let now: i64 = now.fetch_one(&mut *tx).await.map_err(failed)?;
@@ -404,15 +406,14 @@ impl Server {
         let failed = |e| Error::database(during, e);
         let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let Served { mut tx, lost } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
-        if pools.writer.is_none() {
-            // One that follows another server can lag behind it: figures do not go back.
+        if pools.writer.is_none() || pools.number > 0 {
+            // One that follows another server, or took over from it, can lag behind it: figures do not go back.
             let kept = sqlx::query_scalar::<_, Vec<u8>>("SELECT value FROM meta WHERE key = $1").bind(META_FENCE);
             let kept = or_lost(&lost, kept.fetch_optional(&mut *tx)).await.map_err(failed)?;
             let mark = *self.mark.lock().await;
             let is_whole = |kept: Mark| kept.opening == mark.opening && kept.transaction >= mark.transaction;
             if !kept.as_deref().and_then(Mark::of).is_some_and(is_whole) {
-                let lags =
-                    "the server that can be read lacks what was written last: it lags behind the one that it follows";
+                let lags = "the server that can be read lacks what was written last: it lags behind, or lagged when it took over";
                 return Err(self.away(sqlx::Error::Configuration(lags.into())));
             }
         }

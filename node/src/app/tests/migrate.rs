@@ -7,7 +7,7 @@ use danso_core::messages::Lang;
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::root::{damage, with_commune};
-use super::{Parent, join_with, list, on_runtime, set_up};
+use super::{Parent, join_with, list, on_runtime, set_up, set_up_on};
 use crate::app::backup::{Backup, backup};
 use crate::app::cli::Output;
 use crate::app::doctor::doctor;
@@ -158,6 +158,26 @@ fn a_database_that_is_not_empty_or_a_source_that_is_damaged_is_refused() {
         let other = cluster.database("other").await;
         let damaged = moves(&two, server(&other)).await;
         assert!(matches!(damaged, Err(Error::Store(error)) if error.is_damage()));
+    });
+}
+
+#[test]
+fn a_new_node_does_not_take_the_database_of_another_one() {
+    on_runtime(async {
+        let (place, cluster) = (place(), Cluster::start());
+        let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+        let (units, address) = (list(place.path()), cluster.address());
+        let made = set_up_on(&one, &units, server(&address)).await.expect("a root");
+        let running = Store::open_server(&address, None, &one.join("danso.db")).await.expect("opened");
+        let error = set_up_on(&two, &units, server(&address)).await.err().expect("refused");
+        let Error::Refused(refusal) = error else { panic!("{error:?}") };
+        assert_eq!(refusal.reason, Reason::AlreadyJoined, "{refusal}");
+        assert!(refusal.detail.contains(made.node.as_str()), "{refusal}");
+        running.run_tx("test", async |tx| tx.meta_put("test", b"1").await).await.expect("still the one who writes");
+        running.close().await;
+        assert!(!two.join("danso.toml").exists());
+        let own = cluster.database("own").await;
+        set_up_on(&two, &units, server(&own)).await.expect("one of its own");
     });
 }
 

@@ -44,9 +44,9 @@ impl Pools {
     /// To the first of the servers that can be written to.
     ///
     /// # Errors
-    /// `Open` when there is none.
+    /// `Away` when there is none.
     pub(super) async fn connect(address: &Address, password: Option<&Password>) -> Result<Self> {
-        let failed = |source| Error::Open { path: address.to_string(), source };
+        let failed = |source| Error::Away { address: address.to_string(), source };
         let found = Found::first(address, password).await.map_err(failed)?;
         match found.is_writable {
             true => Ok(Self::to(&found, 0)),

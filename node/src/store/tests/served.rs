@@ -225,6 +225,8 @@ fn an_address_holds_no_password_and_leads_over_no_open_way() {
     assert_eq!(refused("danso.db"), AddressError::Scheme);
     assert_eq!(refused("postgres://danso:secret@db/danso"), AddressError::Password);
     assert_eq!(refused("postgres://danso@db/danso?password=secret"), AddressError::Password);
+    assert_eq!(refused("postgres://danso:se?cr=et@db/danso"), AddressError::Password);
+    assert_eq!(refused("postgres://danso:se/cret@db/danso"), AddressError::Password);
     assert_eq!(refused("postgres://danso@db/danso"), AddressError::Open("db".into()));
     assert_eq!(refused("postgres://danso@localhost,db/danso"), AddressError::Open("db".into()));
     assert_eq!(refused("postgres://danso@db/danso?sslmode=require"), AddressError::Open("db".into()));
