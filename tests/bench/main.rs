@@ -28,10 +28,6 @@ use cluster::Cluster;
 use figures::Report;
 use world::Place;
 
-/// That of the node's program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Measures Danso on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "danso-bench")]

@@ -10,6 +10,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 const ELSEWHERE: &str = "DANSO_TEST_POSTGRES";
 /// duplicate_database
 const THERE_ALREADY: &str = "42P04";
+/// object_in_use
+const IN_USE: &str = "55006";
+/// How often it is asked again until the server has seen that a session ended; each time it waits some seconds by itself.
+const TRIES: u32 = 24;
 /// invalid_catalog_name
 const NOT_THERE: &str = "3D000";
 
@@ -58,7 +62,16 @@ fn say(sql: &str, fine: &str) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         runtime.block_on(async {
             let mut connection = server.connect().await.expect("connected");
-            let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+            let mut left = TRIES;
+            // Sessions that were just closed are at the server for a little longer; it waits for them by itself, some seconds each time.
+            let done = loop {
+                match sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut connection).await {
+                    Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(IN_USE) && left > 0 => {
+                        left -= 1;
+                    }
+                    done => break done,
+                }
+            };
             connection.close().await.expect("closed");
             done
         })
