@@ -8,38 +8,30 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_core::question::{Asked, CubeRow, add_up};
+use danso_core::question::Asked;
 use danso_core::units::UnitList;
 use danso_core::verify::Directory;
 use danso_proto::envelope::{ANSWER_TYPE, Envelope, SealError};
 use danso_proto::ids::{NodeId, UnitCode};
-use danso_proto::limits;
 use danso_proto::pb::query::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use prost::Message as _;
 
 use crate::clock::Clock;
 use crate::keys::Signing;
-use crate::store::{self, LogSize, Store, Tx};
+use crate::store::{self, LogSize, Store};
 
+mod cells;
 mod check;
 mod codec;
 mod combine;
 mod query;
 
+use cells::{Part, cells};
 pub use check::check;
 pub use codec::{Answer, FrontierEntry, Note};
 pub use combine::{Split, combine};
 pub use query::Query;
-
-/// Units whose rows are read at once: some tens of thousands of rows in the worst case, so that memory stays small.
-const UNITS_AT_ONCE: usize = 64;
-/// Rows that are turned into cells at once: some ten milliseconds of work, in which the thread does nothing else.
-const ROWS_AT_ONCE: usize = 100_000;
-/// Cells, empty ones too, that are computed at once: 8 bytes each.
-const GRID_AT_ONCE: usize = 2_000_000;
-/// Steps by row and month that are added up at once: 8 bytes each.
-const STEPS_AT_ONCE: usize = 2_000_000;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +94,7 @@ impl Answers {
     /// `unit_not_ours` for another unit, `too_large` for an answer over its bound, and faults of the store.
     pub async fn local(&self, directory: &Directory, query: &Query) -> Result<Answer, Error> {
         self.check_scope(directory, query.list(), query.question().unit())?;
-        let asked = query.asked()?;
-        let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
-        self.about(directory, query, &asked, &units).await
+        self.about(directory, query, &query.asked()?, &Part::Whole).await
     }
 
     /// The answer to a question of the parent, as an envelope signed with the log key. It is made from the own cube alone. `notes` says what whoever
@@ -137,9 +127,7 @@ impl Answers {
             return Err(Refusal::new(Reason::QueryInvalid, "a parent asks within one of its child's units").into());
         };
         self.check_scope(directory, query.list(), within)?;
-        let asked = query.asked()?;
-        let units: Vec<UnitCode> = asked.units().map(|unit| unit.code.clone()).collect();
-        let answer = Answer { notes, ..self.about(directory, &query, &asked, &units).await? };
+        let answer = Answer { notes, ..self.about(directory, &query, &query.asked()?, &Part::Whole).await? };
         let signer = self.signing.current();
         // Up to 64 MiB are encoded and hashed: not on a thread that carries links.
         tokio::task::spawn_blocking(move || {
@@ -167,26 +155,27 @@ impl Answers {
     pub async fn rest(&self, directory: &Directory, query: &Query, split: &Split) -> Result<Answer, Error> {
         let said = self.store.read("answer").await?.log_unit_list().await?;
         combine::check_complete(directory, query.list(), split, &said)?;
-        self.about(directory, query, &query.asked()?, &split.rest).await
+        self.about(directory, query, &query.asked()?, &Part::Units(&split.rest)).await
     }
 
-    /// The answer from the rows about `units`, with what was in the store at one moment.
+    /// The answer for a part, with what was in the store at one moment.
     async fn about(
         &self,
         directory: &Directory,
         query: &Query,
         asked: &Asked<'_>,
-        units: &[UnitCode],
+        part: &Part<'_>,
     ) -> Result<Answer, Error> {
         if let Some(damage) = self.store.condition().health().damage {
             return Err(Refusal::new(Reason::StoreDamaged, damage).into());
         }
         let mut tx = self.store.read("answer").await?;
+        let units = part.units(asked);
         let counted: HashSet<&UnitCode> = units.iter().collect();
         let findings = tx.finding_counts().await?;
         let findings = findings.iter().filter(|(unit, _)| counted.contains(unit)).map(|(_, count)| count).sum();
-        let frontier = frontier(directory, query.list(), units, tx.record_logs().await?);
-        let cells = cells(&mut tx, asked, units).await?;
+        let frontier = frontier(directory, query.list(), &units, tx.record_logs().await?);
+        let cells = cells(&mut tx, asked, part).await?;
         let answer = Answer {
             query: query.clone(),
             node: self.me.clone(),
@@ -209,54 +198,6 @@ impl Answers {
         }
         let detail = format!("{} serves {own}; {unit} is not in it in {}", self.me, list.version());
         Err(Refusal::new(Reason::UnitNotOurs, detail))
-    }
-}
-
-async fn cells(tx: &mut Tx, asked: &Asked<'_>, units: &[UnitCode]) -> Result<Vec<danso_core::question::Cell>, Error> {
-    let plan = asked.plan();
-    let mut cells = Gathered::default();
-    let mut rows: Vec<CubeRow> = Vec::new();
-    let mut of_units: usize = 0;
-    // Rows of one unit are about one target, so that no more targets have cells at once than there are units.
-    let grids_at_once = (GRID_AT_ONCE / asked.cells_each().max(1)).max(1);
-    let rows_at_once = (STEPS_AT_ONCE / asked.months().max(1)).min(ROWS_AT_ONCE);
-    // Cells of different rows add up, so that the rows need not be in memory together.
-    for units in units.chunks(grids_at_once.min(UNITS_AT_ONCE)) {
-        if of_units + units.len() > grids_at_once {
-            cells.add(asked.evaluate(rows.drain(..)))?;
-            of_units = 0;
-        }
-        of_units += units.len();
-        for read in &plan {
-            rows.append(&mut tx.cube_sum(units, read).await?);
-        }
-        if rows.len() >= rows_at_once {
-            cells.add(asked.evaluate(rows.drain(..)))?;
-            of_units = 0;
-        }
-    }
-    cells.add(asked.evaluate(rows))?;
-    Ok(add_up(cells.cells))
-}
-
-/// Cells that were found so far, no more than an answer may have.
-#[derive(Default)]
-struct Gathered {
-    cells: Vec<danso_core::question::Cell>,
-    /// How much of an answer they take.
-    bytes: usize,
-}
-
-impl Gathered {
-    fn add(&mut self, mut cells: Vec<danso_core::question::Cell>) -> Result<(), Refusal> {
-        self.bytes = self.bytes.saturating_add(codec::cells_len(&cells));
-        self.cells.append(&mut cells);
-        if self.bytes > limits::ANSWER_BYTES_MAX {
-            // The same cell can be there many times.
-            self.cells = add_up(std::mem::take(&mut self.cells));
-            self.bytes = codec::cells_len(&self.cells);
-        }
-        if self.bytes > limits::ANSWER_BYTES_MAX { Err(codec::too_large()) } else { Ok(()) }
     }
 }
 

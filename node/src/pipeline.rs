@@ -34,6 +34,7 @@ mod import;
 mod job;
 mod rebuild;
 mod receipts;
+mod rollup;
 mod state;
 mod tell;
 mod trust;

@@ -25,6 +25,7 @@ mod peers;
 mod postgres;
 mod receipts;
 mod register;
+mod rollup;
 mod sql;
 mod sqlite;
 mod tables;

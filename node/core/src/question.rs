@@ -19,8 +19,8 @@ use crate::tier::Tier;
 
 pub use admit::VALUE_MAX;
 pub use age::AgeGroup;
-pub use asked::{Asked, Read};
-pub use evaluate::{Cell, CubeRow, add_up};
+pub use asked::{Asked, Read, RollupRead};
+pub use evaluate::{Cell, CubeRow, Tally, add_up};
 pub use figure::{Dimension, Figure};
 
 /// Months that a question may span: fifty years.
@@ -48,7 +48,7 @@ impl Question {
     /// still compare with the boundary of the units asked about, so that the answers for disjoint parts add up.
     ///
     /// # Errors
-    /// `query_invalid` for an unknown word, a period that ends before it begins, or one longer than [`MONTHS_MAX`].
+    /// `query_invalid` for an unknown word, ages both by year and by group, a period that ends before it begins, or one longer than [`MONTHS_MAX`].
     pub fn new(
         unit: UnitCode,
         by: Option<Tier>,
@@ -68,6 +68,9 @@ impl Question {
             figures = Figure::ALL.to_vec();
         }
         let dimensions = words(dimensions, "dimension", Dimension::ALL, Dimension::from_word)?;
+        if [Dimension::Age, Dimension::AgeGroup].iter().all(|ages| dimensions.contains(ages)) {
+            return Err(invalid("age and age_group are one question each".into()));
+        }
         Ok(Self { unit, by, from, to, figures, dimensions, within })
     }
 

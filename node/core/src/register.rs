@@ -22,7 +22,7 @@ pub use stored::StoredError;
 pub use timeline::Finding;
 
 pub(crate) use household::Presence;
-pub(crate) use stored::Label;
+pub(crate) use stored::{Label, from_bytes, to_bytes};
 pub(crate) use timeline::{Event, Step, walk};
 
 #[cfg(test)]

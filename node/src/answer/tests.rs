@@ -16,7 +16,8 @@ use super::{Answer, Error, Query, Split, check, combine};
 use fixture::{Federation, Member, NOW_MS, unit};
 
 const NONCE: [u8; 16] = [9; 16];
-const DIMENSIONS: [&[&str]; 4] = [&[], &["month"], &["sex", "age_group"], &["month", "sex", "age_group"]];
+const DIMENSIONS: [&[&str]; 5] =
+    [&[], &["month"], &["sex", "age_group"], &["month", "sex", "age_group"], &["age", "sex"]];
 
 fn encoded(query: &Query) -> Bytes {
     query.to_pb().encode_to_vec().into()
@@ -102,7 +103,10 @@ async fn a_question_with_many_possible_cells_is_answered_by_those_that_there_are
         (f.province.answers().local(&f.directory, &query).await.expect("answered").cells, cells_each)
     };
     let ((short, _), (mut long, cells_each)) = (answer(&short).await, answer(&long).await);
-    assert!(cells_each > super::GRID_AT_ONCE / super::UNITS_AT_ONCE, "{cells_each}: else units are not read in parts");
+    assert!(
+        cells_each > super::cells::GRID_AT_ONCE / super::cells::UNITS_AT_ONCE,
+        "{cells_each}: else units are not read in parts"
+    );
     long.retain(|cell| cell.month.is_some_and(|month| month.ymm() >= 202_402));
     assert!(!short.is_empty());
     assert_eq!(short, long);
@@ -115,7 +119,7 @@ fn cells_are_bounded_by_what_an_answer_may_have_and_the_same_cell_counts_once() 
         let unit = format!("{:05}", n / 600).parse().expect("a unit code");
         danso_core::question::Cell { unit, figure: Figure::ALL[0], month, sex: None, age_group: None, value: 1 }
     };
-    let mut gathered = super::Gathered::default();
+    let mut gathered = super::cells::Gathered::default();
     let many: Vec<_> = (0..600_000).map(cell).collect();
     for _ in 0..6 {
         gathered.add(many.clone()).expect("the same cells");

@@ -85,6 +85,7 @@ const MEANING: &[(&str, &str)] = &[
     ("person", "unit, reference"),
     ("household", "unit, number"),
     ("cube", "unit, measure, month, recorded, sex, birth_month, detail, other, count"),
+    ("rollup", "list, unit, stock, span"),
     ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("period", "unit, month"),
     ("source", "unit, form, key, digest, birth"),

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use danso_core::cube::Batch;
 use danso_core::ledger::Entry;
 use danso_core::register::{Intake, Person, Rules};
+use danso_core::rollup::spread;
+use danso_core::units::UnitList;
 use danso_proto::ids::{LogId, PersonId, Stream};
 use danso_proto::refusal::Reason;
 
@@ -18,12 +20,14 @@ pub(super) struct Findings {
     pub(super) found: Vec<FindingRow>,
 }
 
-/// Counts what verified entries say, and gives what that did to the findings. The entries' logs have their rows already.
+/// Counts what verified entries say, and gives what that did to the findings. The entries' logs have their rows already, and `lists` are those
+/// that roll-ups are kept for.
 pub(super) async fn apply(
     tx: &mut Tx,
     logs: &BTreeMap<LogId, LogRow>,
     entries: &[Entry],
     rules: Rules,
+    lists: &[&UnitList],
 ) -> Result<Findings, Error> {
     let mut changed = Findings::default();
     let mut intake = Intake::new(rules);
@@ -70,6 +74,7 @@ pub(super) async fn apply(
     tx.household_put(&outcome.households).await?;
     tx.household_remove(&outcome.emptied).await?;
     tx.cube_add(&outcome.delta).await?;
+    tx.rollup_add(spread(&outcome.delta, lists)).await?;
     // Only a person that was here before can have old findings, and only whom the outcome names gets them again.
     let old: Vec<PersonId> = outcome.persons.iter().map(Person::id).filter(|id| known.contains(id)).collect();
     changed.forgotten = tx.finding_remove(&old).await?;

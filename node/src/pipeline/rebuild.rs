@@ -9,6 +9,7 @@ use bytes::Bytes;
 use danso_core::forms::remembered;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Rules;
+use danso_core::units::UnitList;
 use danso_core::verify::{Directory, Verified, verify_again};
 use danso_proto::envelope::PublicKey;
 use danso_proto::identity::PartSet;
@@ -20,7 +21,7 @@ use super::batch::Batch;
 use super::compare::META_UNCOMPARED;
 use super::import::form_code;
 use super::state::{META_NODE, replay, replay_into};
-use super::{Error, apply};
+use super::{Error, apply, rollup};
 use crate::store::{self, Derived, LogRow, SourceRow, Store, StoredEntry, Tx};
 
 /// Where the store keeps the number of the rules that made register and cube; without it, version 0.1.0 made them.
@@ -153,6 +154,8 @@ pub(super) struct Recount<'a> {
     /// What counts of each log.
     directory: &'a Directory,
     rules: Rules,
+    /// The unit lists that roll-ups are kept for.
+    lists: Vec<&'a UnitList>,
     progress: Progress<'a>,
     total: u64,
     done: Rebuilt,
@@ -168,7 +171,7 @@ impl Recount<'_> {
         });
         self.done.left_out += (read - entries.len()) as u64;
         self.done.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        apply::apply(tx, self.logs, &entries, self.rules).await?;
+        apply::apply(tx, self.logs, &entries, self.rules, &self.lists).await?;
         (self.progress)(self.done.entries, self.total);
         Ok(())
     }
@@ -183,9 +186,10 @@ pub(super) async fn again(
     progress: Progress<'_>,
 ) -> Result<Rebuilt, Error> {
     tx.derived_clear().await?;
+    let lists = rollup::follow(tx, directory.units()).await?;
     let total = logs.values().map(|row| row.head.size()).sum();
     let done = Rebuilt { logs: logs.len() as u64, ..Rebuilt::default() };
-    let mut count = Recount { logs, directory, rules, progress, total, done };
+    let mut count = Recount { logs, directory, rules, lists, progress, total, done };
     let rows: Vec<LogRow> = logs.values().cloned().collect();
     replay_into(tx, &rows, directory.anchor(), Some(&mut count)).await?;
     for row in rows.iter().filter(|row| *row.log.stream() != Stream::Directory) {

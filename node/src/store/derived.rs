@@ -7,7 +7,7 @@ use super::{Result, SourceRow, Tx};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
     ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
     (
@@ -16,6 +16,7 @@ const TABLES: [(&str, &str); 6] = [
                 birth_month, detail, other, count
          FROM cube ORDER BY unit, measure, month, recorded, sex, birth_month, detail, other",
     ),
+    ("rollup", "SELECT list, unit, stock, span, data FROM rollup ORDER BY list, unit, stock, span"),
     (
         "finding",
         "SELECT change, person, log.name, sequence, unit, finding.reason
@@ -88,6 +89,7 @@ impl Tx {
             "DELETE FROM person",
             "DELETE FROM household",
             "DELETE FROM cube",
+            "DELETE FROM rollup",
             "DELETE FROM finding",
             "DELETE FROM period",
             "DELETE FROM log_unit",

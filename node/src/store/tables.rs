@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// All but `meta`, of which some is about the database itself. What others point at comes first.
-pub(super) const TABLES: [Table; 16] = [
+pub(super) const TABLES: [Table; 17] = [
     Table::new(
         "log",
         1,
@@ -124,6 +124,7 @@ pub(super) const TABLES: [Table; 16] = [
             ("count", Int),
         ],
     ),
+    Table::new("rollup", 4, &[("list", Text), ("unit", Text), ("stock", Int), ("span", Int), ("data", Blob)]),
     Table::new(
         "finding",
         2,

@@ -73,6 +73,14 @@ impl Month {
         Self(self.0.saturating_add(months).clamp(0, INDEX_MAX))
     }
 
+    /// The last month.
+    pub const MAX: Self = Self(INDEX_MAX);
+
+    /// December of a year; stops at 0000-12 and 9999-12.
+    pub fn december(year: i32) -> Self {
+        Self(year.clamp(0, 9999) * 12 + 11)
+    }
+
     /// All months from this one to `last`, both included; none when `last` is earlier.
     pub fn through(self, last: Month) -> impl DoubleEndedIterator<Item = Month> + Clone {
         (self.0..=last.0).map(Month)

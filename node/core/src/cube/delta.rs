@@ -52,6 +52,23 @@ impl CubeDelta {
     }
 }
 
+impl FromIterator<(CubeKey, i64)> for CubeDelta {
+    /// Sums up, in any order.
+    fn from_iter<T: IntoIterator<Item = (CubeKey, i64)>>(rows: T) -> Self {
+        let mut rows: Vec<(CubeKey, i64)> = rows.into_iter().collect();
+        rows.sort_unstable();
+        rows.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        rows.retain(|(_, count)| *count != 0);
+        Self { rows }
+    }
+}
+
 /// Unit codes as small numbers while a batch is worked on.
 #[derive(Debug, Default)]
 pub(super) struct UnitTable {

@@ -1,5 +1,6 @@
 //! What may stand in an answer: the check of a cell that somebody else computed.
 
+use super::age::AgeScale;
 use super::{Asked, Cell, Dimension};
 
 /// The largest figure that is believed: far more than the country's events in [`super::MONTHS_MAX`] months, and so small that the sum of
@@ -20,7 +21,12 @@ impl Asked<'_> {
             && question.figures.binary_search(&figure).is_ok()
             && cell.sex.is_some() == (figure.has_sex() && question.has(Dimension::Sex))
             && cell.sex.is_none_or(|sex| figure.only_sex().is_none_or(|only| only == sex))
-            && cell.age_group.is_some() == (figure.has_age_group() && question.has(Dimension::AgeGroup))
+            && match (self.ages(figure), cell.age_group) {
+                (AgeScale::Whole, None) => true,
+                (AgeScale::Fives, Some(group)) => !group.is_year(),
+                (AgeScale::Years, Some(group)) => group.is_year(),
+                _ => false,
+            }
             && (1..=VALUE_MAX).contains(&cell.value)
             && self.targets.binary_search_by(|target| target.code.cmp(&cell.unit)).is_ok()
             && self

@@ -3,9 +3,11 @@
 use danso_proto::ids::UnitCode;
 use danso_proto::refusal::{Reason, Refusal};
 
-use super::{AgeGroup, CELLS_MAX, Dimension, Figure, Question, invalid};
+use super::age::AgeScale;
+use super::{CELLS_MAX, Dimension, Figure, Question, invalid};
 use crate::calendar::Month;
 use crate::cube::Measure;
+use crate::rollup::Span;
 use crate::units::{Unit, UnitList};
 
 /// A question and the list that its codes belong to. Made by [`Question::on`] only.
@@ -36,6 +38,28 @@ pub struct Read {
     pub detail: bool,
     /// Whether the other unit is needed.
     pub other: bool,
+}
+
+/// Roll-ups to read: of each unit of [`Asked::sources`], or else of each unit in it by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollupRead {
+    /// The month from whose end on stocks are needed, if they are; not before that of [`Span::Before`].
+    stocks: Option<Month>,
+    /// The first month of flows, if they are needed.
+    flows: Option<Month>,
+    last: Month,
+}
+
+impl RollupRead {
+    /// What is read, as ranges of [`Span::code`]: whether of stocks, first and last.
+    pub fn ranges(&self) -> impl Iterator<Item = (bool, i64, i64)> {
+        let last = Span::Month(self.last).code();
+        let stocks = self.stocks.into_iter().flat_map(move |from| {
+            let january = Span::Month(Month::december(from.year() - 1).add_months(1)).code();
+            [(true, Span::Year(from.year() - 1).code(), Span::Before.code()), (true, january, last)]
+        });
+        stocks.chain(self.flows.map(|from| (false, Span::Month(from).code(), last)))
+    }
 }
 
 impl Question {
@@ -84,6 +108,11 @@ impl<'a> Asked<'a> {
         self.question
     }
 
+    /// The list that it is put to.
+    pub fn list(&self) -> &'a UnitList {
+        self.list
+    }
+
     /// The units that the answer tells apart, in the order of the list.
     pub fn targets(&self) -> &[&'a Unit] {
         &self.targets
@@ -100,14 +129,33 @@ impl<'a> Asked<'a> {
         self.scope.into_iter().flat_map(move |scope| list.subtree(scope))
     }
 
+    /// The units whose roll-ups make the answer: no two of them have a record in common.
+    pub fn sources(&self) -> Vec<&'a Unit> {
+        let Some(scope) = self.scope else { return Vec::new() };
+        let inside = self.targets.iter().filter(|target| self.list.is_within(&target.code, scope)).copied();
+        match self.targets.iter().any(|target| self.list.is_within(scope, &target.code)) {
+            true => self.list.get(scope).into_iter().collect(),
+            false => inside.collect(),
+        }
+    }
+
+    /// Which roll-ups have to be read; `None` where they do not tell the time apart that is asked about.
+    pub fn rollups(&self) -> Option<RollupRead> {
+        let plan = self.plan();
+        let first = |stock| plan.iter().filter(move |read| read.measure.is_stock() == stock);
+        let stocks = first(true).map(|read| read.told_apart_from).min();
+        let flows = first(false).filter_map(|read| read.first).min();
+        let is_told_apart = stocks.is_none_or(|from| from >= Span::Before.last());
+        is_told_apart.then_some(RollupRead { stocks, flows, last: self.question.to })
+    }
+
     /// What has to be read, by measure.
     pub fn plan(&self) -> Vec<Read> {
         let q = self.question;
         let read = |measure: Measure| {
             let of_measure = || q.figures.iter().filter(move |figure| figure.measure() == measure);
             of_measure().next()?;
-            let ages = of_measure()
-                .any(|figure| figure.ages().is_some() || (figure.has_age_group() && q.has(Dimension::AgeGroup)));
+            let ages = of_measure().any(|figure| figure.ages().is_some() || self.ages(*figure) != AgeScale::Whole);
             let mother = q.figures.contains(&Figure::BirthsMotherUnder20) && measure == Measure::Births;
             let told_apart_from = match (measure.is_stock(), q.has(Dimension::Month)) {
                 (true, true) => q.from,
@@ -145,14 +193,18 @@ impl<'a> Asked<'a> {
         if figure.has_sex() && self.question.has(Dimension::Sex) { 2 } else { 1 }
     }
 
-    /// Age groups that a figure's cells are told apart by.
-    pub(super) fn age_groups(&self, figure: Figure) -> usize {
-        if figure.has_age_group() && self.question.has(Dimension::AgeGroup) { AgeGroup::COUNT.into() } else { 1 }
+    /// How a figure's cells are told apart by age.
+    pub(super) fn ages(&self, figure: Figure) -> AgeScale {
+        match figure.has_age_group() {
+            true if self.question.has(Dimension::Age) => AgeScale::Years,
+            true if self.question.has(Dimension::AgeGroup) => AgeScale::Fives,
+            _ => AgeScale::Whole,
+        }
     }
 
-    /// Cells of one unit, if none were empty: at most 20 figures, 600 months, 2 sexes, 18 groups. [`Self::evaluate`] takes 8 bytes for each,
+    /// Cells of one unit, if none were empty: at most 20 figures, 600 months, 2 sexes, 101 ages. [`Self::evaluate`] takes 8 bytes for each,
     /// in every target of which it is given rows.
     pub fn cells_each(&self) -> usize {
-        self.question.figures.iter().map(|figure| self.months() * self.sexes(*figure) * self.age_groups(*figure)).sum()
+        self.question.figures.iter().map(|figure| self.months() * self.sexes(*figure) * self.ages(*figure).len()).sum()
     }
 }

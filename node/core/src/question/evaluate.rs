@@ -10,6 +10,7 @@ use super::figure::{Class, Traits};
 use super::{AgeGroup, Asked, Dimension, Figure};
 use crate::calendar::Month;
 use crate::cube::Measure;
+use crate::rollup::{Run, Span, Sums};
 
 /// A row of the cube, summed over when it became known. See [`super::Read`] for what may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,50 +65,170 @@ pub fn add_up(mut cells: Vec<Cell>) -> Vec<Cell> {
     cells
 }
 
-/// Stock rows that count alike.
+/// Steps of a stock that count alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Alike {
     target: usize,
     measure: Measure,
     sex: Option<Sex>,
-    birth_month: Option<Month>,
     class: Class,
 }
 
-impl Asked<'_> {
+/// Steps by month of birth.
+type Steps = Vec<(Option<Month>, i64)>;
+
+/// What has been given of what an answer is made from.
+pub struct Tally<'a> {
+    asked: &'a Asked<'a>,
+    grid: Grid<'a>,
+    /// By place of the month.
+    stocks: HashMap<Alike, Vec<Steps>>,
+    /// The last unit, and its target.
+    last: Option<(UnitCode, Option<usize>)>,
+    len: usize,
+}
+
+impl<'a> Tally<'a> {
+    /// Adds a row of the cube.
+    pub fn row(&mut self, row: &CubeRow) {
+        let run = Run { measure: row.measure, sex: row.sex, detail: row.detail, other: row.other.clone() };
+        self.run(&row.unit, row.month, &run, &[(row.birth_month, row.count)]);
+    }
+
+    /// Adds a sum. Its `unit` is one of the targets or lies in one, and no other sum that is given counts the same.
+    pub fn sums(&mut self, unit: &UnitCode, span: Span, sums: &Sums) {
+        sums.runs().for_each(|(run, births)| self.run(unit, span.last(), run, births));
+    }
+
+    /// How many counts it holds, each some 24 bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was given.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The cells, in canonical order, without zeros.
+    pub fn cells(mut self) -> Vec<Cell> {
+        for (alike, steps) in std::mem::take(&mut self.stocks) {
+            self.stock(alike, &steps);
+        }
+        self.grid.cells()
+    }
+
+    fn run(&mut self, unit: &UnitCode, month: Month, run: &Run, births: &[(Option<Month>, i64)]) {
+        let asked = self.asked;
+        if month > asked.question.to {
+            return;
+        }
+        let target = match &self.last {
+            Some((last, target)) if last == unit => *target,
+            _ => {
+                let target = asked.target(unit);
+                self.last = Some((unit.clone(), target));
+                target
+            }
+        };
+        let Some(target) = target else { return };
+        self.len += births.len();
+        if run.measure.is_stock() {
+            let class = match run.measure {
+                Measure::Residents => Class::of_resident(run.detail),
+                _ => Class::default(),
+            };
+            let alike = Alike { target, measure: run.measure, sex: run.sex, class };
+            let steps = self.stocks.entry(alike).or_insert_with(|| vec![Vec::new(); asked.months()]);
+            steps[asked.month_place(month)].extend_from_slice(births);
+        } else if month >= asked.question.from {
+            self.flow(target, month, run, births);
+        }
+    }
+
+    fn flow(&mut self, target: usize, month: Month, run: &Run, births: &[(Option<Month>, i64)]) {
+        let asked = self.asked;
+        if let Some(other) = &run.other
+            && asked.list.is_within(other, &asked.targets[target].code)
+        {
+            return;
+        }
+        for (place, figure) in asked.figures_of(run.measure) {
+            let mother_age = |mother| full_years(mother, month);
+            if run.measure == Measure::Births && !figure.counts_birth(run.detail, mother_age) {
+                continue;
+            }
+            for (birth, count) in births {
+                let age = birth.and_then(|birth| full_years(birth, month));
+                let traits = Traits { sex: run.sex, age, class: Class::default() };
+                if figure.counts(traits) {
+                    self.grid.add(target, place, asked.month_place(month), traits, *count);
+                }
+            }
+        }
+    }
+
+    /// Goes through the months with those who are there, by month of birth, and counts them by age.
+    fn stock(&mut self, alike: Alike, steps: &[Steps]) {
+        let asked = self.asked;
+        let births = || steps.iter().flatten().filter_map(|(birth, _)| *birth);
+        let (first_birth, last_birth) = (births().min(), births().max());
+        let span = first_birth.zip(last_birth).map_or(0, |(first, last)| (last - first).unsigned_abs() as usize + 1);
+        let (mut there, mut unknown) = (vec![0i64; span], 0);
+        let mut ages: Vec<i64> = Vec::new();
+        let first = if asked.question.has(Dimension::Month) { asked.question.from } else { asked.question.to };
+        for (place, (month, steps)) in first.through(asked.question.to).zip(steps).enumerate() {
+            for (birth, step) in steps {
+                match birth.zip(first_birth) {
+                    Some((birth, first)) => there[(birth - first).unsigned_abs() as usize] += step,
+                    None => unknown += step,
+                }
+            }
+            ages.clear();
+            let mut ageless = unknown;
+            for (birth, count) in first_birth.into_iter().flat_map(|first| first.through(Month::MAX)).zip(&there) {
+                // Who is there before birth has no age.
+                match full_years(birth, month).map(|years| years as usize) {
+                    Some(years) => {
+                        if ages.len() <= years {
+                            ages.resize(years + 1, 0);
+                        }
+                        ages[years] += count;
+                    }
+                    None => ageless += count,
+                }
+            }
+            let aged = (0u32..).map(Some).zip(ages.iter().copied());
+            for (age, count) in aged.chain([(None, ageless)]).filter(|(_, count)| *count != 0) {
+                let traits = Traits { sex: alike.sex, age, class: alike.class };
+                for (at, figure) in asked.figures_of(alike.measure) {
+                    if figure.counts(traits) {
+                        self.grid.add(alike.target, at, place, traits, count);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// An empty tally.
+    pub fn tally(&'a self) -> Tally<'a> {
+        Tally { asked: self, grid: Grid::new(self), stocks: HashMap::new(), last: None, len: 0 }
+    }
+
     /// The cells that `rows` give, in canonical order, without zeros. Rows that do not belong to the question are passed over; their
     /// order does not matter.
     pub fn evaluate(&self, rows: impl IntoIterator<Item = CubeRow>) -> Vec<Cell> {
-        let mut grid = Grid::new(self);
-        let mut stocks: HashMap<Alike, Vec<i64>> = HashMap::new();
-        let mut last: Option<(UnitCode, Option<usize>)> = None;
-        for row in rows {
-            if row.month > self.question.to {
-                continue;
-            }
-            let target = match &last {
-                Some((unit, target)) if *unit == row.unit => *target,
-                _ => {
-                    let target = self.target(&row.unit);
-                    last = Some((row.unit.clone(), target));
-                    target
-                }
-            };
-            let Some(target) = target else { continue };
-            if row.measure.is_stock() {
-                let class =
-                    if row.measure == Measure::Residents { Class::of_resident(row.detail) } else { Class::default() };
-                let alike = Alike { target, measure: row.measure, sex: row.sex, birth_month: row.birth_month, class };
-                let steps = stocks.entry(alike).or_insert_with(|| vec![0; self.months()]);
-                steps[self.month_place(row.month)] += row.count;
-            } else if row.month >= self.question.from {
-                self.flow(&mut grid, target, &row);
-            }
-        }
-        for (alike, steps) in stocks {
-            self.stock(&mut grid, alike, &steps);
-        }
-        grid.cells()
+        let mut tally = self.tally();
+        rows.into_iter().for_each(|row| tally.row(&row));
+        tally.cells()
+    }
+
+    /// The figures that are made from a measure, with their places among those asked for.
+    fn figures_of(&self, measure: Measure) -> impl Iterator<Item = (usize, Figure)> + use<'a> {
+        let figures = self.question.figures.iter().copied().enumerate();
+        figures.filter(move |(_, figure)| figure.measure() == measure)
     }
 
     /// The place of the unit whose answer a row about `unit` belongs to.
@@ -127,43 +248,6 @@ impl Asked<'_> {
     fn month_place(&self, month: Month) -> usize {
         if self.question.has(Dimension::Month) { usize::try_from(month - self.question.from).unwrap_or(0) } else { 0 }
     }
-
-    fn flow(&self, grid: &mut Grid<'_>, target: usize, row: &CubeRow) {
-        if let Some(other) = &row.other
-            && self.list.is_within(other, &self.targets[target].code)
-        {
-            return;
-        }
-        let age = row.birth_month.and_then(|birth| full_years(birth, row.month));
-        let traits = Traits { sex: row.sex, age, class: Class::default() };
-        let of_row = |figure: &Figure| figure.measure() == row.measure && figure.counts(traits);
-        let birth = |figure: &Figure| {
-            row.measure != Measure::Births || figure.counts_birth(row.detail, |mother| full_years(mother, row.month))
-        };
-        for (place, figure) in self.question.figures.iter().enumerate() {
-            if of_row(figure) && birth(figure) {
-                grid.add(target, place, self.month_place(row.month), traits, row.count);
-            }
-        }
-    }
-
-    fn stock(&self, grid: &mut Grid<'_>, alike: Alike, steps: &[i64]) {
-        let mut value = 0;
-        let first = if self.question.has(Dimension::Month) { self.question.from } else { self.question.to };
-        for (place, (month, step)) in first.through(self.question.to).zip(steps).enumerate() {
-            value += step;
-            if value == 0 {
-                continue;
-            }
-            let age = alike.birth_month.and_then(|birth| full_years(birth, month));
-            let traits = Traits { sex: alike.sex, age, class: alike.class };
-            for (at, figure) in self.question.figures.iter().enumerate() {
-                if figure.measure() == alike.measure && figure.counts(traits) {
-                    grid.add(alike.target, at, place, traits, value);
-                }
-            }
-        }
-    }
 }
 
 /// All cells of an answer, empty ones too, in canonical order.
@@ -181,7 +265,7 @@ impl<'a> Grid<'a> {
         let mut end = 0;
         let offset = |figure: &Figure| {
             let start = end;
-            end += asked.months() * asked.sexes(*figure) * asked.age_groups(*figure);
+            end += asked.months() * asked.sexes(*figure) * asked.ages(*figure).len();
             start
         };
         let offsets = asked.question.figures.iter().map(offset).collect();
@@ -192,7 +276,7 @@ impl<'a> Grid<'a> {
 
     fn add(&mut self, target: usize, figure_place: usize, month_place: usize, traits: Traits, count: i64) {
         let figure = self.asked.question.figures[figure_place];
-        let (sexes, groups) = (self.asked.sexes(figure), self.asked.age_groups(figure));
+        let (sexes, ages) = (self.asked.sexes(figure), self.asked.ages(figure));
         let sex = match traits.sex {
             _ if sexes == 1 => 0,
             Some(Sex::Male) => 0,
@@ -200,16 +284,12 @@ impl<'a> Grid<'a> {
             // A person's row without a sex is no row of the cube.
             None => return,
         };
-        let group = match traits.age {
-            _ if groups == 1 => 0,
-            Some(age) => AgeGroup::of(age).index(),
-            None => return,
-        };
+        let Some(age) = ages.place(traits.age) else { return };
         let values = &mut self.values[target];
         if values.is_empty() {
             values.resize(self.cells_each, 0);
         }
-        let value = &mut values[self.offsets[figure_place] + (month_place * sexes + sex) * groups + group];
+        let value = &mut values[self.offsets[figure_place] + (month_place * sexes + sex) * ages.len() + age];
         *value = value.saturating_add(count);
     }
 
@@ -219,17 +299,17 @@ impl<'a> Grid<'a> {
         for (target, values) in self.asked.targets.iter().zip(&self.values).filter(|(_, values)| !values.is_empty()) {
             let mut values = values.iter().copied();
             for figure in &question.figures {
-                let (sexes, groups) = (self.asked.sexes(*figure), self.asked.age_groups(*figure));
+                let (sexes, ages) = (self.asked.sexes(*figure), self.asked.ages(*figure));
                 for month in question.from.through(question.to).take(self.asked.months()) {
                     for sex in [Sex::Male, Sex::Female].into_iter().take(sexes) {
-                        for group in AgeGroup::all().take(groups) {
+                        for age_group in ages.groups() {
                             let Some(value) = values.next().filter(|value| *value != 0) else { continue };
                             cells.push(Cell {
                                 unit: target.code.clone(),
                                 figure: *figure,
                                 month: question.has(Dimension::Month).then_some(month),
                                 sex: (sexes > 1).then_some(sex),
-                                age_group: (groups > 1).then_some(group),
+                                age_group,
                                 value,
                             });
                         }

@@ -84,6 +84,8 @@ words! {
 words! {
     /// What cells can be told apart by, besides unit and figure. The order is that of the words.
     Dimension {
+        /// Single years of age, open at 100: at the event, or at the end of the month for stocks. Not together with age groups.
+        Age = "age",
         /// Five-year groups of age: at the event, or at the end of the month for stocks.
         AgeGroup = "age_group",
         /// Solar month.

@@ -1,4 +1,4 @@
-//! What persons and households have in common on their way to and from the store: a version byte, and labels.
+//! What persons, households and roll-ups have in common on their way to and from the store: a version byte; and labels.
 
 use danso_proto::ids::ChangeId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,13 +20,13 @@ pub enum StoredError {
     Broken,
 }
 
-pub(super) fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     // A u8 is one byte in postcard.
     postcard::to_stdvec(&(VERSION, value))
         .expect("a growing buffer takes every row, and no row has a sequence of unknown length")
 }
 
-pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoredError> {
+pub(crate) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoredError> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
             Ok((value, [])) => Ok(value),

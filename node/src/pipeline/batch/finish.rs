@@ -1,11 +1,12 @@
 //! The end of a batch: what is pending is written and counted, authors are told, and the logs' heads are brought up to date.
 
 use danso_core::ledger::Entry;
+use danso_core::rollup::rolled;
 use danso_proto::ids::LogId;
 
 use super::{Batch, Done};
 use crate::pipeline::tell::Telling;
-use crate::pipeline::{Error, apply, tell};
+use crate::pipeline::{Error, apply, rollup, tell};
 use crate::store::LogRow;
 
 impl Batch<'_> {
@@ -63,7 +64,11 @@ impl Batch<'_> {
         }
         self.entries += entries.len() as u64;
         self.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        let findings = apply::apply(self.tx, &self.logs, &entries, self.rules).await?;
+        let lists = match self.directory_changed {
+            true => rollup::follow(self.tx, self.directory.units()).await?,
+            false => rolled(self.directory.units()),
+        };
+        let findings = apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?;
         self.found.take(findings.forgotten, findings.found);
         tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =

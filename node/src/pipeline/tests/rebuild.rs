@@ -3,6 +3,7 @@
 use danso_core::calendar::PartialDate;
 use danso_core::forms::{Context, Form, Header, Outcome, RawRow, Row, parse};
 use danso_core::register::Rules;
+use danso_core::units::UnitList;
 use danso_proto::change::{
     Body, ContraceptionChanged, Death, Method, MovedOut, NodeRevoked, PeriodClosed, PersonUpdated, Retraction,
 };
@@ -169,6 +170,46 @@ fn a_rebuild_that_fails_leaves_what_was_there() {
             rebuild(bed.store(), stranger.public_key().fingerprint(), &|_, _| {}).await.expect_err("not its anchor");
         assert_eq!(error.refusal().reason, Reason::AnchorMismatch);
         assert_eq!(derived(&bed).await, before);
+    });
+}
+
+/// The unit lists that roll-ups of units above are kept for.
+async fn rolled_up(bed: &Bed) -> Vec<String> {
+    bed.store().read("test").await.expect("store").rollup_lists().await.expect("lists")
+}
+
+#[test]
+fn roll_ups_follow_the_unit_lists() {
+    run(async |_| {
+        let bed = lived(|step| step).await;
+        assert_eq!(rolled_up(&bed).await, ["vn-2024"]);
+        let mut before = derived(&bed).await;
+        // The commune 17035 moves below another province; then a list that is like the first.
+        for (n, version, from, above, kept) in [
+            (0, "vn-2025", 20_250_701, "38", ["vn-2024", "vn-2025"]),
+            (1, "vn-2030", 20_300_101, "40", ["vn-2025", "vn-2030"]),
+        ] {
+            let rows = [
+                ["VN", "Việt Nam", "central", ""],
+                ["38", "Thanh Hóa", "province", "VN"],
+                ["40", "Nghệ An", "province", "VN"],
+                ["17065", "Châu Quang", "commune", "40"],
+                ["17035", "Quỳ Hợp", "commune", above],
+                ["16738", "Kim Sơn", "commune", "40"],
+            ];
+            let from = PartialDate::from_packed(from).expect("a date");
+            let parts = UnitList::from_rows(version, Some(from), rows).expect("a list").split(3);
+            let parts =
+                parts.into_iter().zip(100 + n * 10..).map(|(part, n)| about("VN", Body::UnitsPublished(part), n));
+            bed.handle.write(Stream::Directory, parts.collect()).await.expect("published");
+            assert_eq!(rolled_up(&bed).await, kept, "in the transaction that made the list whole");
+            let report = rebuild(bed.store(), bed.anchor(), &|_, _| {}).await.expect("rebuilt");
+            assert_eq!(report.before, report.after, "as if the list had been there from the beginning");
+            assert_eq!(rolled_up(&bed).await, kept);
+            assert_ne!(report.after.tables, before.tables, "other sums are kept");
+            assert!(report.after.rows("rollup") > report.after.rows("period"));
+            before = report.after;
+        }
     });
 }
 
