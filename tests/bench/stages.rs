@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use danso_core::cube::Batch;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Intake;
+use danso_core::rollup::{rolled, spread};
 use danso_core::verify::{Directory, verify};
 use danso_node::store::{LogRow, Store};
 use danso_proto::ids::LogId;
@@ -36,8 +37,9 @@ const ENTRY_PUT: (u8, &str) = (8, "write entries");
 const PERSON_PUT: (u8, &str) = (9, "write persons");
 const HOUSEHOLD_PUT: (u8, &str) = (10, "write households");
 const CUBE_PUT: (u8, &str) = (11, "write cube rows");
-const FINDINGS: (u8, &str) = (12, "findings, heads, units of logs");
-const COMMIT: (u8, &str) = (13, "commit, checkpoint of the write-ahead log");
+const ROLLUP: (u8, &str) = (12, "roll-ups: sum up, read, write");
+const FINDINGS: (u8, &str) = (13, "findings, heads, units of logs");
+const COMMIT: (u8, &str) = (14, "commit, checkpoint of the write-ahead log");
 
 /// Measures the stages, in microseconds a change.
 pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow::Result<Vec<Figure>> {
@@ -114,6 +116,7 @@ impl Replay<'_> {
             self.verify(package, &mut entries)?;
         }
         let (clock, logs) = (&mut self.clock, &mut self.logs);
+        let lists = rolled(self.directory.units());
         let mut inside = Instant::now();
         self.store
             .run_tx("bench", async |tx| {
@@ -159,6 +162,9 @@ impl Replay<'_> {
                 let start = Instant::now();
                 tx.cube_add(&outcome.delta).await?;
                 clock.add(CUBE_PUT, start);
+                let start = Instant::now();
+                tx.rollup_add(spread(&outcome.delta, &lists)).await?;
+                clock.add(ROLLUP, start);
                 let start = Instant::now();
                 tx.finding_remove(&known).await?;
                 clock.add(FINDINGS, start);

@@ -32,8 +32,8 @@ pub struct Args {
     /// Measures, comma-separated [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     measure: Vec<String>,
-    /// Dimensions to break down by, comma-separated
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = ["month", "sex", "age_group"])]
+    /// Dimensions to break down by, comma-separated; age: single years, in the column of age groups
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = ["month", "sex", "age_group", "age"])]
     dimensions: Vec<String>,
     /// Where the figures come from: this node's own, or its children, each for its subtree
     #[arg(long, value_enum, default_value_t = From::Local)]
@@ -110,7 +110,10 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
             let asked: BTreeSet<&str> = args.dimensions.iter().map(String::as_str).collect();
             let shown: Vec<Column> = COLUMNS
                 .into_iter()
-                .filter(|column| !matches!(column.key, "month" | "sex" | "age_group") || asked.contains(column.key))
+                .filter(|column| match column.key {
+                    "age_group" => asked.contains("age_group") || asked.contains("age"),
+                    key => !matches!(key, "month" | "sex") || asked.contains(key),
+                })
                 .collect();
             let sheet = sheet(&shown, &cells);
             ctx.sheet(&sheet)?;
