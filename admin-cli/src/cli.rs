@@ -87,6 +87,9 @@ pub enum Noun {
     /// Months
     #[command(subcommand)]
     Period(Period),
+    /// Dates of the lunar calendar; needs no node
+    #[command(subcommand)]
+    Calendar(Calendar),
 }
 
 macro_rules! verbs {
@@ -225,6 +228,16 @@ verbs! {
     }
 }
 
+verbs! {
+    /// Verbs of `calendar`.
+    Calendar {
+        /// Solar dates, and what they are in the lunar calendar
+        ToLunar(calendar),
+        /// Lunar dates, and what they are in the solar calendar
+        ToSolar(calendar),
+    }
+}
+
 impl Noun {
     /// Does what was asked for.
     pub async fn run(&self, ctx: &mut Context) -> Result<Exit, Failure> {
@@ -256,6 +269,8 @@ impl Noun {
             Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
             Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
+            Self::Calendar(Calendar::ToLunar(args)) => calendar::run(args, calendar::To::Lunar, ctx),
+            Self::Calendar(Calendar::ToSolar(args)) => calendar::run(args, calendar::To::Solar, ctx),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs, one per file. Each has its `Args` and `run`; none may know another.
 
 pub mod aggregate_pull;
+pub mod calendar;
 pub mod child_invite;
 pub mod child_list;
 pub mod child_revoke;

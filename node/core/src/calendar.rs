@@ -10,7 +10,7 @@ mod month;
 mod sky;
 
 pub use date::{PartialDate, civil_from_unix_ms, days_in_month};
-pub use lunar::{LUNAR_FIRST, LUNAR_LAST, LunarDate, leap_month, lunar_to_solar, solar_to_lunar};
+pub use lunar::{LUNAR_FIRST, LUNAR_LAST, LunarDate, is_settled, leap_month, lunar_to_solar, solar_to_lunar};
 pub use month::Month;
 
 /// First year of a date that can be entered: the oldest resident of any book was born later.
@@ -62,10 +62,8 @@ pub enum CalendarError {
     /// The day is needed here and is not known.
     #[error("the day is not known, and is needed here")]
     DayUnknown,
-    /// Outside the years for which the lunar calendar was verified, see [`LUNAR_FIRST`] and [`LUNAR_LAST`].
-    #[error(
-        "lunar dates are converted from {LUNAR_FIRST} to {LUNAR_LAST} only: outside, tables and computations disagree"
-    )]
+    /// Outside the years for which the lunar calendar is computed, see [`LUNAR_FIRST`] and [`LUNAR_LAST`].
+    #[error("lunar dates are converted from {LUNAR_FIRST} to {LUNAR_LAST} only")]
     OutOfRange,
     /// A lunar month has days 1 to 29 or 30.
     #[error("there is no day {day} in lunar month {month}{} of {year}, which has {days} days", leap_sign(*.leap))]

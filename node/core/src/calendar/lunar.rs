@@ -1,8 +1,9 @@
 //! Viet Nam's lunar dates. Many families know a birth or a death by its lunar date only.
 //!
-//! The rules, as Hồ Ngọc Đức states them, all at UTC+7: a month begins on the day of the new moon; the winter solstice is always
+//! The rules, as Hồ Ngọc Đức states them: a month begins on the day of the new moon; the winter solstice is always
 //! in month 11; when there are 13 months from one month 11 to the next, the first one in which the sun enters no new twelfth of
-//! its way is a leap month and bears the number of the month before it. Computed anew for every question, nothing is kept.
+//! its way is a leap month and bears the number of the month before it. Days begin at midnight of UTC+7 since 1968, of UTC+8 before. Computed anew
+//! for every question, nothing is kept.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,18 +13,27 @@ use serde::{Deserialize, Serialize};
 use super::sky::{last_new_moon, new_moon_day, solar_sector};
 use super::{CalendarError, PartialDate, number};
 
-/// First day that is converted: the lunar new year 1968, the first one counted at UTC+7. Before it Viet Nam counted at UTC+8,
-/// and the tables follow that. (The North decreed the change in 1967, the South followed after 1975: southern dates until then
-/// may differ from what is computed here.)
-pub const LUNAR_FIRST: &str = "1968-01-29";
-/// Last day that is converted: until then published tables and independent computations agree on every day. In May 2054 a new
-/// moon falls within seconds of midnight, and they no longer do.
-pub const LUNAR_LAST: &str = "2053-12-31";
+/// First day that is converted: the lunar new year 1900.
+pub const LUNAR_FIRST: &str = "1900-01-31";
+/// Last day that is converted.
+pub const LUNAR_LAST: &str = "2100-12-31";
 
 /// [`LUNAR_FIRST`] and [`LUNAR_LAST`] in days from 1970-01-01.
-const DAYS: std::ops::RangeInclusive<i32> = -703..=30_680;
+const DAYS: std::ops::RangeInclusive<i32> = -25_537..=47_846;
 /// Lunar years that these days touch.
-const YEARS: std::ops::RangeInclusive<i32> = 1968..=2053;
+const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
+/// Days on which published tables and independent computations all agree: from the lunar new year 1968, the first that was counted at UTC+7, to the end of 2053.
+///
+/// Before it the printed almanacs are followed, which counted at UTC+8; the tables of Hồ Ngọc Đức have other days in some months of 1906, 1914, 1916 and 1920, whose
+/// new moons fall within minutes of midnight, and in the first of 1925. (The North decreed UTC+7 in 1967, the South followed after 1975: southern dates until then may differ
+/// by a day.) In May 2054, December 2072 and November 2077 a new moon falls within two minutes of midnight, and computations differ.
+const SETTLED: std::ops::RangeInclusive<i32> = super::sky::UTC_7_FROM..=30_680;
+
+/// Whether nobody computes another lunar date for this day, which is a full date: other computations may differ by a day, and rarely by a month, before 1968 and
+/// after 2053.
+pub fn is_settled(date: PartialDate) -> bool {
+    date.days().is_some_and(|days| SETTLED.contains(&days))
+}
 
 /// A day of the lunar calendar as declared: month 1 to 12, day 1 to 30. Whether that year has it says [`lunar_to_solar`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,9 +2,14 @@
 //!
 //! Formulae of Jean Meeus, *Astronomical Algorithms*, 2nd edition: chapter 49 with all its terms for the new moon (a few
 //! seconds), chapter 25 of lower accuracy for the sun (0.01 degrees, a quarter of an hour). Knows no calendar: days are counted
-//! from 1970-01-01, and begin at midnight of UTC+7.
+//! from 1970-01-01, and begin at midnight of UTC+7, before [`UTC_7_FROM`] at midnight of UTC+8.
 
 use super::VIET_NAM_OFFSET_MINUTES;
+
+/// The first day, 1968-01-29, of the lunar calendar at UTC+7.
+pub(super) const UTC_7_FROM: i32 = -703;
+/// Minutes east of UTC before.
+const OFFSET_BEFORE: i32 = 8 * 60;
 
 /// Julian date of 1970-01-01, 0h UT.
 const EPOCH_JD: f64 = 2_440_587.5;
@@ -18,7 +23,12 @@ const NEW_MOON_0: f64 = 2_451_550.097_66;
 pub(super) fn new_moon_day(k: i32) -> i32 {
     let moment = new_moon(k);
     let universal = moment - delta_t(moment) / 86_400.0;
-    (universal - EPOCH_JD + f64::from(VIET_NAM_OFFSET_MINUTES) / 1_440.0).floor() as i32
+    let day = |offset: i32| (universal - EPOCH_JD + f64::from(offset) / 1_440.0).floor() as i32;
+    match day(OFFSET_BEFORE) {
+        // On the first day at UTC+7 itself it was the next one at UTC+8.
+        before if before < UTC_7_FROM => before,
+        _ => day(VIET_NAM_OFFSET_MINUTES),
+    }
 }
 
 /// The number of the last new moon that is not after `day`.
@@ -30,7 +40,8 @@ pub(super) fn last_new_moon(day: i32) -> i32 {
 
 /// In which twelfth of its yearly way the sun stands as `day` begins: 0 from the March equinox on, 9 from the winter solstice.
 pub(super) fn solar_sector(day: i32) -> u8 {
-    let universal = f64::from(day) + EPOCH_JD - f64::from(VIET_NAM_OFFSET_MINUTES) / 1_440.0;
+    let offset = if day < UTC_7_FROM { OFFSET_BEFORE } else { VIET_NAM_OFFSET_MINUTES };
+    let universal = f64::from(day) + EPOCH_JD - f64::from(offset) / 1_440.0;
     // rem_euclid(360) may round up to 360.
     ((sun_longitude(universal + delta_t(universal) / 86_400.0) / 30.0).floor() as u8).min(11)
 }
@@ -114,10 +125,22 @@ fn sun_longitude(moment: f64) -> f64 {
     apparent.rem_euclid(360.0)
 }
 
-/// Seconds by which uniform time is ahead of the turning earth (Espenak and Meeus 2006; good to some seconds from 1961 to 2060).
+/// Seconds by which uniform time is ahead of the turning earth (Espenak and Meeus 2006; good to some seconds until 2060).
 fn delta_t(moment: f64) -> f64 {
     let year = 2000.0 + (moment - J2000) / 365.25;
-    if year < 1986.0 {
+    if year < 1900.0 {
+        let t = year - 1860.0;
+        7.62 + t * (0.5737 + t * (-0.251_754 + t * (0.016_806_68 + t * (-0.000_447_362_4 + t / 233_174.0))))
+    } else if year < 1920.0 {
+        let t = year - 1900.0;
+        -2.79 + t * (1.494_119 + t * (-0.059_893_9 + t * (0.006_196_6 - t * 0.000_197)))
+    } else if year < 1941.0 {
+        let t = year - 1920.0;
+        21.20 + t * (0.844_93 + t * (-0.076_100 + t * 0.002_093_6))
+    } else if year < 1961.0 {
+        let t = year - 1950.0;
+        29.07 + t * (0.407 + t * (-1.0 / 233.0 + t / 2_547.0))
+    } else if year < 1986.0 {
         let t = year - 1975.0;
         45.45 + 1.067 * t - t * t / 260.0 - t * t * t / 718.0
     } else if year < 2005.0 {
@@ -147,14 +170,22 @@ mod tests {
         // Example 25.a: 1992 October 13, 0h TD.
         assert!((sun_longitude(2_448_908.5) - 199.908_95).abs() < 0.000_01);
         // Table 10.A, seconds.
-        for (year, seconds) in [(1970.0, 40.2), (1990.0, 56.9), (2000.0, 63.8)] {
+        for (year, seconds) in [
+            (1900.0, -2.8),
+            (1920.0, 21.2),
+            (1940.0, 24.3),
+            (1950.0, 29.1),
+            (1970.0, 40.2),
+            (1990.0, 56.9),
+            (2000.0, 63.8),
+        ] {
             assert!((delta_t(J2000 + (year - 2000.0) * 365.25) - seconds).abs() < 0.5, "{year}");
         }
     }
 
     #[test]
     fn new_moons_are_counted_without_a_gap() {
-        for k in -400..700 {
+        for k in -1240..1250 {
             let day = new_moon_day(k);
             assert_eq!((last_new_moon(day), last_new_moon(day - 1)), (k, k - 1));
             assert!((29..=30).contains(&(new_moon_day(k + 1) - day)));
