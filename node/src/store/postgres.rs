@@ -222,6 +222,7 @@ impl Server {
         match Self::take_over(&pools, &address, in_use).await {
             Ok(mark) => Ok(Self::new(address, password, pools, mark)),
             Err(error) => {
+                pools.ended.cancel();
                 pools.close().await;
                 Err(error)
             }
@@ -279,8 +280,12 @@ impl Server {
 
     fn go_to(&self, found: &Found) {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
-        let number = pools.number + 1;
-        let before = std::mem::replace(&mut *pools, Pools::to(found, number));
+        // Whoever closes the store closes the connections that it has now.
+        if pools.ended.is_cancelled() {
+            return;
+        }
+        let after = Pools::to(found, pools.number + 1, pools.ended.clone());
+        let before = std::mem::replace(&mut *pools, after);
         tracing::warn!(address = %self.address, is_writable = found.is_writable, "connected to the database once more");
         // Readers that are still at work end by themselves.
         tokio::spawn(async move { before.close().await });
@@ -289,6 +294,9 @@ impl Server {
     /// Finds the server that is there now, instead of the one that these connections led to.
     async fn reconnect(&self, instead_of: &Pools) -> Result<()> {
         let _alone = self.looking.lock().await;
+        if instead_of.ended.is_cancelled() {
+            return Err(self.away(sqlx::Error::PoolClosed));
+        }
         if self.pools().number == instead_of.number {
             self.go_to(&self.look().await?);
         }
@@ -420,8 +428,17 @@ impl Server {
         Ok(Served { tx, lost })
     }
 
+    /// For good: what still uses the store connects to nothing more.
     pub(super) async fn close(&self) {
+        let ended = self.pools().ended;
+        ended.cancel();
         self.pools().close().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.pools().ended.cancel();
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Pools {
     pub(super) readers: PgPool,
     /// The server is not there any more, and does not say so: what is asked over these connections is not answered.
     pub(super) lost: CancellationToken,
+    /// The store was closed, or nobody has it any more: nothing is connected to for it.
+    pub(super) ended: CancellationToken,
 }
 
 impl Pools {
@@ -49,12 +51,12 @@ impl Pools {
         let failed = |source| Error::Away { address: address.to_string(), source };
         let found = Found::first(address, password).await.map_err(failed)?;
         match found.is_writable {
-            true => Ok(Self::to(&found, 0)),
+            true => Ok(Self::to(&found, 0, CancellationToken::new())),
             false => Err(failed(read_only())),
         }
     }
 
-    pub(super) fn to(found: &Found, number: u64) -> Self {
+    pub(super) fn to(found: &Found, number: u64, ended: CancellationToken) -> Self {
         let pool = |most| {
             // Connections do not end by age: the one for writing would have to be had anew from a server that may be full by then.
             let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE).max_lifetime(None);
@@ -66,8 +68,11 @@ impl Pools {
             writer: found.is_writable.then(|| pool(1).idle_timeout(None).connect_lazy_with(server.clone())),
             readers: pool(READERS).connect_lazy_with(server.clone()),
             lost: CancellationToken::new(),
+            ended: ended.clone(),
         };
-        tokio::spawn(pools.clone().watch(server.clone(), found.started.clone()));
+        let watch = pools.clone().watch(server.clone(), found.started.clone());
+        // Who watches has the connections, too, and would keep them open for nobody.
+        tokio::spawn(async move { ended.run_until_cancelled_owned(watch).await });
         pools
     }
 

@@ -173,6 +173,48 @@ async fn readers_that_are_too_many_wait_and_are_told_and_never_keep_the_writer_w
     put(&store, b"three").await.expect("written");
 }
 
+/// Sessions of nodes that the server has, once those are gone that are about to end; the server is asked until then, and no test waits without end.
+async fn sessions(cluster: &Cluster) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'danso-node'";
+    let mut connection = cluster.connection().await;
+    let mut left = -1;
+    for _ in 0..2_000 {
+        left = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("asked");
+        if left == 0 {
+            break;
+        }
+    }
+    left
+}
+
+#[tokio::test]
+async fn a_store_that_was_closed_opens_no_connection_whoever_still_uses_it() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    put(&store, b"one").await.expect("written");
+    let late = store.clone();
+    store.close().await;
+    for _ in 0..2 {
+        assert!(late.read("late").await.is_err());
+        assert!(put(&late, b"two").await.is_err());
+        late.look_again().await;
+    }
+    assert_eq!(sessions(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_nobody_has_any_more_leaves_no_session() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    put(&store, b"one").await.expect("written");
+    assert_eq!(kept(&store).await, Some(b"one".to_vec()));
+    // What was connected to anew is no other.
+    cluster.say(CUT).await;
+    put(&store, b"two").await.expect("written");
+    drop(store);
+    assert_eq!(sessions(&cluster).await, 0);
+}
+
 #[tokio::test]
 async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every_name() {
     let cluster = Cluster::start();
