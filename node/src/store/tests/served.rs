@@ -3,7 +3,7 @@
 
 use std::str::FromStr as _;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, WORD};
 use crate::store::{Address, AddressError, Error, Result, Store};
 
 pub(super) async fn put(store: &Store, value: &[u8]) -> Result<()> {
@@ -221,7 +221,7 @@ async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every
     cluster.say("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0").await;
     let latin = cluster.address().to_string().replace("/postgres?", "/latin?").parse().expect("an address");
     let beside = std::path::Path::new("danso.db");
-    let error = Store::open_server(&latin, None, beside).await.expect_err("refused");
+    let error = Store::open_server(&latin, None, beside, WORD).await.expect_err("refused");
     assert!(error.told().contains("keeps text as LATIN1"), "{}", error.told());
     cluster.open().await.close().await;
     let mark = cluster.text(FENCE).await;
@@ -231,7 +231,7 @@ async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every
              VALUES (999999, 'future', true, '', 0)",
         )
         .await;
-    let error = Store::open_server(&cluster.address(), None, beside).await.expect_err("refused");
+    let error = Store::open_server(&cluster.address(), None, beside, WORD).await.expect_err("refused");
     assert!(matches!(error, Error::Migrate(_)), "{error}");
     assert_eq!(cluster.text(FENCE).await, mark, "writing is not taken over");
 }
@@ -245,10 +245,10 @@ async fn a_password_is_asked_for_and_shown_to_nobody() {
     let beside = std::path::Path::new("danso.db");
     let mut said = Vec::new();
     for password in [None, Some("open-sesamo".to_owned())] {
-        let error = Store::open_server(&address, password, beside).await.expect_err("refused");
+        let error = Store::open_server(&address, password, beside, WORD).await.expect_err("refused");
         said.extend([error.told(), format!("{error:?}")]);
     }
-    let store = Store::open_server(&address, Some("open-sesame".into()), beside).await.expect("opened");
+    let store = Store::open_server(&address, Some("open-sesame".into()), beside, WORD).await.expect("opened");
     put(&store, b"one").await.expect("written");
     said.extend([format!("{store:?}"), format!("{address:?}"), address.to_string()]);
     // In time of need, too.
