@@ -126,6 +126,9 @@ type Lines = mpsc::Sender<Line>;
 impl Patient {
     /// Looks at everything; ends early when nobody listens any more.
     pub async fn examine(&self, lines: &Lines) {
+        if !self.store.is_file() {
+            send(vec![self.server().await], lines).await;
+        }
         send(vec![self.database().await], lines).await;
         if self.logs(lines).await.is_none() {
             return;
@@ -138,6 +141,15 @@ impl Patient {
         told.push(room(&self.store));
         told.extend(self.people().await);
         send(told, lines).await;
+    }
+
+    /// Whether what the server acknowledges is there after a power cut.
+    async fn server(&self) -> Line {
+        match self.store.risk().await {
+            Ok(None) => Line::ok("server", "what it acknowledges is on its disk (fsync, full_page_writes)"),
+            Ok(Some(risk)) => Line::bad("server", State::Warn, Reason::StoreUnsafe, risk),
+            Err(error) => Line::fail("server", pipeline::Error::from(error).refusal()),
+        }
     }
 
     async fn database(&self) -> Line {
@@ -255,7 +267,7 @@ impl Patient {
                 Line::ok("heads", format!("the database is the one that wrote the heads of {} logs", kept.len()))
             }
             Ok(Some(why)) => {
-                let advice = heads::advice(self.snapshot.is_root(), &self.layout.dir().display());
+                let advice = heads::advice(self.snapshot.is_root(), self.store.is_file(), &self.layout.dir().display());
                 Line::bad("heads", State::Fail, Reason::ReadOnly, format!("{why}. {advice}"))
             }
             Err(error) => Line::fail("heads", error.refusal()),

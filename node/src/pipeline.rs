@@ -100,8 +100,8 @@ impl Error {
             error if error.is_full() => Refusal::new(Reason::DiskFull, error.to_string()),
             error if error.is_damage() => Refusal::new(Reason::StoreDamaged, error.to_string()),
             error if error.is_moved() => Refusal::new(Reason::StoreMoved, error.to_string()),
-            Failed::NotOurs => Refusal::new(Reason::ReadOnly, error.to_string()),
-            Failed::InDoubt { .. } | Failed::Busy { .. } | Failed::WasKept => {
+            Failed::NotOurs => Refusal::new(Reason::StoreTaken, error.to_string()),
+            Failed::InDoubt { .. } | Failed::Busy { .. } | Failed::Writing | Failed::WasKept => {
                 Refusal::new(Reason::StoreUnavailable, error.to_string())
             }
             error if error.is_away() => Refusal::new(

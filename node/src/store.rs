@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::faults::{self, Point};
 
 mod adopt;
@@ -70,6 +72,8 @@ pub struct Tx {
     inner: Transaction,
     name: &'static str,
     condition: Arc<Condition>,
+    /// Whose turn it is to write to a server. Behind the transaction, so that it ends first.
+    turn: Option<OwnedSemaphorePermit>,
     /// The database asks for the whole transaction once more.
     again: Arc<AtomicBool>,
     /// The server has broken it off: it says that it commits, and keeps nothing.
@@ -97,7 +101,8 @@ impl Store {
     ) -> Result<T, E> {
         for left in (0..TRIES).rev() {
             self.pass(name, Point::Begin)?;
-            let mut tx = self.tx(self.begin(name).await?, name);
+            let (inner, turn) = self.begin(name).await?;
+            let mut tx = Tx { turn, ..self.tx(inner, name) };
             let done = match f(&mut tx).await {
                 Ok(_) if tx.broken.load(Ordering::Relaxed) => Err(Error::BrokenOff { during: name }.into()),
                 done => done,
@@ -134,16 +139,21 @@ impl Store {
     }
 
     fn tx(&self, inner: Transaction, name: &'static str) -> Tx {
-        Tx { inner, name, condition: self.condition.clone(), again: Arc::default(), broken: Arc::default() }
+        let condition = self.condition.clone();
+        Tx { inner, name, condition, turn: None, again: Arc::default(), broken: Arc::default() }
     }
 
     /// Begins to write.
-    async fn begin(&self, name: &'static str) -> Result<Transaction> {
+    async fn begin(&self, name: &'static str) -> Result<(Transaction, Option<OwnedSemaphorePermit>)> {
         let begun = match &self.backend {
-            Backend::Sqlite(pools) => {
-                pools.begin().await.map(Transaction::Sqlite).map_err(|e| Error::database(name, e))
-            }
-            Backend::Postgres(server) => server.begin(name).await.map(Transaction::Postgres),
+            Backend::Sqlite(pools) => match pools.begin().await {
+                Ok(tx) => Ok((Transaction::Sqlite(tx), None)),
+                Err(error) => Err(Error::database(name, error)),
+            },
+            Backend::Postgres(server) => match server.turn().await {
+                Ok(turn) => server.begin(name).await.map(|tx| (Transaction::Postgres(tx), Some(turn))),
+                Err(error) => Err(error),
+            },
         };
         if begun.is_ok() {
             self.condition.answers();
@@ -165,11 +175,13 @@ impl Store {
     async fn commit(&self, tx: Tx, left: usize) -> Result<bool> {
         let (name, failed) = (tx.name, tx.failed());
         let error = match (tx.inner, &self.backend) {
-            (Transaction::Postgres(tx), Backend::Postgres(server)) => match server.commit(name, tx).await {
-                Ok(Ok(())) => return Ok(true),
-                Ok(Err(error)) => error,
-                Err(error) => return Err(self.condition.noted(error)),
-            },
+            (Transaction::Postgres(served), Backend::Postgres(server)) => {
+                match server.commit(name, served, tx.turn).await {
+                    Ok(Ok(())) => return Ok(true),
+                    Ok(Err(error)) => error,
+                    Err(error) => return Err(self.condition.noted(error)),
+                }
+            }
             (tx, _) => match tx.commit().await {
                 Ok(()) => return Ok(true),
                 Err(error) => return Err(failed(error)),

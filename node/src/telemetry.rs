@@ -129,6 +129,8 @@ metrics! {
     describe_gauge DISK_LEVEL = "danso_disk_level", Count;
     /// 1 when damage of the database was found since the start: an alarm.
     describe_gauge STORE_DAMAGED = "danso_store_damaged", Count;
+    /// 1 while the database server does not do what is asked of it, so that nothing is written: an alarm when it lasts.
+    describe_gauge STORE_UNAVAILABLE = "danso_store_unavailable", Count;
     /// 1 while this node writes nothing because its database is an old copy: an alarm.
     describe_gauge READ_ONLY = "danso_read_only", Count;
     /// Unix time at which the certificate for the link to the parent ends.

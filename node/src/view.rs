@@ -121,6 +121,14 @@ impl View {
         self.store.condition().health()
     }
 
+    /// Why the database server can lose what it acknowledges, if it is set so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn risk(&self) -> Result<Option<Refusal>, Error> {
+        Ok(self.store.risk().await?.map(|risk| Refusal::new(Reason::StoreUnsafe, risk)))
+    }
+
     /// Of a damaged database nothing is shown that no hash protects, but how much is in it.
     fn sound(&self) -> Result<(), Error> {
         match self.health().damage {

@@ -183,6 +183,12 @@ reasons! {
     StoreUnavailable = "store_unavailable", Unavailable;
     /// The database does not hold what was written to it.
     StoreDamaged = "store_damaged", Conflict;
+    /// Another process has opened the node's database on the server since, or the server went back to an earlier state.
+    StoreTaken = "store_taken", Conflict;
+    /// The database that was named holds something already.
+    StoreNotEmpty = "store_not_empty", Conflict;
+    /// The database server can lose what it acknowledges, the way it is set.
+    StoreUnsafe = "store_unsafe", Conflict;
     /// The node was moved away from this database, or is being moved into it.
     StoreMoved = "store_moved", Conflict;
     /// Register, figures or findings are not what the logs give.

@@ -130,7 +130,7 @@ impl Cluster {
 
     /// Opens that database as a node's store; `beside` is a path in the node's own directory.
     pub async fn open(&self, beside: &Path) -> anyhow::Result<Store> {
-        Ok(Store::open_server(&self.address()?, None, beside).await?)
+        Ok(Store::open_server(&self.address()?, None, beside, danso_node::keys::random_bytes()).await?)
     }
 
     /// Runs commands of `psql` one after the other in the measurement's database: how long it took, and what it printed.

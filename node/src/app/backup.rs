@@ -14,7 +14,7 @@ use super::run::place;
 use super::{Error, clock, database, out};
 use crate::archive::{self, HeldLog, Manifest, SecretString, Source, Table};
 use crate::clock::Clock as _;
-use crate::config::{Layout, Server};
+use crate::config::{Config, Layout, Server};
 use crate::files;
 use crate::keys::LogKey;
 use crate::link::SOFTWARE;
@@ -108,11 +108,30 @@ async fn copy_from(layout: &Layout, server: &Server, copy: &Path) -> Result<(), 
     let store = database::look_at(layout, server).await?;
     let copied = async {
         store.is_in_use().await?;
-        store::copy_to_file(&mut store.read("backup").await?, copy).await
+        let mut view = store.read("backup").await?;
+        room_for(view.bytes().await?, layout)?;
+        Ok(store::copy_to_file(&mut view, copy).await?)
     };
     let copied = copied.await;
     store.close_unsealed().await;
-    Ok(copied?)
+    copied
+}
+
+/// Refuses to copy a database to a disk that would be full with it: the node writes there, too.
+pub(super) fn room_for(bytes: u64, layout: &Layout) -> Result<(), Error> {
+    let (free, floor) = (store::free(&layout.database()), Config::load(&layout.config())?.min_free());
+    let free = free.map_err(io(format!("cannot tell how much room there is in {}", layout.dir().display())))?;
+    let (least, mib) = (bytes.saturating_add(floor), |bytes: u64| bytes.div_ceil(1024 * 1024));
+    if free >= least {
+        return Ok(());
+    }
+    let detail = format!(
+        "a backup of a node on a server is made of a copy of its database in {}: {} MiB are free there, and {} MiB would have to be; make room",
+        layout.dir().display(),
+        mib(free),
+        mib(least)
+    );
+    Err(Refusal::new(Reason::DiskFull, detail).into())
 }
 
 fn io(what: String) -> impl FnOnce(std::io::Error) -> Error {

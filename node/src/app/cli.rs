@@ -203,8 +203,15 @@ struct Store {
 
 impl Store {
     fn server(self) -> anyhow::Result<Option<Server>> {
-        let Some(address) = self.address else { return Ok(None) };
-        let address = address.parse().map_err(super::Error::from)?;
+        let address = match (self.address, &self.password_file) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                let why =
+                    "a password is for a server, and the database shall be a file: leave it out, or name the server";
+                return Err(Refusal::new(Reason::RequestInvalid, why).into());
+            }
+            (Some(address), _) => address.parse().map_err(super::Error::from)?,
+        };
         // As it is seen from here; the node may be started elsewhere.
         let password_file = self.password_file.map(std::path::absolute).transpose();
         Ok(Some(Server {
@@ -480,5 +487,12 @@ mod tests {
         // What deploy/systemd does not restart after.
         assert_eq!(ended(store::Error::NotOurs), 3);
         assert_eq!(ended(store::Error::WasKept), 4);
+    }
+
+    #[test]
+    fn a_password_for_a_database_that_is_a_file_is_refused_and_not_passed_over() {
+        let error = Store { address: None, password_file: Some("f".into()) }.server().expect_err("refused");
+        assert_eq!(refusal_in(&error).map(|refusal| refusal.reason), Some(Reason::RequestInvalid), "{error}");
+        assert_eq!(code(&error), 3);
     }
 }

@@ -7,8 +7,8 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::Error;
 use crate::config::{Config, ConfigError, Layout, Problem, Server};
-use crate::files;
 use crate::store::{OpenedToLook, Place, Store};
+use crate::{files, keys};
 
 /// Name of the credential that systemd passes (`LoadCredential=`), where no file is configured.
 const CREDENTIAL: &str = "store-password";
@@ -22,7 +22,7 @@ pub(super) async fn open(layout: &Layout, server: Option<&Server>) -> Result<Sto
         None => Ok(Store::open(&layout.database()).await?),
         Some(server) => {
             let password = password(layout, server)?;
-            Ok(Store::open_server(&server.address, password, &layout.database()).await?)
+            Ok(Store::open_server(&server.address, password, &layout.database(), keys::random_bytes()).await?)
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) async fn open_to_move(layout: &Layout, server: Option<&Server>) -> Re
         None => Ok(Store::open_to_move(&layout.database()).await?),
         Some(server) => {
             let password = password(layout, server)?;
-            Ok(Store::open_server_to_move(&server.address, password, &layout.database()).await?)
+            Ok(Store::open_server_to_move(&server.address, password, &layout.database(), keys::random_bytes()).await?)
         }
     }
 }

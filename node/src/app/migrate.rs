@@ -104,7 +104,7 @@ async fn move_from(
     let aside = match (&place, &to) {
         (Place::Moved { node: left, .. }, None) if *left == node => Some(set_aside(layout).await?),
         _ => {
-            let occupied = |error: store::Error| Refusal::new(Reason::DirectoryNotEmpty, error.to_string());
+            let occupied = |error: store::Error| Refusal::new(Reason::StoreNotEmpty, error.to_string());
             place.is_for(&node).map_err(occupied)?;
             None
         }
@@ -169,11 +169,11 @@ async fn source(layout: &Layout, server: Option<&Server>) -> Result<Store, Error
         return Ok(store);
     }
     store.close_unsealed().await;
-    Store::open_to_move(&path).await?.close().await;
+    // No stop is written down: it would make this another state of the node, and what was copied of it before would be copied anew.
+    Store::open_to_move(&path).await?.close_unsealed().await;
     let (store, says) = Store::open_to_look(&path).await?;
     match says? {
         true => Ok(store),
-        // Too large for a seal.
         false => checked(store).await,
     }
 }

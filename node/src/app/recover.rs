@@ -359,7 +359,7 @@ async fn place(
     let (Some(parent), Some(address)) = (parent, config.parent.clone()) else {
         let detail = format!(
             "this is the root of its federation: nobody above holds its logs, and no entry in its database is damaged. {}",
-            heads::advice(true, &layout.dir().display())
+            heads::advice(true, true, &layout.dir().display())
         );
         return Err(Refusal::new(Reason::NotFound, detail).into());
     };

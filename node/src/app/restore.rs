@@ -272,7 +272,7 @@ pub(super) async fn confirm(data: &Path) -> Result<Option<Refusal>, Error> {
         });
         behind.map(|row| {
             let (log, data) = (&row.log, data.display());
-            let mut detail = format!("{log} is behind. {}", heads::advice(is_root, &data));
+            let mut detail = format!("{log} is behind. {}", heads::advice(is_root, store.is_file(), &data));
             if !is_root {
                 detail.push_str(&format!(
                     "; if this node is a child of another node by now: a token from there (danso-admin child invite --node {}), then \

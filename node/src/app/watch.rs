@@ -52,7 +52,7 @@ pub(super) async fn watch(store: &Store, pipeline: &Handle, reporter: &HealthRep
     let condition = store.condition();
     let mut news = condition.watch();
     let mut before: Option<(Level, Serving)> = None;
-    let mut was_away = false;
+    let (mut was_away, mut is_remembered) = (false, false);
     let mut tick = tokio::time::interval(EVERY);
     loop {
         // What the pipeline finds out is told at once.
@@ -72,6 +72,16 @@ pub(super) async fn watch(store: &Store, pipeline: &Handle, reporter: &HealthRep
         let read_only = pipeline.snapshot().read_only().is_some();
         metrics::gauge!(telemetry::DISK_FREE).set(health.disk.free as f64);
         metrics::gauge!(telemetry::DISK_LEVEL).set(health.disk.level as u8 as f64);
+        // A file that is not closed in order is looked at by the next start; a server must say it itself, however this run ends.
+        if health.damage.is_some() && !is_remembered {
+            match store.remember_damage().await {
+                Ok(()) => is_remembered = true,
+                Err(error) => {
+                    tracing::warn!(error = error.told(), "it is not remembered yet that the database is damaged")
+                }
+            }
+        }
+        metrics::gauge!(telemetry::STORE_UNAVAILABLE).set(f64::from(u8::from(health.away.is_some())));
         metrics::gauge!(telemetry::STORE_DAMAGED).set(f64::from(u8::from(health.damage.is_some())));
         metrics::gauge!(telemetry::READ_ONLY).set(f64::from(u8::from(read_only)));
         if was_away != health.away.is_some() {

@@ -178,6 +178,37 @@ pub(crate) fn pass(path: &Path, point: Point) -> io::Result<()> {
     run.map_or(Ok(()), |run| run.pass(path, point))
 }
 
+static LARGE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn large() -> MutexGuard<'static, Vec<PathBuf>> {
+    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The database in a directory counts as too large to be sealed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Large(PathBuf);
+
+impl Large {
+    pub(crate) fn at(dir: &Path) -> Self {
+        large().push(dir.to_path_buf());
+        Self(dir.to_path_buf())
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        large().retain(|dir| *dir != self.0);
+    }
+}
+
+/// Up to how many bytes the database at `path` is checked and sealed as a whole.
+pub(crate) fn sealed_up_to(path: &Path, bytes: u64) -> u64 {
+    match large().iter().any(|dir| path.starts_with(dir)) {
+        true => 0,
+        false => bytes,
+    }
+}
+
 /// Copies a node's directory, sockets and locks left out.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");

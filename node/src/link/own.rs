@@ -3,7 +3,7 @@
 use danso_core::sync::Role;
 use danso_proto::ids::NodeId;
 
-use crate::pipeline::{Handle, heads};
+use crate::pipeline::Handle;
 
 /// A node that was restored from a backup writes again once its parent holds nothing of its logs that it does not. A child cannot say that:
 /// it may be an old copy itself.
@@ -20,12 +20,11 @@ pub(super) async fn agree(pipeline: Handle, role: Role, peer: NodeId) {
 }
 
 /// For people: a peer holds more of a log of this node than is here.
-pub(super) fn behind((ours, theirs): (u64, u64), peer: &NodeId, role: Role, is_proven: bool, is_root: bool) -> String {
+pub(super) fn behind((ours, theirs): (u64, u64), peer: &NodeId, role: Role, is_proven: bool, advice: &str) -> String {
     let holder = match role {
         Role::Child => "the parent".to_owned(),
         Role::Parent => format!("the child {peer}"),
     };
     let proven = if is_proven { "" } else { " (it shows no proof)" };
-    let advice = heads::advice(is_root, &"DIR");
     format!("{ours} entries here, {theirs} at {holder}{proven}: this node was restored from an old copy. {advice}")
 }

@@ -370,8 +370,9 @@ impl Running {
                 let is_proven = self.is_proven(&log, &theirs);
                 if self.session.role() == Role::Child || is_proven {
                     let is_root = context.pipeline.snapshot().is_root();
+                    let advice = crate::pipeline::heads::advice(is_root, context.store.is_file(), &"DIR");
                     let (peer, role) = (self.session.peer(), self.session.role());
-                    let detail = own::behind((ours, size), peer, role, is_proven, is_root);
+                    let detail = own::behind((ours, size), peer, role, is_proven, &advice);
                     tracing::error!(%log, %detail, "ALARM: this node writes nothing more");
                     self.trouble(log, Refusal::new(Reason::ReadOnly, detail));
                 } else {

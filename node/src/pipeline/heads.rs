@@ -153,11 +153,17 @@ pub async fn contradiction(tx: &mut Tx, snapshot: &Snapshot, kept: &[SignedNote]
     }))
 }
 
-/// What to do about a node in `dir` that is behind. The root has nobody above who would give back what it wrote.
-pub fn advice(is_root: bool, dir: &dyn std::fmt::Display) -> String {
-    match is_root {
-        false => format!("Put the right database back, or stop the node and run `danso-node recover --data {dir}`"),
-        true => "Put the right database back, or stop the node and restore its newest backup into a new directory: `danso-node restore`. What no \
+/// What to do about a node in `dir` that is behind. The root has nobody above who would give back what it wrote, and recovery works on a file.
+pub fn advice(is_root: bool, is_file: bool, dir: &dyn std::fmt::Display) -> String {
+    match (is_root, is_file) {
+        (false, true) => {
+            format!("Put the right database back, or stop the node and run `danso-node recover --data {dir}`")
+        }
+        (false, false) => "Put the right database back, or stop the node and recover it into an empty directory, with a token that its parent makes \
+                           (`danso-admin child invite --node NODE`): `danso-node recover --data NEW --token-file FILE`; the database is a file \
+                           there, and `danso-node migrate-store` moves it to a server again"
+            .to_owned(),
+        (true, _) => "Put the right database back, or stop the node and restore its newest backup into a new directory: `danso-node restore`. What no \
                  backup holds is lost: nodes that were enrolled or revoked, keys, unit lists. Others may hold those entries, so that this root writes none in \
                  their place: without a backup it answers with what is here, takes nothing in, and a new federation has to be begun (`danso-node init`)"
             .to_owned(),
@@ -227,7 +233,7 @@ pub(super) async fn compare(outfit: &Outfit, shared: &Shared) -> Result<(), Erro
     let dir = path.parent().unwrap_or(Path::new("."));
     let detail = format!(
         "{why}: the database is an old copy, or the disk lost what was written last. {}",
-        advice(snapshot.is_root(), &dir.display())
+        advice(snapshot.is_root(), outfit.store.is_file(), &dir.display())
     );
     tracing::error!(reason = %Reason::ReadOnly, %detail, "ALARM: this node writes nothing more");
     let streams = [Stream::Directory, Stream::Records].map(|stream| LogId::new(snapshot.me().clone(), stream));
@@ -304,3 +310,20 @@ pub async fn check_leaves(tx: &mut Tx, rows: &[LogRow]) -> Result<(), Error> {
 
 /// Entries whose leaves are all looked at when the node starts: half a second of reading and hashing.
 const LEAVES_AT_START: u64 = 200_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_on_a_server_is_recovered_into_an_empty_directory() {
+        let said = |is_root, is_file| advice(is_root, is_file, &"/data");
+        assert!(said(false, true).contains("`danso-node recover --data /data`"));
+        let on_server = said(false, false);
+        assert!(!on_server.contains("/data") && on_server.contains("--data NEW --token-file FILE"), "{on_server}");
+        for is_file in [true, false] {
+            let root = said(true, is_file);
+            assert!(root.contains("danso-node restore") && !root.contains("recover"), "{root}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! imported again, or its import be cut anywhere and begun anew.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use danso_core::forms::{
     Drafter, Form, Known, KnownPerson, Missing, MissingWhat, Outcome, Row, RowProblem, Source, needed, resolve,
@@ -43,6 +43,17 @@ struct Carried {
     waiting: HashMap<(UnitCode, String), Vec<Row>>,
     /// Slips of which was told that they are refused.
     refused: HashSet<(UnitCode, String)>,
+    /// What the batch at hand adds. It counts once its transaction is done: that can be tried more than once.
+    next: Option<Next>,
+}
+
+/// What a batch of a dry run adds to what is carried.
+#[derive(Debug)]
+struct Next {
+    known: Known,
+    waits: Vec<(Key, Row)>,
+    released: HashSet<Key>,
+    refused: Vec<Key>,
 }
 
 /// What became of a row.
@@ -105,7 +116,7 @@ impl Batch<'_> {
         let now_ms = self.outfit.clock.now_ms();
         units_version(self.directory(), &self.own_unit()?, now_ms)?;
         let mut run = Run {
-            known: batch.dry_run.as_ref().map(DryRun::take).unwrap_or_default(),
+            known: Known::new(),
             drafter: Drafter::new(move || {
                 ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes())
             }),
@@ -114,8 +125,10 @@ impl Batch<'_> {
             done: Vec::new(),
             refused: Vec::new(),
             waits: Vec::new(),
+            released: HashSet::new(),
         };
-        self.prefetch(&batch.rows, &mut run.known).await?;
+        let dry_run = batch.dry_run.as_ref();
+        self.prefetch(&batch.rows, dry_run, &mut run.known).await?;
         let mut imported = ImportedRows::default();
         for (at, row) in batch.rows.iter().enumerate() {
             imported.rows.push(ImportedRow { line: row.line(), outcome: run.take(row, Some(at))? });
@@ -123,8 +136,8 @@ impl Batch<'_> {
         // A slip that is released can make known what others wait for.
         while !run.now_known.is_empty() {
             let keys: Vec<Key> = run.now_known.drain().collect();
-            let released = self.released(&keys, batch.dry_run.as_ref(), &mut run).await?;
-            self.prefetch(released.iter().map(|slip| &slip.row), &mut run.known).await?;
+            let released = self.released(&keys, dry_run, &mut run).await?;
+            self.prefetch(released.iter().map(|slip| &slip.row), dry_run, &mut run.known).await?;
             for slip in released {
                 match (run.take(&slip.row, slip.at)?, slip.at) {
                     (Outcome::Taken { .. }, _) => imported.released += 1,
@@ -145,7 +158,7 @@ impl Batch<'_> {
                 }
             }
         }
-        let Run { known, mut drafter, sources, done, waits, refused, .. } = run;
+        let Run { known, mut drafter, sources, done, waits, refused, released, .. } = run;
         imported.refused = refused;
         // A slip can be tried more than once, and be taken once another was.
         let mut told: HashSet<Key> = done.iter().cloned().collect();
@@ -159,9 +172,11 @@ impl Batch<'_> {
         if !drafts.is_empty() {
             self.write(&Stream::Records, drafts).await?;
         }
-        if let Some(dry_run) = &batch.dry_run {
-            dry_run.put(known, &waits);
+        if let Some(dry_run) = dry_run {
             dry_run.tell_once(&mut imported.refused);
+            let refused = imported.refused.iter().map(|slip| (slip.unit.clone(), slip.slip_no.clone())).collect();
+            let waits = waits.into_iter().map(|wait| (key(&wait.missing), wait.row)).collect();
+            dry_run.carried().next = Some(Next { known, waits, released, refused });
             return Ok(imported);
         }
         self.tx.source_put(&sources).await?;
@@ -197,7 +212,8 @@ impl Batch<'_> {
         }
         if let Some(dry_run) = dry_run {
             let of_run = |row| Released { row, at: None, reason: None };
-            rows.extend(dry_run.released(keys).into_iter().map(of_run));
+            rows.extend(dry_run.released(keys, &run.released).into_iter().map(of_run));
+            run.released.extend(keys.iter().cloned());
         }
         let mut seen = HashSet::new();
         rows.retain(|slip| seen.insert((slip.row.unit().clone(), slip.row.key().1.to_owned())));
@@ -205,8 +221,16 @@ impl Batch<'_> {
     }
 
     /// Reads what the rows need to know into `known`.
-    async fn prefetch(&mut self, rows: impl IntoIterator<Item = &Row>, known: &mut Known) -> Result<(), Error> {
+    async fn prefetch(
+        &mut self,
+        rows: impl IntoIterator<Item = &Row>,
+        dry_run: Option<&DryRun>,
+        known: &mut Known,
+    ) -> Result<(), Error> {
         let needed = needed(rows);
+        if let Some(dry_run) = dry_run {
+            known.look_up(&needed, &dry_run.carried().known);
+        }
         let keys = |set: &std::collections::BTreeSet<(&UnitCode, &str)>| -> Vec<Key> {
             set.iter().map(|(unit, key)| ((*unit).clone(), (*key).to_owned())).collect()
         };
@@ -261,6 +285,8 @@ struct Run<F> {
     waits: Vec<Wait>,
     /// Slips of earlier batches that are refused, and were not for this reason before.
     refused: Vec<RefusedSlip>,
+    /// What a dry run's earlier slips waited for and has come.
+    released: HashSet<Key>,
 }
 
 /// A slip whose time has come.
@@ -317,27 +343,35 @@ impl<F: FnMut() -> ChangeId> Run<F> {
 }
 
 impl DryRun {
-    fn take(&self) -> Known {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).known)
+    fn carried(&self) -> MutexGuard<'_, Carried> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, known: Known, waits: &[Wait]) {
-        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        carried.known = known;
-        for wait in waits {
-            carried.waiting.entry(key(&wait.missing)).or_default().push(wait.row.clone());
+    /// The batch at hand is done: the next one knows what it added.
+    pub(super) fn keep(&self) {
+        let mut carried = self.carried();
+        let Some(Next { known, waits, released, refused }) = carried.next.take() else { return };
+        carried.known.extend(known);
+        carried.refused.extend(refused);
+        for key in &released {
+            carried.waiting.remove(key);
+        }
+        for (key, row) in waits {
+            carried.waiting.entry(key).or_default().push(row);
         }
     }
 
     /// Nothing of a dry run is kept, so that the store would have each batch tell the same.
     fn tell_once(&self, refused: &mut Vec<RefusedSlip>) {
-        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.retain(|slip| carried.refused.insert((slip.unit.clone(), slip.slip_no.clone())));
+        let carried = self.carried();
+        refused.retain(|slip| !carried.refused.contains(&(slip.unit.clone(), slip.slip_no.clone())));
     }
 
-    fn released(&self, keys: &[Key]) -> Vec<Row> {
-        let mut carried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().filter_map(|key| carried.waiting.remove(key)).flatten().collect()
+    /// Slips of earlier batches that wait for `keys`, of which none was `released` before.
+    fn released(&self, keys: &[Key], released: &HashSet<Key>) -> Vec<Row> {
+        let carried = self.carried();
+        let now = keys.iter().filter(|key| !released.contains(*key));
+        now.filter_map(|key| carried.waiting.get(key)).flatten().cloned().collect()
     }
 }
 

@@ -99,7 +99,10 @@ impl Job {
             ) => {
                 let _ = reply.send(received.map(|received| received.received));
             }
-            (Self::Import { reply, .. }, Answer::Imported(rows)) => {
+            (Self::Import { batch, reply }, Answer::Imported(rows)) => {
+                if let (Some(dry_run), Ok(_)) = (&batch.dry_run, &rows) {
+                    dry_run.keep();
+                }
                 let _ = reply.send(rows);
             }
             (Self::Enrol { reply, .. }, Answer::Enrolled(node)) => {

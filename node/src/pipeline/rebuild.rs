@@ -25,6 +25,9 @@ use super::{Error, apply, rollup};
 use crate::store::{self, Derived, LogRow, SourceRow, Store, StoredEntry, Tx};
 
 /// Where the store keeps the number of the rules that made register and cube; without it, version 0.1.0 made them.
+///
+/// What is derived depends on more than the rules of the core: the store makes keepable what a database cannot keep (`store::sql::text`) and
+/// leaves out what nobody is looked for by (`store::register::looked_for`). Who changes that changes derived rows, and gives the rules a new number.
 const META_RULES: &str = "derived_version";
 /// The rules of version 0.1.0.
 const FIRST_RULES: u32 = 1;

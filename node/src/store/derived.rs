@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::sql::Value;
-use super::{Result, SourceRow, Tx};
+use super::sql::{Transaction, Value};
+use super::{Result, SourceRow, Tx, unsigned};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node.
@@ -102,6 +102,21 @@ impl Tx {
     /// Keeps which rows became changes, for those of which it is not known any more; how many those were.
     pub async fn source_remember(&mut self, rows: &[SourceRow]) -> Result<u64> {
         self.source_insert(rows, " ON CONFLICT (unit, form, key) DO NOTHING").await
+    }
+
+    /// Bytes that the database takes, with its indices.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bytes(&mut self) -> Result<u64> {
+        let sql = match self.inner {
+            Transaction::Sqlite(_) => "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+            Transaction::Postgres(_) => {
+                "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class
+                 WHERE relnamespace = to_regnamespace(current_schema()::TEXT) AND relkind = 'r'"
+            }
+        };
+        unsigned(self.number(sql, []).await?, "database", "bytes")
     }
 
     /// Forgets what was kept under `key`.

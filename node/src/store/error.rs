@@ -81,6 +81,9 @@ pub enum Error {
         /// How many there are.
         most: u32,
     },
+    /// Somebody else of this process writes for longer than is waited for.
+    #[error("something that takes long is being written to the database: ask again later; nothing of this was kept")]
+    Writing,
     /// A statement failed on the server, and what it was part of went on: the server keeps nothing of such a transaction.
     #[error("the database server has broken off {during}")]
     BrokenOff {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sql::Transaction;
 use super::{Backend, Error, Result, Store, Tx};
-use crate::files;
+use crate::{faults, files};
 
 /// Bytes of a database that is checked at every start, and sealed with a digest when the node ends.
 const CHECKED_AT_START: u64 = 256 * 1024 * 1024;
@@ -25,6 +25,8 @@ const FINDINGS: u32 = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Before {
     bytes: u64,
+    /// It is too large to be sealed, and to be checked at every start.
+    is_large: bool,
     /// The process before this one did not close the database.
     unclean: bool,
     /// What was written down at the last clean stop.
@@ -64,7 +66,7 @@ pub(super) fn before_opening(path: &Path) -> Result<Before> {
     };
     // Pages in the write-ahead log are not in the digest; there are none after a clean stop.
     let unclean = has_wal(path);
-    let mut before = Before { bytes, unclean, seal: None };
+    let mut before = Before { bytes, is_large: is_large(path, bytes), unclean, seal: None };
     if bytes == 0 {
         return Ok(before);
     }
@@ -116,7 +118,7 @@ pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
             tracing::error!("the disk had changed indices of the database: they were made again; look after this disk");
         }
         store.checked().await?;
-    } else if unchecked || (!sealed && before.bytes > CHECKED_AT_START) {
+    } else if unchecked || (!sealed && before.is_large) {
         tracing::warn!(bytes = before.bytes, "the database is too large to be checked now; run `danso-admin doctor`");
     }
     files::remove(&seal_path(path)).map_err(|source| Error::open(path, sqlx::Error::Io(source)))
@@ -130,7 +132,7 @@ pub(super) async fn after_opening(store: &Store, before: Before) -> Result<()> {
 pub(super) async fn of_copy(store: &Store) -> Result<()> {
     let path = store.condition.path();
     let bytes = path.metadata().map_err(|source| Error::open(path, sqlx::Error::Io(source)))?.len();
-    if bytes <= CHECKED_AT_START {
+    if !is_large(path, bytes) {
         store.read("quick_check").await?.quick_check().await?;
     }
     store.recall().await
@@ -139,8 +141,12 @@ pub(super) async fn of_copy(store: &Store) -> Result<()> {
 /// Whether the database, which nobody has open, was not closed by the process before this one, as far as the files tell.
 pub fn ended_unclean(path: &Path) -> bool {
     let bytes = path.metadata().map_or(0, |meta| meta.len());
-    let before = Before { bytes, unclean: has_wal(path), seal: None };
+    let before = Before { bytes, is_large: is_large(path, bytes), unclean: has_wal(path), seal: None };
     bytes > 0 && before.is_suspect() && !seal_path(path).exists()
+}
+
+fn is_large(path: &Path, bytes: u64) -> bool {
+    bytes > faults::sealed_up_to(path, CHECKED_AT_START)
 }
 
 /// Whether there is something in the write-ahead log.
@@ -151,7 +157,7 @@ pub(super) fn has_wal(path: &Path) -> bool {
 impl Before {
     /// Without a seal that holds, nobody knows that the file is what the process before this one wrote.
     fn is_suspect(&self) -> bool {
-        self.unclean || self.bytes <= CHECKED_AT_START
+        self.unclean || !self.is_large
     }
 }
 
@@ -233,7 +239,45 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn remember_damage(&self) -> Result<()> {
-        self.run_tx("damaged", async |tx| tx.meta_put(META_UNCHECKED, DAMAGED).await).await
+        self.run_tx("damaged", async |tx| {
+            tx.suspect(true, false).await?;
+            tx.meta_put(META_UNCHECKED, DAMAGED).await
+        })
+        .await
+    }
+
+    /// Looks at a database on a server as far as an earlier run has said that it must be: nothing beside it tells how that run ended.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub(super) async fn examine_server(&self) -> Result<()> {
+        self.recall().await?;
+        if self.is_known_damaged().await? {
+            self.mend().await?;
+            self.checked().await?;
+        }
+        if let Some(risk) = self.risk().await? {
+            tracing::error!(risk, "ALARM: the database server can lose what it acknowledges");
+        }
+        Ok(())
+    }
+
+    /// Why the database can lose what it acknowledges when its machine loses its power: a server can be set so, also while it runs.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn risk(&self) -> Result<Option<String>> {
+        if self.is_file() {
+            return Ok(None);
+        }
+        let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";
+        let off = self.read("risk").await?.rows(sql, []).await?;
+        let off: Result<Vec<String>> =
+            off.iter().map(|row| Ok(format!("{} = off", row.get::<&str>("name")?))).collect();
+        let off = off?.join(", ");
+        Ok((!off.is_empty()).then(|| {
+            format!("the server runs with {off}: a power cut there can take back entries for which receipts were given")
+        }))
     }
 
     /// All pages and indices were checked.
@@ -308,7 +352,7 @@ impl Store {
 
 /// Writes down what the closed database holds, unless it is too large to read at every start.
 pub(super) fn seal(path: &Path, stop: &str) -> io::Result<()> {
-    if has_wal(path) || path.metadata()?.len() > CHECKED_AT_START {
+    if has_wal(path) || is_large(path, path.metadata()?.len()) {
         return Ok(());
     }
     files::replace(&seal_path(path), format!("{stop} {}\n", digest(path)?).as_bytes(), 0o600)

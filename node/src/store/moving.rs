@@ -28,6 +28,8 @@ pub(super) const META_MOVED: &str = "moved";
 const OWN: [&str; 5] = [META_FENCE, META_STOP, META_UNCHECKED, META_MOVING, META_MOVED];
 /// Rows and bytes that are in memory at a time, some three times over.
 const CHUNK: Chunk = Chunk { rows: 4_000, bytes: 4 * 1024 * 1024 };
+/// Where sqlx keeps which steps have brought the database to its version.
+const STEPS: &str = "_sqlx_migrations";
 /// No source is in this state: what was copied is not gone on with.
 const NONE: &str = "-";
 
@@ -139,7 +141,8 @@ pub(super) async fn copy_by(
 ) -> Result<()> {
     let node = from.node().await?.ok_or(Error::NotANode)?;
     let source = from.state().await?;
-    to.run_tx("moving", async |tx| tx.begin_move(&node, &source).await).await?;
+    let is_left = from.meta_get(META_MOVED).await?.is_some();
+    to.run_tx("moving", async |tx| tx.begin_move(&node, &source, is_left).await).await?;
     for table in &TABLES {
         let mut last = to.read("moving").await?.table_last(table).await?;
         let mut rows = from.table_rows(table, last.as_deref(), chunk).await?;
@@ -237,6 +240,11 @@ impl Store {
     }
 }
 
+/// Whether a database of a node has a table of this name.
+fn is_ours(table: &str) -> bool {
+    ["meta", STEPS, "evidence_0001", "sqlite_sequence"].contains(&table) || TABLES.iter().any(|of| of.name == table)
+}
+
 /// What the marks say about a database that shall be a node's store.
 pub(super) fn in_use(moved: Option<Vec<u8>>, moving: Option<Vec<u8>>) -> Result<()> {
     match (moved, moving) {
@@ -252,12 +260,15 @@ impl Tx {
     /// # Errors
     /// When the store fails.
     pub async fn place(&mut self) -> Result<Place> {
-        let sql = match self.inner {
-            Transaction::Sqlite(_) => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
-            Transaction::Postgres(_) => "SELECT CAST(to_regclass('meta') IS NOT NULL AS INT)::BIGINT",
-        };
-        if self.number(sql, []).await? == 0 {
-            return Ok(Place::Empty);
+        let (ours, others): (Vec<String>, Vec<String>) =
+            self.tables_there().await?.into_iter().partition(|table| is_ours(table));
+        // sqlx begins with a table of its own.
+        if !ours.iter().any(|table| table == "meta") {
+            let is_empty = others.is_empty() && ours.iter().all(|table| table == STEPS);
+            return Ok(if is_empty { Place::Empty } else { Place::Taken { node: None } });
+        }
+        if !ours.iter().any(|table| table == STEPS) {
+            return Ok(Place::Taken { node: None });
         }
         let text = |value: Option<Vec<u8>>| value.map(|value| String::from_utf8_lossy(&value).into_owned());
         let node = self.node().await?;
@@ -270,9 +281,24 @@ impl Tx {
         }
         // Who opens a file that a process died with marks it.
         let mark = Value::from(META_UNCOMPARED);
-        let is_empty = self.meta_rows().await?.iter().all(|[key, _]| *key == mark)
+        let is_empty = others.is_empty()
+            && self.meta_rows().await?.iter().all(|[key, _]| *key == mark)
             && self.number("SELECT COUNT(*) FROM log", []).await? == 0;
         Ok(if is_empty { Place::Empty } else { Place::Taken { node } })
+    }
+
+    /// The tables and views that are there, without those of extensions, which a server's operator may put into every database.
+    async fn tables_there(&mut self) -> Result<Vec<String>> {
+        let sql = match self.inner {
+            Transaction::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')",
+            Transaction::Postgres(_) => {
+                "SELECT relname::TEXT AS name FROM pg_class
+                 WHERE relnamespace = to_regnamespace(current_schema()::TEXT) AND relkind IN ('r', 'p', 'f', 'v', 'm')
+                   AND NOT EXISTS (SELECT FROM pg_depend
+                                   WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')"
+            }
+        };
+        self.rows(sql, []).await?.iter().map(|row| row.get("name")).collect()
     }
 
     /// The node that the database is of.
@@ -290,8 +316,8 @@ impl Tx {
         let mut digest = Sha256::new();
         for row in self.rows("SELECT key, value FROM meta ORDER BY key", []).await? {
             let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            // Whoever opens a database on a server moves its mark.
-            if key != META_FENCE && key != META_MOVED {
+            // Whoever opens a database on a server moves its mark, and who opens a file marks that nobody sealed it.
+            if ![META_FENCE, META_MOVED, META_UNCHECKED, META_UNCOMPARED].contains(&&*key) {
                 derived::add(&mut digest, key.into());
                 derived::add(&mut digest, value.into());
             }
@@ -303,12 +329,13 @@ impl Tx {
         Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Marks this database as one that the node is moved into. What was copied from another state of the source goes.
-    async fn begin_move(&mut self, node: &str, source: &str) -> Result<()> {
+    /// Marks this database as one that the node is moved into. What was copied from another state of the source goes; but a source that was left
+    /// nobody has run since, and what is not all of it the proof finds.
+    async fn begin_move(&mut self, node: &str, source: &str, is_left: bool) -> Result<()> {
         let place = self.place().await?;
         place.is_for(node)?;
         match &place {
-            Place::Copying { source: before, .. } if before == source => return Ok(()),
+            Place::Copying { source: before, .. } if before == source || is_left && before != NONE => return Ok(()),
             Place::Empty => {}
             _ => {
                 for table in TABLES.iter().rev() {

@@ -6,137 +6,33 @@
 //! whether it did.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgSslMode};
-use tokio::sync::Mutex;
+use sqlx::postgres::{PgConnection, PgPool};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::sql::{Served, or_lost};
 use super::{Backend, Condition, Error, Result, Store, error, moving};
 
+mod address;
 mod pools;
 
-use pools::{Found, Pools, READERS, read_only};
+pub use address::{Address, AddressError};
+
+use address::Password;
+use pools::{ACQUIRE, Found, Pools, READERS, read_only};
 
 /// How long it is tried to find out whether what was being committed is there, when the connection is lost meanwhile. Nobody is answered until then.
 const FIND_OUT: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
-/// What the query of an address can say.
-const SETTINGS: [&str; 9] =
-    ["host", "port", "user", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey", "options"];
-/// Where the database keeps who writes to it, and how often it did: `OPENING.TRANSACTION`.
+/// Where the database keeps who writes to it, and how often it did: `OPENING-WORD.TRANSACTION`.
 pub(super) const META_FENCE: &str = "fence";
-
-/// Where a database server is, by whom and how it is asked. What its text says is no secret; what sqlx finds besides (`PGPASSWORD`, a
-/// `.pgpass`) can be, so that nothing but the text is ever shown.
-#[derive(Clone)]
-pub struct Address {
-    text: String,
-    pub(super) servers: Vec<PgConnectOptions>,
-}
-
-/// Why a text is no address of a database.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// It begins otherwise.
-    #[error("an address of a database begins with postgres://")]
-    Scheme,
-    /// The password is in it: it would stand in configurations, lists of processes and logs.
-    #[error(
-        "the password does not belong into the address: put it into a file that only the node's user can read (store.password_file)"
-    )]
-    Password,
-    /// Something else is wrong.
-    #[error("no address of a database, as postgres://USER@HOST:5432/DATABASE: {0}")]
-    Unfit(String),
-    /// The way to the server is open to others.
-    #[error(
-        "{0} is another machine: write sslmode=verify-full, and sslrootcert=FILE where its certificate is not from a public authority"
-    )]
-    Open(String),
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
-        let rest = rest.ok_or(AddressError::Scheme)?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
-        // A password may hold what ends an authority; nothing of it is said.
-        if user.contains(':') || rest.rsplit_once('@').is_some_and(|(before, _)| before.contains(':')) {
-            return Err(AddressError::Password);
-        }
-        for pair in path.split_once('?').map_or("", |(_, query)| query).split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=').map_or(pair, |(key, _)| key) {
-                "password" => return Err(AddressError::Password),
-                key if SETTINGS.contains(&key) => {}
-                // What is misspelt would be passed over, and with it what it should keep safe.
-                key => return Err(AddressError::Unfit(format!("{key} is none of {}", SETTINGS.join(", ")))),
-            }
-        }
-        let at = if user.is_empty() { String::new() } else { format!("{user}@") };
-        let server = |host: &str| -> Result<PgConnectOptions, AddressError> {
-            // An address with a user and without a host is none to the parser: the host can be a directory with a socket.
-            let text = match host.is_empty() && !user.is_empty() {
-                true => format!("postgres://{path}{}user={user}", if path.contains('?') { '&' } else { '?' }),
-                false => format!("postgres://{at}{host}{path}"),
-            };
-            let options: Result<PgConnectOptions, _> = text.parse();
-            let options = options.map_err(|error| AddressError::Unfit(error.to_string()))?;
-            let is_here = options.get_socket().is_some() || is_this_machine(options.get_host());
-            match options.get_ssl_mode() {
-                PgSslMode::VerifyFull => Ok(options),
-                _ if is_here => Ok(options),
-                _ => Err(AddressError::Open(options.get_host().to_owned())),
-            }
-        };
-        let servers: Result<Vec<_>, _> = hosts.split(',').map(server).collect();
-        Ok(Self { text: text.to_owned(), servers: servers? })
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host.starts_with('/') || host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-}
-
-impl PartialEq for Address {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Address {}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Address({self})")
-    }
-}
-
-/// A password that nobody is shown.
-#[derive(Clone)]
-pub(super) struct Password(String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password")
-    }
-}
 
 /// A server, and the connections to it.
 pub(super) struct Server {
@@ -147,6 +43,8 @@ pub(super) struct Server {
     looking: Mutex<()>,
     /// What the mark must be before the next transaction.
     mark: Mutex<Mark>,
+    /// Whose turn it is to write. Waited for here, so that who gets no connection knows that it is not because somebody else writes.
+    turn: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Server {
@@ -159,6 +57,8 @@ impl std::fmt::Debug for Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     opening: u64,
+    /// Drawn by who opened it: of two servers that both lost the last opening, each could give the same number.
+    word: u64,
     transaction: u64,
     /// The next transaction was being committed when the connection was lost, and may be there.
     is_in_doubt: bool,
@@ -166,41 +66,64 @@ struct Mark {
 
 impl Mark {
     /// No opening leaves this one, so that nothing is written.
-    const NONE: Self = Self { opening: 0, transaction: 0, is_in_doubt: false };
+    const NONE: Self = Self { opening: 0, word: 0, transaction: 0, is_in_doubt: false };
 
     fn next(self) -> Self {
         Self { transaction: self.transaction + 1, is_in_doubt: false, ..self }
     }
 
     fn bytes(self) -> Vec<u8> {
-        format!("{}.{}", self.opening, self.transaction).into_bytes()
+        format!("{}-{:016x}.{}", self.opening, self.word, self.transaction).into_bytes()
     }
 
     fn of(bytes: &[u8]) -> Option<Self> {
         let (opening, transaction) = std::str::from_utf8(bytes).ok()?.split_once('.')?;
-        Some(Self { opening: opening.parse().ok()?, transaction: transaction.parse().ok()?, is_in_doubt: false })
+        // Without a word in databases that nobody has opened since there is one.
+        let (opening, word) = opening.split_once('-').unwrap_or((opening, "0"));
+        let word = u64::from_str_radix(word, 16).ok()?;
+        Some(Self { opening: opening.parse().ok()?, word, transaction: transaction.parse().ok()?, is_in_doubt: false })
     }
 }
 
 impl Store {
     /// Opens the database of a node on a server, brings it to this version, and takes over writing from whoever had it open.
     ///
-    /// `beside` is a path in the node's own directory: room on that disk is watched, too.
+    /// `beside` is a path in the node's own directory: room on that disk is watched, too. `word` is drawn anew each time.
     ///
     /// # Errors
-    /// When no server can be reached that lets itself be written to, or it holds a database of a newer version; `MovedAway`, `HalfMoved`.
-    pub async fn open_server(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
-        let server = Server::connect(address.clone(), password, true).await?;
-        Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
+    /// When no server can be reached that lets itself be written to, or it holds a database of a newer version, or one in which an earlier run
+    /// found damage that is still there; `MovedAway`, `HalfMoved`.
+    pub async fn open_server(
+        address: &Address,
+        password: Option<String>,
+        beside: &Path,
+        word: [u8; 8],
+    ) -> Result<Self> {
+        let store = Self::served(Server::connect(address.clone(), password, word, true).await?, beside);
+        match store.examine_server().await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close_unsealed().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn served(server: Server, beside: &Path) -> Self {
+        Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) }
     }
 
     /// As [`Store::open_server`], also one that a node was moved away from, or that one is being moved into.
     ///
     /// # Errors
     /// As [`Store::open_server`].
-    pub async fn open_server_to_move(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
-        let server = Server::connect(address.clone(), password, false).await?;
-        Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
+    pub async fn open_server_to_move(
+        address: &Address,
+        password: Option<String>,
+        beside: &Path,
+        word: [u8; 8],
+    ) -> Result<Self> {
+        Ok(Self::served(Server::connect(address.clone(), password, word, false).await?, beside))
     }
 
     /// Opens the database of a node that does not run to look at it. Nothing is written, and writing is not taken over from anybody.
@@ -210,18 +133,18 @@ impl Store {
     pub async fn open_server_to_look(address: &Address, password: Option<String>, beside: &Path) -> Result<Self> {
         let password = password.map(Password);
         let pools = Pools::connect(address, password.as_ref()).await?;
-        let server = Server::new(address.clone(), password, pools, Mark::NONE);
-        Ok(Self { backend: Backend::Postgres(Arc::new(server)), condition: Arc::new(Condition::new(beside)) })
+        Ok(Self::served(Server::new(address.clone(), password, pools, Mark::NONE), beside))
     }
 }
 
 impl Server {
-    async fn connect(address: Address, password: Option<String>, in_use: bool) -> Result<Self> {
+    async fn connect(address: Address, password: Option<String>, word: [u8; 8], in_use: bool) -> Result<Self> {
         let password = password.map(Password);
         let pools = Pools::connect(&address, password.as_ref()).await?;
-        match Self::take_over(&pools, &address, in_use).await {
+        match Self::take_over(&pools, &address, u64::from_be_bytes(word), in_use).await {
             Ok(mark) => Ok(Self::new(address, password, pools, mark)),
             Err(error) => {
+                pools.ended.cancel();
                 pools.close().await;
                 Err(error)
             }
@@ -229,7 +152,7 @@ impl Server {
     }
 
     /// Brings the database to this version and takes over writing, unless the node is in another database.
-    async fn take_over(pools: &Pools, address: &Address, in_use: bool) -> Result<Mark> {
+    async fn take_over(pools: &Pools, address: &Address, word: u64, in_use: bool) -> Result<Mark> {
         let failed = |source| Error::Away { address: address.to_string(), source };
         let writer = pools.writer.clone().ok_or_else(|| failed(read_only()))?;
         migrator().run(&writer).await.map_err(Error::Migrate)?;
@@ -248,7 +171,7 @@ impl Server {
         let now: i64 = now.fetch_one(&mut *tx).await.map_err(failed)?;
         let last = before.as_deref().and_then(Mark::of).map_or(0, |mark| mark.opening);
         let opening = u64::try_from(now).unwrap_or_default().max(last + 1);
-        let mark = Mark { opening, transaction: 0, is_in_doubt: false };
+        let mark = Mark { opening, word, transaction: 0, is_in_doubt: false };
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         )
@@ -262,7 +185,8 @@ impl Server {
     }
 
     fn new(address: Address, password: Option<Password>, pools: Pools, mark: Mark) -> Self {
-        Self { address, password, pools: RwLock::new(pools), looking: Mutex::default(), mark: Mutex::new(mark) }
+        let (pools, turn) = (RwLock::new(pools), Arc::new(Semaphore::new(1)));
+        Self { address, password, pools, looking: Mutex::default(), mark: Mutex::new(mark), turn }
     }
 
     fn pools(&self) -> Pools {
@@ -279,8 +203,12 @@ impl Server {
 
     fn go_to(&self, found: &Found) {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
-        let number = pools.number + 1;
-        let before = std::mem::replace(&mut *pools, Pools::to(found, number));
+        // Whoever closes the store closes the connections that it has now.
+        if pools.ended.is_cancelled() {
+            return;
+        }
+        let after = Pools::to(found, pools.number + 1, pools.ended.clone());
+        let before = std::mem::replace(&mut *pools, after);
         tracing::warn!(address = %self.address, is_writable = found.is_writable, "connected to the database once more");
         // Readers that are still at work end by themselves.
         tokio::spawn(async move { before.close().await });
@@ -289,6 +217,9 @@ impl Server {
     /// Finds the server that is there now, instead of the one that these connections led to.
     async fn reconnect(&self, instead_of: &Pools) -> Result<()> {
         let _alone = self.looking.lock().await;
+        if instead_of.ended.is_cancelled() {
+            return Err(self.away(sqlx::Error::PoolClosed));
+        }
         if self.pools().number == instead_of.number {
             self.go_to(&self.look().await?);
         }
@@ -304,7 +235,17 @@ impl Server {
         self.pools().writer.map(drop).ok_or_else(|| self.away(read_only()))
     }
 
-    /// Begins to write, on another connection or server where this one does not answer.
+    /// Waits until nobody else writes.
+    ///
+    /// # Errors
+    /// `Writing`, when that takes too long: nothing is wrong with the server then.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = timeout(ACQUIRE, self.turn.clone().acquire_owned()).await;
+        // Nobody closes it.
+        turn.map_err(|_| Error::Writing)?.map_err(|_| self.away(sqlx::Error::PoolClosed))
+    }
+
+    /// Begins to write, on another connection or server where this one does not answer. Only whose turn it is may.
     pub(super) async fn begin(&self, during: &'static str) -> Result<Served> {
         let pools = self.pools();
         match self.begin_once(&pools, during).await {
@@ -341,9 +282,16 @@ impl Server {
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(super) async fn commit(&self, during: &'static str, Served { tx, lost }: Served) -> Result<sqlx::Result<()>> {
+    pub(super) async fn commit(
+        &self,
+        during: &'static str,
+        Served { tx, lost }: Served,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<sqlx::Result<()>> {
         let mut mark = self.mark.lock().await;
         let done = or_lost(&lost, tx.commit()).await;
+        // Who is next waits for the mark.
+        drop(turn);
         let is_there = match &done {
             Ok(()) => true,
             Err(error) if error::is_passing(error) => match timeout(FIND_OUT, self.is_there(*mark)).await {
@@ -411,7 +359,8 @@ impl Server {
             let kept = sqlx::query_scalar::<_, Vec<u8>>("SELECT value FROM meta WHERE key = $1").bind(META_FENCE);
             let kept = or_lost(&lost, kept.fetch_optional(&mut *tx)).await.map_err(failed)?;
             let mark = *self.mark.lock().await;
-            let is_whole = |kept: Mark| kept.opening == mark.opening && kept.transaction >= mark.transaction;
+            let is_ours = |kept: Mark| (kept.opening, kept.word) == (mark.opening, mark.word);
+            let is_whole = |kept: Mark| is_ours(kept) && kept.transaction >= mark.transaction;
             if !kept.as_deref().and_then(Mark::of).is_some_and(is_whole) {
                 let lags = "the server that can be read lacks what was written last: it lags behind, or lagged when it took over";
                 return Err(self.away(sqlx::Error::Configuration(lags.into())));
@@ -420,8 +369,17 @@ impl Server {
         Ok(Served { tx, lost })
     }
 
+    /// For good: what still uses the store connects to nothing more.
     pub(super) async fn close(&self) {
+        let ended = self.pools().ended;
+        ended.cancel();
         self.pools().close().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.pools().ended.cancel();
     }
 }
 

@@ -44,7 +44,8 @@ pub struct FindingRow {
 }
 
 /// A reference or number by which somebody can be looked for. One that is longer than any form takes finds nobody, and no index of a server holds
-/// it; others can sign one, and must not stop anybody with it.
+/// it; others can sign one, and must not stop anybody with it. It stands in derived rows: another bound is a new number of the rules
+/// (`register::Rules`).
 fn looked_for(text: Option<&str>) -> Option<&str> {
     text.filter(|text| text.len() <= limits::TEXT_MAX)
 }

@@ -110,6 +110,7 @@ value_from! {
 }
 
 /// PostgreSQL takes no text with the character 0 in it. Others can sign one, and must not stop anybody with it; no form holds one.
+/// Rows that are derived hold such texts: whoever changes what is made of them gives the rules of the register a new number (`register::Rules`).
 fn text(text: String) -> String {
     match text.contains('\0') {
         true => text.replace('\0', "\u{fffd}"),

@@ -157,7 +157,13 @@ impl Store {
     pub async fn close(&self) {
         let pools = match &self.backend {
             Backend::Sqlite(pools) => pools,
-            Backend::Postgres(server) => return server.close().await,
+            Backend::Postgres(server) => {
+                let is_damaged = self.condition.health().damage.is_some();
+                if is_damaged && let Err(error) = self.remember_damage().await {
+                    tracing::warn!(error = error.told(), "it could not be remembered that the database is damaged");
+                }
+                return server.close().await;
+            }
         };
         let stop = self.mark_stop().await;
         pools.close().await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 mod failover;
+mod kept;
 mod moving;
 pub(crate) mod proxy;
 mod served;

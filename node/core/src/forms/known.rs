@@ -94,6 +94,45 @@ impl Known {
         self.units.get_mut(unit).is_some_and(|known| known.waiting.remove(slip_no))
     }
 
+    /// Takes in what became known later.
+    pub fn extend(&mut self, later: Known) {
+        for (unit, later) in later.units {
+            let known = self.unit(&unit);
+            for taken in later.slips.keys() {
+                known.waiting.remove(taken);
+            }
+            known.persons.extend(later.persons);
+            known.households.extend(later.households);
+            known.book.extend(later.book);
+            known.slips.extend(later.slips);
+            known.waiting.extend(later.waiting);
+        }
+    }
+
+    /// Takes in what these rows need and what is known elsewhere, and not here.
+    pub fn look_up(&mut self, needed: &Needed<'_>, elsewhere: &Known) {
+        for (unit, reference) in &needed.persons {
+            if let (None, Some(person)) = (self.person(unit, reference), elsewhere.person(unit, reference)) {
+                self.add_person(unit, reference, person);
+            }
+        }
+        for (unit, key) in &needed.households {
+            if let (None, Some(household)) = (self.household(unit, key), elsewhere.household(unit, key)) {
+                self.add_household(unit, key, household);
+            }
+        }
+        for (unit, form, key) in &needed.sources {
+            if self.source(unit, *form, key).is_some() {
+                continue;
+            }
+            if let Some(source) = elsewhere.source(unit, *form, key) {
+                self.add_source(unit, *form, key, source);
+            } else if *form == Form::Changes && elsewhere.is_waiting(unit, key) {
+                self.add_waiting(unit, key);
+            }
+        }
+    }
+
     /// A person.
     pub fn person(&self, unit: &UnitCode, person_ref: &str) -> Option<KnownPerson> {
         self.units.get(unit)?.persons.get(person_ref).copied()

@@ -219,11 +219,11 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ReadOnly => (
             "The node that says so writes nothing: its database is an old copy and what was written after it is missing, or nobody has confirmed yet that it is not.",
-            "If the node above says so: its operator brings it up first, then try again here. If it is this node, and it was restored: wait for the link, its parent confirms it. If it is an old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent. The root has no parent: restore its newest backup into a new directory (`danso-node restore`).",
+            "If the node above says so: its operator brings it up first, then try again here. If it is this node, and it was restored: wait for the link, its parent confirms it. If it is an old copy: put the right database back, or stop the node and run `danso-node recover --data DIR`, which takes the missing entries from the parent (a node whose database is on a server: into an empty directory, with a token of its parent, `danso-node recover --data NEW --token-file FILE`). The root has no parent: restore its newest backup into a new directory (`danso-node restore`).",
         ),
         Reason::BehindBelow => (
             "Entries of nodes below the node that says so are missing there, because it was put back from an old copy: its figures are too low.",
-            "Let the nodes that are named connect: they send them again. Where one does not come back, stop the node that says so and run `danso-node recover --data DIR` there.",
+            "Let the nodes that are named connect: they send them again. Where one does not come back, stop the node that says so and run `danso-node recover --data DIR` there (with its database on a server: into an empty directory, with a token).",
         ),
         Reason::MovedAway => (
             "A node of one of the units is a child of another node now: what it writes does not come to the node that says so any longer, whose figures about that unit end there.",
@@ -238,9 +238,21 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The database server does not answer, lets nothing be written now, or has too much to do; nothing that was acknowledged is lost.",
             "See that the server runs, can be reached, and lets itself be written to (after a fail-over: that the one that took over was promoted), and that nobody else locks its tables: the node goes on by itself. Look whether what you asked for is there before you ask again.",
         ),
+        Reason::StoreTaken => (
+            "Another process has opened this node's database on the server since, or the server that took over lacks what was written last; the node has ended, and nothing that it acknowledged since is missing.",
+            "See that no other node uses this database, also none on another machine, then start the node again. If the server lacks something: put the right one back; else bring the node up in an empty directory, with a token of its parent (`danso-node recover --data NEW --token-file FILE`) or from its newest backup (`danso-node restore`).",
+        ),
+        Reason::StoreNotEmpty => (
+            "The database that was named is not empty.",
+            "Make a database for this node alone (CREATE DATABASE), and name that one: nothing that is in a database is ever replaced.",
+        ),
+        Reason::StoreUnsafe => (
+            "The database server can lose what it acknowledges when its machine loses its power.",
+            "Set `fsync = on` and `full_page_writes = on` in the server's postgresql.conf and let it read that (`SELECT pg_reload_conf()`), then start the node again. Until then a power cut there can take back entries that others hold receipts for.",
+        ),
         Reason::StoreDamaged => (
             "The database is damaged: it does not hold what was written to it.",
-            "Stop the node and keep its directory; check the disk; then restore a backup or run `danso-node recover --data DIR`. `danso-node doctor --data DIR` says what is damaged.",
+            "Stop the node and keep its directory; check the disk; then restore a backup or run `danso-node recover --data DIR`; with its database on a server, recover into an empty directory, with a token of its parent (`danso-node recover --data NEW --token-file FILE`), and move it to another database. `danso-node doctor --data DIR` says what is damaged.",
         ),
         Reason::DerivedDiffers => (
             "The register or the figures are not what the logs give.",

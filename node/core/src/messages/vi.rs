@@ -198,11 +198,11 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ReadOnly => (
             "Nút báo điều này không ghi gì: cơ sở dữ liệu của nó là bản cũ và những gì ghi sau đó đang thiếu, hoặc chưa ai xác nhận rằng đó không phải bản cũ.",
-            "Nếu nút cấp trên báo như vậy: người vận hành ở đó phải khôi phục nút cấp trên trước, sau đó làm lại tại đây. Nếu là nút này và vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Nếu là bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên. Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
+            "Nếu nút cấp trên báo như vậy: người vận hành ở đó phải khôi phục nút cấp trên trước, sau đó làm lại tại đây. Nếu là nút này và vừa khôi phục: chờ kết nối, nút cấp trên sẽ xác nhận. Nếu là bản cũ: đặt lại đúng cơ sở dữ liệu, hoặc dừng nút và chạy `danso-node recover --data DIR` để lấy lại các mục còn thiếu từ nút cấp trên (nút có cơ sở dữ liệu trên máy chủ: vào một thư mục trống, bằng mã mời của nút cấp trên, `danso-node recover --data MỚI --token-file TỆP`). Nút gốc không có cấp trên: phục hồi bản sao lưu mới nhất vào thư mục mới (`danso-node restore`).",
         ),
         Reason::BehindBelow => (
             "Nút báo điều này còn thiếu các mục của những nút cấp dưới, vì đã được đặt lại từ bản cũ: số liệu của nó thấp hơn thực tế.",
-            "Để các nút được nêu tên kết nối: chúng sẽ tự gửi lại. Nút nào không trở lại thì dừng nút báo điều này và chạy `danso-node recover --data DIR` tại đó.",
+            "Để các nút được nêu tên kết nối: chúng sẽ tự gửi lại. Nút nào không trở lại thì dừng nút báo điều này và chạy `danso-node recover --data DIR` tại đó (nếu cơ sở dữ liệu ở trên máy chủ: vào một thư mục trống, bằng mã mời).",
         ),
         Reason::MovedAway => (
             "Nút của một đơn vị nay trực thuộc nút khác: những gì nút đó ghi không còn đến nút báo điều này, nên số liệu về đơn vị đó dừng tại đó.",
@@ -217,9 +217,21 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Máy chủ cơ sở dữ liệu không trả lời, hiện không cho ghi, hoặc đang quá tải; những gì đã được xác nhận không bị mất.",
             "Kiểm tra máy chủ có đang chạy, kết nối được và cho phép ghi không (sau khi chuyển sang máy dự phòng: máy đó đã được nâng lên làm máy chính chưa), và không ai khác đang khóa các bảng: nút sẽ tự làm tiếp. Hãy xem yêu cầu của bạn đã được lưu chưa trước khi gửi lại.",
         ),
+        Reason::StoreTaken => (
+            "Một tiến trình khác đã mở cơ sở dữ liệu của nút này trên máy chủ, hoặc máy chủ vừa thay thế còn thiếu những gì được ghi sau cùng; nút đã dừng, không mất gì đã được xác nhận từ đó.",
+            "Kiểm tra không có nút nào khác dùng cơ sở dữ liệu này, kể cả trên máy khác, rồi khởi động lại nút. Nếu máy chủ thiếu dữ liệu: đưa đúng máy chủ trở lại; nếu không được, dựng lại nút trong một thư mục trống, bằng mã mời của nút cấp trên (`danso-node recover --data MỚI --token-file TỆP`) hoặc từ bản sao lưu mới nhất (`danso-node restore`).",
+        ),
+        Reason::StoreNotEmpty => (
+            "Cơ sở dữ liệu được chỉ ra không trống.",
+            "Hãy tạo một cơ sở dữ liệu dành riêng cho nút này (CREATE DATABASE) rồi chỉ ra cơ sở dữ liệu đó: không bao giờ ghi đè lên dữ liệu đã có.",
+        ),
+        Reason::StoreUnsafe => (
+            "Máy chủ cơ sở dữ liệu có thể mất những gì nó đã xác nhận khi máy bị mất điện.",
+            "Đặt `fsync = on` và `full_page_writes = on` trong postgresql.conf của máy chủ, cho máy chủ đọc lại (`SELECT pg_reload_conf()`), rồi khởi động lại nút. Trước đó, một lần mất điện tại máy chủ có thể làm mất các mục mà nơi khác đã có biên nhận.",
+        ),
         Reason::StoreDamaged => (
             "Cơ sở dữ liệu bị hỏng: nội dung không còn như khi ghi.",
-            "Dừng nút và giữ nguyên thư mục; kiểm tra ổ đĩa; rồi phục hồi bản sao lưu hoặc chạy `danso-node recover --data DIR`. Lệnh `danso-node doctor --data DIR` cho biết hỏng ở đâu.",
+            "Dừng nút và giữ nguyên thư mục; kiểm tra ổ đĩa; rồi phục hồi bản sao lưu hoặc chạy `danso-node recover --data DIR`; nếu cơ sở dữ liệu ở trên máy chủ thì khôi phục vào một thư mục trống, bằng mã mời của nút cấp trên (`danso-node recover --data MỚI --token-file TỆP`), rồi chuyển sang cơ sở dữ liệu khác. Lệnh `danso-node doctor --data DIR` cho biết hỏng ở đâu.",
         ),
         Reason::DerivedDiffers => (
             "Sổ đăng ký hoặc số liệu không khớp với những gì các sổ gốc cho ra.",

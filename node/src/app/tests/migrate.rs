@@ -8,7 +8,7 @@ use danso_proto::refusal::{Reason, Refusal};
 
 use super::root::{damage, with_commune};
 use super::{Parent, join_with, list, on_runtime, set_up, set_up_on};
-use crate::app::backup::{Backup, backup};
+use crate::app::backup::{Backup, backup, room_for};
 use crate::app::cli::Output;
 use crate::app::doctor::doctor;
 use crate::app::drill::drill;
@@ -17,7 +17,8 @@ use crate::app::restore::restore;
 use crate::app::{Error, run};
 use crate::config::{Config, Layout, LayoutError, Server};
 use crate::faults::harness::{copy_of, die_everywhere};
-use crate::store::tests::cluster::Cluster;
+use crate::faults::plan::{Large, Names, Plan};
+use crate::store::tests::cluster::{Cluster, WORD};
 use crate::store::{self, Address, Held, Store};
 
 fn server(address: &Address) -> Option<Server> {
@@ -100,7 +101,7 @@ fn a_node_is_the_same_on_a_server_and_back() {
         let ran = run::serve(&layout, &old, &tokio_util::sync::CancellationToken::new()).await;
         assert!(matches!(ran, Err(Error::Store(store::Error::MovedAway { to })) if to == address.to_string()));
         old.write(&layout.config()).expect("written");
-        assert_eq!(refused(&data, server(&address)).await.reason, Reason::DirectoryNotEmpty, "the node is there");
+        assert_eq!(refused(&data, server(&address)).await.reason, Reason::StoreNotEmpty, "the node is there");
         let mut config = old;
         config.server = server(&address);
         config.write(&layout.config()).expect("written");
@@ -144,10 +145,10 @@ fn a_database_that_is_not_empty_or_a_source_that_is_damaged_is_refused() {
         }
         let address = cluster.address();
         is_moved(&one, server(&address)).await;
-        let running = Store::open_server(&address, None, &one.join("danso.db")).await.expect("opened");
+        let running = Store::open_server(&address, None, &one.join("danso.db"), WORD).await.expect("opened");
         let before = in_file(&two).await;
         let refusal = refused(&two, server(&address)).await;
-        assert_eq!(refusal.reason, Reason::DirectoryNotEmpty, "{refusal}");
+        assert_eq!(refusal.reason, Reason::StoreNotEmpty, "{refusal}");
         // Its node did not notice.
         running.run_tx("test", async |tx| tx.meta_put("test", b"1").await).await.expect("still the one who writes");
         running.close().await;
@@ -168,7 +169,7 @@ fn a_new_node_does_not_take_the_database_of_another_one() {
         let [one, two] = ["one", "two"].map(|name| place.path().join(name));
         let (units, address) = (list(place.path()), cluster.address());
         let made = set_up_on(&one, &units, server(&address)).await.expect("a root");
-        let running = Store::open_server(&address, None, &one.join("danso.db")).await.expect("opened");
+        let running = Store::open_server(&address, None, &one.join("danso.db"), WORD).await.expect("opened");
         let error = set_up_on(&two, &units, server(&address)).await.err().expect("refused");
         let Error::Refused(refusal) = error else { panic!("{error:?}") };
         assert_eq!(refusal.reason, Reason::AlreadyJoined, "{refusal}");
@@ -292,8 +293,9 @@ fn wherever_a_move_to_a_file_died_it_goes_on() {
             &data,
             async |dir: PathBuf| {
                 // Only the directory is as it was each time.
-                let store =
-                    Store::open_server_to_move(&address, None, &place.path().join("danso.db")).await.expect("opened");
+                let store = Store::open_server_to_move(&address, None, &place.path().join("danso.db"), WORD)
+                    .await
+                    .expect("opened");
                 store.run_tx("test", async |tx| tx.meta_remove("moved").await).await.expect("written");
                 store.close().await;
                 drop(moves(&dir, None).await);
@@ -318,6 +320,51 @@ fn wherever_a_move_to_a_file_died_it_goes_on() {
 }
 
 #[test]
+fn a_move_that_was_cut_copies_nothing_twice_however_large_the_file_is() {
+    on_runtime(async {
+        let (place, cluster) = (place(), Cluster::start());
+        let data = place.path().join("VN");
+        set_up(&data, &list(place.path())).await.expect("a root");
+        for is_large in [false, true] {
+            let (mut at, mut cut) = (0, 0);
+            loop {
+                let (_guard, dir) = copy_of(&data);
+                let _large = is_large.then(|| Large::at(&dir));
+                let address = cluster.database(&format!("cut{is_large}{at}").to_lowercase()).await;
+                let mut copied = 0;
+                let mut move_on = async || {
+                    let mut progress = |_: &'static str, rows: u64| copied += rows;
+                    migrate(Migrate { data: &dir, to: server(&address), progress: &mut progress }).await
+                };
+                let plan = Plan::die(&dir, at, Names::Kept);
+                let first = move_on().await;
+                let died = plan.died();
+                drop(plan);
+                let about = format!("large: {is_large}, cut at point {at}");
+                assert_eq!(first.is_err(), died, "{about}");
+                if died {
+                    move_on().await.expect(&about);
+                }
+                let there = on_server(&address, &dir).await.expect(&about);
+                let mut view = there.read("test").await.expect("view");
+                let held = view.held().await.expect("whole");
+                let rows: u64 = held.tables.iter().filter(|table| table.table != "meta").map(|table| table.rows).sum();
+                drop(view);
+                there.close_unsealed().await;
+                // What was written when it died was told to nobody.
+                assert!(rows > 0 && copied <= rows, "{about}: {copied} rows were copied, and there are {rows}");
+                if !died {
+                    break;
+                }
+                (at, cut) = (at + 5, cut + 1);
+            }
+            println!("large: {is_large}: cut at {cut} points");
+            assert!(cut > 8, "{cut}");
+        }
+    });
+}
+
+#[test]
 fn a_backup_of_a_node_on_a_server_is_one_like_any_other() {
     on_runtime(async {
         let (place, cluster) = (place(), Cluster::start());
@@ -326,8 +373,17 @@ fn a_backup_of_a_node_on_a_server_is_one_like_any_other() {
         is_moved(&data, server(&address)).await;
         let before = held(on_server(&address, &data).await.expect("its store")).await;
         // It writes meanwhile, and goes on.
-        let running = Store::open_server(&address, None, &data.join("danso.db")).await.expect("opened");
+        let running = Store::open_server(&address, None, &data.join("danso.db"), WORD).await.expect("opened");
         let out = place.path().join("backup");
+        // Its copy would take the room that the node needs.
+        let path = data.join("danso.toml");
+        let config = Config::load(&path).expect("a configuration");
+        let layout = Layout::open(&data).expect("a directory");
+        room_for(1, &layout).expect("there is room");
+        Config { min_free_mib: 1024 * 1024, ..config.clone() }.write(&path).expect("written");
+        let Err(Error::Refused(refusal)) = room_for(1, &layout) else { panic!("there is no room") };
+        assert_eq!(refusal.reason, Reason::DiskFull, "{refusal}");
+        config.write(&path).expect("written");
         let made = backup(Backup { data: &data, out: &out, passphrase: None, with_keys: true }).await.expect("taken");
         assert!(made.root && made.doubt.is_none(), "{:?}", made.doubt);
         running.run_tx("test", async |tx| tx.meta_put("test", b"1").await).await.expect("still the one who writes");

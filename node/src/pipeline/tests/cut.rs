@@ -1,21 +1,23 @@
 //! A database server fails under a node at work: the connection is lost at every message, the server breaks off what is written, lets itself
 //! only be read, or has no room. What was not kept is done once more and once only, and everything goes on by itself.
 
+use danso_core::forms::Outcome;
 use danso_proto::change::{Body, Death};
 use danso_proto::ids::{ChangeId, Stream};
 use danso_proto::refusal::Reason;
 
 use super::bed::{self, Author, Bed, enrolled};
+use super::waiting::slip;
 use crate::faults::place::Place;
-use crate::pipeline::Error;
+use crate::pipeline::{DryRun, Error, ImportBatch};
 use crate::store::Store;
-use crate::store::tests::cluster::Cluster;
+use crate::store::tests::cluster::{Cluster, WORD};
 use crate::store::tests::proxy::{Loss, Proxy};
 
 /// A bed whose store is reached by a way that can be cut.
 async fn bed_behind(proxy: &Proxy) -> Bed {
     let dir = Place::new();
-    let store = Store::open_server(&proxy.address(), None, &dir.path().join("danso.db")).await.expect("opened");
+    let store = Store::open_server(&proxy.address(), None, &dir.path().join("danso.db"), WORD).await.expect("opened");
     Bed::on(dir, store).await
 }
 
@@ -88,7 +90,7 @@ fn lost_at_every_message(loss: fn() -> Loss) {
 async fn bed_again(mut bed: Bed, proxy: &Proxy) -> Bed {
     let (keep, dir) = (bed.keep(), bed.dir.clone());
     bed.ended().await;
-    let store = Store::open_server(&proxy.address(), None, &dir.join("danso.db")).await.expect("opened");
+    let store = Store::open_server(&proxy.address(), None, &dir.join("danso.db"), WORD).await.expect("opened");
     Bed::again(keep, store, &dir).await.expect("started again")
 }
 
@@ -130,6 +132,71 @@ fn a_commit_of_which_the_server_hears_late_is_found_and_not_done_twice() {
         let commits = proxy.counted().iter().filter(|message| message.contains("COMMIT")).count();
         assert_eq!(commits, 1, "it is not done once more");
         received(&bed, &mut author, "afterwards").await;
+    });
+}
+
+/// What becomes of the rows of a file that is tried in three batches, of which the second is lost at a message.
+async fn tried(bed: &Bed, cluster: &Cluster, lose: impl FnOnce()) -> Vec<(Vec<&'static str>, u64)> {
+    let dry_run = DryRun::default();
+    let waits = slip(bed, "1", "death", "001.9", "2021-09-01");
+    let batches = [
+        vec![slip(bed, "2", "birth", "001.5", "2021-06-01"), waits.clone()],
+        // The one is known from before, the other one is made known here.
+        vec![slip(bed, "3", "death", "001.5", "2021-09-01"), slip(bed, "4", "birth", "001.9", "2021-06-01")],
+        vec![slip(bed, "3", "death", "001.5", "2021-09-01"), slip(bed, "4", "birth", "001.9", "2021-06-01"), waits],
+    ];
+    let (mut lose, mut became) = (Some(lose), Vec::new());
+    for (rows, n) in batches.into_iter().zip(0..) {
+        if let Some(lose) = lose.take_if(|_| n == 1) {
+            cluster.say(ANEW).await;
+            lose();
+        }
+        let batch = ImportBatch { rows, dry_run: Some(dry_run.clone()) };
+        let imported = bed.handle.import(batch).await.expect("the store works");
+        let words = imported.rows.iter().map(|row| match row.outcome {
+            Outcome::Taken { .. } => "taken",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Waits { .. } => "waits",
+            Outcome::Refused(_) => "refused",
+        });
+        became.push((words.collect(), imported.released));
+    }
+    became
+}
+
+#[test]
+fn a_dry_run_that_the_server_breaks_off_still_knows_what_its_earlier_batches_made_known() {
+    run(async |cluster, proxy, bed| {
+        let undisturbed = tried(&bed, cluster, || proxy.count()).await;
+        let expected = [(vec!["taken", "waits"], 0), (vec!["taken", "taken"], 1), (vec!["unchanged"; 3], 0)];
+        assert_eq!(undisturbed, expected);
+        let counted = proxy.counted();
+        let last = counted.iter().position(|message| message.contains("ROLLBACK")).expect("nothing is kept");
+        for (at, message) in counted.iter().enumerate().take(last) {
+            let became = tried(&bed, cluster, || proxy.lose(at, Loss::Before)).await;
+            assert!(proxy.is_lost(), "message {at} never came: {:?}", proxy.counted());
+            assert_eq!(became, undisturbed, "lost at message {at}, {message}");
+        }
+        assert_eq!(bed.counts().await, (0, 0, 0), "nothing was kept");
+        println!("lost at {last} messages");
+    });
+}
+
+#[test]
+fn an_entry_that_a_server_changed_keeps_the_next_start_from_beginning() {
+    run(async |cluster, proxy, bed| {
+        assert_eq!(written(&bed, 1).await, Ok(1));
+        cluster.say("UPDATE entry SET envelope = set_byte(envelope, 60, get_byte(envelope, 60) # 1) WHERE changes = 1 AND log = (SELECT max(log) FROM entry)").await;
+        let log = danso_proto::ids::LogId::new(bed.handle.me().clone(), Stream::Records);
+        let pk = bed.handle.snapshot().log(&log).expect("the log").pk;
+        let read = bed.store.read("test").await.expect("view").entry_read(pk, 0, 100, usize::MAX).await;
+        assert!(read.is_err_and(|error| error.is_damage()));
+        let (mut bed, beside) = (bed, proxy);
+        let (_keep, dir) = (bed.keep(), bed.dir.clone());
+        bed.ended().await;
+        let store = Store::open_server(&beside.address(), None, &dir.join("danso.db"), WORD).await.expect("opened");
+        let error = Bed::again(None, store, &dir).await.err().expect("it does not start");
+        assert_eq!(error.refusal().reason, Reason::StoreDamaged, "{error:?}");
     });
 }
 

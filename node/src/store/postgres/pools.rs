@@ -13,7 +13,7 @@ use super::{Address, Password};
 /// How long one server is given to answer a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long anybody waits for a connection when all are in use.
-const ACQUIRE: Duration = Duration::from_secs(10);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 /// Between two looks whether a server that is at work for us is still there, and how often it may not answer before it counts as lost.
 const LOOK: Duration = Duration::from_secs(10);
 const MISSED: u32 = 3;
@@ -28,6 +28,10 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET plan_cache_mode = force
     SELECT set_config('lock_timeout', '10s', false) WHERE current_setting('lock_timeout') = '0';
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
+/// Said with the first word of each connection, and asked for again: who stands between and shares connections does not hand it on, and what
+/// is set for a session is lost then, or stands for somebody else.
+const SESSION: &str = "danso.session";
+
 /// The connections to one server. A writer is never kept waiting by readers: it has a connection of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
@@ -38,6 +42,8 @@ pub(super) struct Pools {
     pub(super) readers: PgPool,
     /// The server is not there any more, and does not say so: what is asked over these connections is not answered.
     pub(super) lost: CancellationToken,
+    /// The store was closed, or nobody has it any more: nothing is connected to for it.
+    pub(super) ended: CancellationToken,
 }
 
 impl Pools {
@@ -49,12 +55,12 @@ impl Pools {
         let failed = |source| Error::Away { address: address.to_string(), source };
         let found = Found::first(address, password).await.map_err(failed)?;
         match found.is_writable {
-            true => Ok(Self::to(&found, 0)),
+            true => Ok(Self::to(&found, 0, CancellationToken::new())),
             false => Err(failed(read_only())),
         }
     }
 
-    pub(super) fn to(found: &Found, number: u64) -> Self {
+    pub(super) fn to(found: &Found, number: u64, ended: CancellationToken) -> Self {
         let pool = |most| {
             // Connections do not end by age: the one for writing would have to be had anew from a server that may be full by then.
             let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE).max_lifetime(None);
@@ -66,8 +72,11 @@ impl Pools {
             writer: found.is_writable.then(|| pool(1).idle_timeout(None).connect_lazy_with(server.clone())),
             readers: pool(READERS).connect_lazy_with(server.clone()),
             lost: CancellationToken::new(),
+            ended: ended.clone(),
         };
-        tokio::spawn(pools.clone().watch(server.clone(), found.started.clone()));
+        let watch = pools.clone().watch(server.clone(), found.started.clone());
+        // Who watches has the connections, too, and would keep them open for nobody.
+        tokio::spawn(async move { ended.run_until_cancelled_owned(watch).await });
         pools
     }
 
@@ -139,7 +148,7 @@ impl Found {
                 Some(Password(password)) => server.clone().password(password),
                 None => server.clone(),
             };
-            let server = server.application_name("danso-node");
+            let server = server.application_name("danso-node").options([(SESSION, "on")]);
             match timeout(CONNECT, Self::at(server)).await {
                 Ok(Ok(found)) if found.is_writable => return Ok(found),
                 Ok(Ok(found)) => readable = readable.or(Some(found)),
@@ -154,10 +163,11 @@ impl Found {
         let mut connection = options.connect().await?;
         connection.execute(SETTINGS).await?;
         let sql = "SELECT current_setting('server_version_num')::INT4, current_setting('server_encoding'),
-                          current_setting('transaction_read_only') = 'off', pg_postmaster_start_time()::TEXT";
-        let (version, encoding, is_writable, started): (i32, String, bool, String) =
-            sqlx::query_as(sql).fetch_one(&mut connection).await?;
-        match unfit(version, &encoding) {
+                          current_setting('transaction_read_only') = 'off', pg_postmaster_start_time()::TEXT,
+                          coalesce(current_setting($1, true), '') = 'on'";
+        let (version, encoding, is_writable, started, is_own): (i32, String, bool, String, bool) =
+            sqlx::query_as(sql).bind(SESSION).fetch_one(&mut connection).await?;
+        match unfit(version, &encoding, is_own) {
             None => Ok(Self { options, started, connection, is_writable }),
             Some(why) => Err(sqlx::Error::Configuration(why.into())),
         }
@@ -165,7 +175,7 @@ impl Found {
 }
 
 /// Why a server is none for a node, whatever is in its database.
-fn unfit(version: i32, encoding: &str) -> Option<String> {
+fn unfit(version: i32, encoding: &str, is_own: bool) -> Option<String> {
     if version < OLDEST {
         let oldest = OLDEST / 10_000;
         return Some(format!(
@@ -174,12 +184,15 @@ fn unfit(version: i32, encoding: &str) -> Option<String> {
             version % 10_000
         ));
     }
-    (encoding != "UTF8").then(|| {
-        format!(
+    if encoding != "UTF8" {
+        return Some(format!(
             "the database keeps text as {encoding}, in which not every name can be written: make one with CREATE DATABASE ... ENCODING 'UTF8' \
              TEMPLATE template0"
-        )
-    })
+        ));
+    }
+    let pooled = "something between this node and the server shares connections (a pooler such as PgBouncer), so that what a node sets for its \
+                  sessions does not hold: name the server itself";
+    (!is_own).then(|| pooled.to_owned())
 }
 
 #[cfg(test)]
@@ -188,11 +201,14 @@ mod tests {
 
     #[test]
     fn a_server_that_is_too_old_or_cannot_write_every_name_is_refused() {
-        assert_eq!([unfit(15_00_00, "UTF8"), unfit(17_00_04, "UTF8")], [None, None]);
+        assert_eq!([unfit(15_00_00, "UTF8", true), unfit(17_00_04, "UTF8", true)], [None, None]);
         assert!(
-            unfit(14_00_22, "UTF8")
+            unfit(14_00_22, "UTF8", true)
                 .is_some_and(|why| why.contains("PostgreSQL 14.22") && why.contains("15 is the oldest"))
         );
-        assert!(unfit(15_00_03, "LATIN1").is_some_and(|why| why.contains("LATIN1") && why.contains("ENCODING 'UTF8'")));
+        assert!(
+            unfit(15_00_03, "LATIN1", true)
+                .is_some_and(|why| why.contains("LATIN1") && why.contains("ENCODING 'UTF8'"))
+        );
     }
 }

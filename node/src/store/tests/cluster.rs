@@ -14,6 +14,9 @@ const PROGRAMS: &str = "/usr/lib/postgresql";
 /// How long a server is waited for: a busy machine is slow, and nothing fails because of that.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What an opening draws.
+pub(crate) const WORD: [u8; 8] = *b"a word 1";
+
 /// A running server.
 pub(crate) struct Cluster {
     dir: tempfile::TempDir,
@@ -115,7 +118,7 @@ impl Cluster {
     /// The database as a node's store.
     pub(crate) async fn open(&self) -> Store {
         let beside = self.dir.path().join("danso.db");
-        Store::open_server(&self.address(), None, &beside).await.expect("opened")
+        Store::open_server(&self.address(), None, &beside, WORD).await.expect("opened")
     }
 
     /// Says something to the server behind the node's back.
@@ -194,6 +197,6 @@ async fn in_schema(server: &str, schema: &str) -> Address {
 pub(crate) async fn open(path: &Path) -> crate::store::Result<Store> {
     match place::database_for(path.parent().expect("a directory")) {
         None => Store::open(path).await,
-        Some(address) => Store::open_server(&address.parse().expect("an address"), None, path).await,
+        Some(address) => Store::open_server(&address.parse().expect("an address"), None, path, WORD).await,
     }
 }

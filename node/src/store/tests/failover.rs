@@ -1,7 +1,7 @@
 //! One server dies and another one takes over: the node finds it by itself, reads from it while it can only be read, and writes nothing to one
 //! that lacks what was committed.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, WORD};
 use super::proxy::{Loss, Proxy};
 use super::served::{FENCE, kept, put};
 use crate::store::{Address, Error, Over, Store};
@@ -9,7 +9,7 @@ use crate::store::{Address, Error, Over, Store};
 async fn open(one: &Cluster, two: &Cluster) -> Store {
     let address: Address =
         format!("postgres://danso@{},{}/postgres", one.host(), two.host()).parse().expect("an address");
-    Store::open_server(&address, None, std::path::Path::new("danso.db")).await.expect("opened")
+    Store::open_server(&address, None, std::path::Path::new("danso.db"), WORD).await.expect("opened")
 }
 
 /// Until the server that follows has what was written; the program waits by itself.
@@ -70,7 +70,7 @@ async fn in_doubt(loss: Loss) -> (Cluster, Proxy, Store) {
     let cluster = Cluster::start();
     let proxy = Proxy::to(&cluster).await;
     let beside = std::path::Path::new("danso.db");
-    let store = Store::open_server(&proxy.address(), None, beside).await.expect("opened");
+    let store = Store::open_server(&proxy.address(), None, beside, WORD).await.expect("opened");
     put(&store, b"one").await.expect("written");
     proxy.count();
     put(&store, b"two").await.expect("written");
@@ -96,7 +96,8 @@ async fn what_is_in_doubt_and_was_kept_ends_the_process_which_does_not_know_of_i
     let (_cluster, proxy, store) = in_doubt(Loss::After).await;
     assert!(matches!(put(&store, b"four").await, Err(Error::WasKept)));
     assert_eq!(store.condition().health().over, Some(Over::WasKept));
-    let again = Store::open_server(&proxy.address(), None, std::path::Path::new("danso.db")).await.expect("opened");
+    let again =
+        Store::open_server(&proxy.address(), None, std::path::Path::new("danso.db"), WORD).await.expect("opened");
     assert_eq!(kept(&again).await, Some(b"three".to_vec()), "nothing is lost");
     put(&again, b"four").await.expect("written");
 }
@@ -116,7 +117,7 @@ async fn a_server_that_falls_silent_is_given_up_and_the_other_one_found() {
         // The second way leads to the same server: as if it had taken over with all that was committed.
         let (first, second) = (Proxy::to(&one).await, Proxy::to(&one).await);
         let beside = std::path::Path::new("danso.db");
-        let store = Store::open_server(&first.or(&second), None, beside).await.expect("opened");
+        let store = Store::open_server(&first.or(&second), None, beside, WORD).await.expect("opened");
         put(&store, b"one").await.expect("written");
         first.count();
         put(&store, b"two").await.expect("written");

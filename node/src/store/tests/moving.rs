@@ -7,7 +7,7 @@ use danso_proto::identity::{PartSet, Salts};
 use danso_proto::merkle::{CompactTree, leaf_hash};
 use danso_proto::package::Packer;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, WORD};
 use crate::faults::plan::{Names, Plan};
 use crate::store::moving::{Held, META_NODE, Place, copy_by, copy_node, prove};
 use crate::store::sql::Value;
@@ -208,17 +208,17 @@ async fn a_node_is_the_same_after_it_was_moved_to_a_server_and_back() {
     let (cluster, file) = (Cluster::start(), filled(&path, ME).await);
     let before = (held(&file).await, dump(&file).await);
     let address = cluster.database("there").await;
-    let server = Store::open_server_to_move(&address, None, &path).await.expect("opened");
+    let server = Store::open_server_to_move(&address, None, &path, WORD).await.expect("opened");
     moved(&file, &server).await;
     file.close().await;
     assert!(matches!(Store::open(&path).await, Err(Error::MovedAway { to }) if to == "elsewhere"));
     server.close().await;
 
-    let server = Store::open_server(&address, None, &path).await.expect("it is the node's store");
+    let server = Store::open_server(&address, None, &path, WORD).await.expect("it is the node's store");
     let back = in_file(&back_path).await;
     moved(&server, &back).await;
     server.close().await;
-    assert!(matches!(Store::open_server(&address, None, &path).await, Err(Error::MovedAway { .. })));
+    assert!(matches!(Store::open_server(&address, None, &path, WORD).await, Err(Error::MovedAway { .. })));
     back.close().await;
     let back = Store::open(&back_path).await.expect("it is the node's store");
     let after = (held(&back).await, dump(&back).await);
@@ -231,7 +231,7 @@ async fn a_node_is_the_same_after_it_was_moved_to_a_server_and_back() {
 async fn numbers_go_on_behind_those_that_were_moved() {
     let (_dir, path) = place();
     let (cluster, file) = (Cluster::start(), filled(&path, ME).await);
-    let server = Store::open_server_to_move(&cluster.address(), None, &path).await.expect("opened");
+    let server = Store::open_server_to_move(&cluster.address(), None, &path, WORD).await.expect("opened");
     moved(&file, &server).await;
     let next = async |tx: &mut Tx, table: &str, columns: &str, values: &str| {
         let before = tx.number(&format!("SELECT max(id) FROM {table}"), []).await?;
@@ -299,7 +299,7 @@ async fn a_move_that_is_cut_anywhere_goes_on() {
     for at in (0..at).step_by(17) {
         let (dir, path) = place();
         let address = cluster.database(&format!("cut{at}")).await;
-        let open = async || Store::open_server_to_move(&address, None, &path).await.expect("opened");
+        let open = async || Store::open_server_to_move(&address, None, &path, WORD).await.expect("opened");
         cut(&from, open, dir.path(), at).await;
     }
 }
@@ -309,13 +309,13 @@ async fn what_is_half_there_is_no_store_and_begins_anew_when_its_source_changed(
     let ((_dir, path), (dir, half)) = (place(), place());
     let (cluster, from) = (Cluster::start(), filled(&path, ME).await);
     let address = cluster.database("half").await;
-    let server = Store::open_server_to_move(&address, None, &half).await.expect("opened");
+    let server = Store::open_server_to_move(&address, None, &half, WORD).await.expect("opened");
     let plan = Plan::die(dir.path(), 40, Names::Kept);
     let mut view = from.read("test").await.expect("view");
     copy_by(&mut view, &server, SMALL, &mut |_, _| {}).await.expect_err("cut");
     drop(plan);
     // Neither is writing taken over, nor is it opened.
-    assert!(matches!(Store::open_server(&address, None, &half).await, Err(Error::HalfMoved)));
+    assert!(matches!(Store::open_server(&address, None, &half, WORD).await, Err(Error::HalfMoved)));
     assert!(matches!(server.arrive().await, Err(Error::HalfMoved)), "nobody has proven it");
     let there = rows_in(&server).await;
     assert!(there > 0);
@@ -331,14 +331,14 @@ async fn what_is_half_there_is_no_store_and_begins_anew_when_its_source_changed(
     assert_eq!(told, rows_in(&from).await, "all of it anew");
     drop(view);
     moved(&from, &server).await;
-    Store::open_server(&address, None, &half).await.expect("a node's store");
+    Store::open_server(&address, None, &half, WORD).await.expect("a node's store");
 }
 
 #[tokio::test]
 async fn the_proof_sees_every_byte() {
     let (_dir, path) = place();
     let (cluster, from) = (Cluster::start(), filled(&path, ME).await);
-    let server = Store::open_server_to_move(&cluster.address(), None, &path).await.expect("opened");
+    let server = Store::open_server_to_move(&cluster.address(), None, &path, WORD).await.expect("opened");
     moved(&from, &server).await;
     let before = held(&from).await;
     let mut changes: Vec<(String, String)> = Vec::new();

@@ -33,6 +33,7 @@ struct Plan {
     at: Option<(usize, Loss)>,
     is_closed: bool,
     is_silent: bool,
+    is_pooler: bool,
 }
 
 /// A way to a server.
@@ -89,6 +90,11 @@ impl Proxy {
         *self.plan() = Plan::default();
     }
 
+    /// From now on it hands on who calls and where to, and no more, as one does that gives the same connection to many.
+    pub(crate) fn pool(&self) {
+        *self.plan() = Plan { is_pooler: true, ..Plan::default() };
+    }
+
     /// What was counted.
     pub(crate) fn counted(&self) -> Vec<String> {
         self.plan().counted.clone()
@@ -104,9 +110,9 @@ impl Proxy {
 const DONE_BY: &[u8] = b"QPBES";
 
 async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
-    let (is_closed, is_silent) = {
+    let (is_closed, is_silent, is_pooler) = {
         let plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-        (plan.is_closed, plan.is_silent)
+        (plan.is_closed, plan.is_silent, plan.is_pooler)
     };
     match (is_closed, is_silent) {
         (true, _) => return,
@@ -118,7 +124,10 @@ async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
     let (mut from_node, mut to_node) = node.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     // The first message has no kind.
-    let Some(first) = message(&mut from_node, false).await else { return };
+    let Some(mut first) = message(&mut from_node, false).await else { return };
+    if is_pooler {
+        first = without_options(&first);
+    }
     if to_server.write_all(&first).await.is_err() {
         return;
     }
@@ -167,6 +176,22 @@ async fn carry(node: TcpStream, socket: PathBuf, plan: Arc<Mutex<Plan>>) {
             }
         }
     }
+}
+
+/// The first message of a connection without the settings that are in it.
+fn without_options(first: &[u8]) -> Vec<u8> {
+    // The length and the version; then names and values, each with a 0 behind it, and a 0.
+    let (version, rest) = first[4..].split_at(4);
+    let texts: Vec<&[u8]> = rest.split(|byte| *byte == 0).collect();
+    let pairs = texts.chunks_exact(2).filter(|pair| !pair[0].is_empty() && pair[0] != b"options");
+    let mut body = version.to_vec();
+    for text in pairs.flatten() {
+        body.extend_from_slice(text);
+        body.push(0);
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    [&length[..], &body].concat()
 }
 
 fn next(plan: &Mutex<Plan>, message: &[u8]) -> Option<Loss> {

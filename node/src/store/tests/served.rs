@@ -3,7 +3,7 @@
 
 use std::str::FromStr as _;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, WORD};
 use crate::store::{Address, AddressError, Error, Result, Store};
 
 pub(super) async fn put(store: &Store, value: &[u8]) -> Result<()> {
@@ -173,13 +173,55 @@ async fn readers_that_are_too_many_wait_and_are_told_and_never_keep_the_writer_w
     put(&store, b"three").await.expect("written");
 }
 
+/// Sessions of nodes that the server has, once those are gone that are about to end; the server is asked until then, and no test waits without end.
+async fn sessions(cluster: &Cluster) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'danso-node'";
+    let mut connection = cluster.connection().await;
+    let mut left = -1;
+    for _ in 0..2_000 {
+        left = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("asked");
+        if left == 0 {
+            break;
+        }
+    }
+    left
+}
+
+#[tokio::test]
+async fn a_store_that_was_closed_opens_no_connection_whoever_still_uses_it() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    put(&store, b"one").await.expect("written");
+    let late = store.clone();
+    store.close().await;
+    for _ in 0..2 {
+        assert!(late.read("late").await.is_err());
+        assert!(put(&late, b"two").await.is_err());
+        late.look_again().await;
+    }
+    assert_eq!(sessions(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_nobody_has_any_more_leaves_no_session() {
+    let cluster = Cluster::start();
+    let store = cluster.open().await;
+    put(&store, b"one").await.expect("written");
+    assert_eq!(kept(&store).await, Some(b"one".to_vec()));
+    // What was connected to anew is no other.
+    cluster.say(CUT).await;
+    put(&store, b"two").await.expect("written");
+    drop(store);
+    assert_eq!(sessions(&cluster).await, 0);
+}
+
 #[tokio::test]
 async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every_name() {
     let cluster = Cluster::start();
     cluster.say("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0").await;
     let latin = cluster.address().to_string().replace("/postgres?", "/latin?").parse().expect("an address");
     let beside = std::path::Path::new("danso.db");
-    let error = Store::open_server(&latin, None, beside).await.expect_err("refused");
+    let error = Store::open_server(&latin, None, beside, WORD).await.expect_err("refused");
     assert!(error.told().contains("keeps text as LATIN1"), "{}", error.told());
     cluster.open().await.close().await;
     let mark = cluster.text(FENCE).await;
@@ -189,7 +231,7 @@ async fn a_server_is_left_alone_that_holds_a_newer_version_or_cannot_write_every
              VALUES (999999, 'future', true, '', 0)",
         )
         .await;
-    let error = Store::open_server(&cluster.address(), None, beside).await.expect_err("refused");
+    let error = Store::open_server(&cluster.address(), None, beside, WORD).await.expect_err("refused");
     assert!(matches!(error, Error::Migrate(_)), "{error}");
     assert_eq!(cluster.text(FENCE).await, mark, "writing is not taken over");
 }
@@ -203,10 +245,10 @@ async fn a_password_is_asked_for_and_shown_to_nobody() {
     let beside = std::path::Path::new("danso.db");
     let mut said = Vec::new();
     for password in [None, Some("open-sesamo".to_owned())] {
-        let error = Store::open_server(&address, password, beside).await.expect_err("refused");
+        let error = Store::open_server(&address, password, beside, WORD).await.expect_err("refused");
         said.extend([error.told(), format!("{error:?}")]);
     }
-    let store = Store::open_server(&address, Some("open-sesame".into()), beside).await.expect("opened");
+    let store = Store::open_server(&address, Some("open-sesame".into()), beside, WORD).await.expect("opened");
     put(&store, b"one").await.expect("written");
     said.extend([format!("{store:?}"), format!("{address:?}"), address.to_string()]);
     // In time of need, too.

@@ -76,7 +76,7 @@ impl Parts {
             units_version: self.units(directory).map(|list| list.version().to_owned()).unwrap_or_default(),
             reason: ill.as_ref().map(|ill| ill.reason.code().to_owned()).unwrap_or_default(),
             detail: ill.map(|ill| ill.detail).unwrap_or_default(),
-            notes: self.moved_away(&snapshot).into_iter().collect(),
+            notes: self.notes(&snapshot).await?,
             disk_free_bytes: health.disk.free,
             disk_floor_bytes: health.disk.floor,
             disk_level: match health.disk.level {

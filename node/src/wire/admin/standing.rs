@@ -4,7 +4,7 @@ use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::{Reason, Refusal};
 use tokio::sync::watch;
 
-use super::Parts;
+use super::{Parts, of_view};
 use crate::doctor;
 use crate::link::Standing;
 use crate::pipeline::Snapshot;
@@ -43,10 +43,12 @@ impl Parts {
         self.stands(&self.pipeline.snapshot(), |standing| standing.revoked()).map_or(Ok(()), Err)
     }
 
-    /// See [`Standing::moved_away`]. No trouble: a node that moved is all right, and this one, too.
-    pub(super) fn moved_away(&self, snapshot: &Snapshot) -> Option<pb::StatusNote> {
+    /// See [`Standing::moved_away`]: no trouble, a node that moved is all right, and this one, too. And what can go wrong with the database's server.
+    pub(super) async fn notes(&self, snapshot: &Snapshot) -> Result<Vec<pb::StatusNote>, Refusal> {
+        let risk = self.view.risk().await.map_err(of_view)?;
         let list = self.units(snapshot.directory()).ok();
-        let moved = self.stands(snapshot, |standing| standing.moved_away(list.as_deref(), |_| true))?;
-        Some(pb::StatusNote { reason: moved.reason.code().to_owned(), detail: moved.detail })
+        let moved = self.stands(snapshot, |standing| standing.moved_away(list.as_deref(), |_| true));
+        let note = |Refusal { reason, detail }| pb::StatusNote { reason: reason.code().to_owned(), detail };
+        Ok(risk.into_iter().chain(moved).map(note).collect())
     }
 }
