@@ -54,7 +54,7 @@ pub use state::{META_NODE, Snapshot, confirm_restored, directory_to_look, found,
 pub use trust::{Recovery, Revocation};
 
 use heads::Kept;
-use job::Job;
+use job::{Job, Opening};
 use state::Shared;
 use worker::Worker;
 
@@ -344,7 +344,9 @@ impl Handle {
         let kib = u32::try_from(package.weight().div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, RECEIVED_KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Error::Ended)?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Receive { package, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
+        let package = Arc::new(package);
+        let opening = Opening::begin(package.clone(), self.snapshot().directory_arc());
+        self.jobs.send(Job::Receive { package, opening, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
         Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 

@@ -443,7 +443,10 @@ async fn begin(pool: PgPool, lost: &CancellationToken, sql: &'static str) -> sql
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+    const STEPS: [(i64, &str, &str); 2] = [
+        (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+        (2, "write path", include_str!("../../migrations/postgres/0002_write_path.sql")),
+    ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     });

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Result, Tx};
 
+mod added;
+
 /// Rows a statement in SQLite: where the measured rate of multi-row inserts is flat, and well below its 32,766 variables. Statements of just
 /// so many rows are kept prepared; those for the rest of a batch are of any length, and would fill the cache and drive the others out.
 const ROWS_SQLITE: usize = 400;
