@@ -93,6 +93,7 @@ impl Tx {
 
     /// Drops all that is derived.
     pub async fn derived_clear(&mut self) -> Result<()> {
+        self.known().map(std::mem::take);
         // Without a condition SQLite gives whole pages back and does not look at the rows.
         for sql in [
             "DELETE FROM person",

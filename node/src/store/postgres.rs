@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::counted::Known;
 use super::sql::{Served, or_lost};
 use super::{Backend, Condition, Error, Result, Store, error, moving};
 
@@ -147,6 +148,8 @@ pub(super) struct Server {
     looking: Mutex<()>,
     /// What the mark must be before the next transaction.
     mark: Mutex<Mark>,
+    /// What the last transaction that was kept left known of the cube. Who takes writing over begins with nothing.
+    known: std::sync::Mutex<Known>,
 }
 
 impl std::fmt::Debug for Server {
@@ -262,7 +265,14 @@ impl Server {
     }
 
     fn new(address: Address, password: Option<Password>, pools: Pools, mark: Mark) -> Self {
-        Self { address, password, pools: RwLock::new(pools), looking: Mutex::default(), mark: Mutex::new(mark) }
+        Self {
+            address,
+            password,
+            pools: RwLock::new(pools),
+            looking: Mutex::default(),
+            mark: Mutex::new(mark),
+            known: std::sync::Mutex::default(),
+        }
     }
 
     fn pools(&self) -> Pools {
@@ -321,7 +331,7 @@ impl Server {
         let failed = |e| Error::database(during, e);
         let writer = pools.writer.clone().ok_or_else(|| self.away(read_only()))?;
         let begun = begin(writer, &pools.lost, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
-        let Served { mut tx, lost } = begun.map_err(failed)?;
+        let Served { mut tx, lost, .. } = begun.map_err(failed)?;
         let mark = *self.mark.lock().await;
         let moved = sqlx::query("UPDATE meta SET value = $1 WHERE key = $2 AND value = $3")
             .bind(mark.next().bytes())
@@ -329,7 +339,8 @@ impl Server {
             .bind(mark.bytes())
             .execute(&mut *tx);
         if or_lost(&lost, moved).await.map_err(failed)?.rows_affected() == 1 {
-            return Ok(Served { tx, lost });
+            let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
+            return Ok(Served { tx, lost, known });
         }
         match or_lost(&lost, kept(&mut tx)).await.map_err(failed)? {
             Some(kept) if mark.is_in_doubt && kept == mark.next().bytes() => Err(Error::WasKept),
@@ -341,7 +352,8 @@ impl Server {
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub(super) async fn commit(&self, during: &'static str, Served { tx, lost }: Served) -> Result<sqlx::Result<()>> {
+    pub(super) async fn commit(&self, during: &'static str, served: Served) -> Result<sqlx::Result<()>> {
+        let Served { tx, lost, known } = served;
         let mut mark = self.mark.lock().await;
         let done = or_lost(&lost, tx.commit()).await;
         let is_there = match &done {
@@ -357,6 +369,7 @@ impl Server {
         };
         if is_there {
             *mark = mark.next();
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             return Ok(Ok(()));
         }
         Ok(done)
@@ -405,7 +418,7 @@ impl Server {
     async fn view_once(&self, pools: &Pools, during: &'static str) -> Result<Served> {
         let failed = |e| Error::database(during, e);
         let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let Served { mut tx, lost } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
+        let Served { mut tx, lost, known } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
         if pools.writer.is_none() || pools.number > 0 {
             // One that follows another server, or took over from it, can lag behind it: figures do not go back.
             let kept = sqlx::query_scalar::<_, Vec<u8>>("SELECT value FROM meta WHERE key = $1").bind(META_FENCE);
@@ -417,7 +430,7 @@ impl Server {
                 return Err(self.away(sqlx::Error::Configuration(lags.into())));
             }
         }
-        Ok(Served { tx, lost })
+        Ok(Served { tx, lost, known })
     }
 
     pub(super) async fn close(&self) {
@@ -436,7 +449,7 @@ async fn begin(pool: PgPool, lost: &CancellationToken, sql: &'static str) -> sql
     let lost = lost.clone();
     let begun = tokio::spawn(async move {
         let tx = or_lost(&lost, pool.begin_with(sql)).await?;
-        Ok(Served { tx, lost })
+        Ok(Served { tx, lost, known: Known::default() })
     });
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }

@@ -106,9 +106,8 @@ impl Tx {
         };
         let new = persons.iter().filter(|person| !known.contains(&person.id()));
         self.add_many("person", "id, unit, reference, data", new.map(row)).await?;
-        let sql = "WITH given (id, unit, reference, data) AS ({rows})
-                   UPDATE person SET unit = given.unit, reference = given.reference, data = given.data FROM given
-                   WHERE person.id = given.id";
+        let sql = "INSERT INTO person (id, unit, reference, data) {rows}
+                   ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data";
         let changed = persons.iter().filter(|person| known.contains(&person.id()));
         self.write_many(sql, [], changed.map(row)).await.map(drop)
     }
@@ -132,9 +131,8 @@ impl Tx {
         };
         let new = households.iter().filter(|household| !known.contains(household.key()));
         self.add_many("household", "id, unit, number, data", new.map(row)).await?;
-        let sql = "WITH given (id, unit, number, data) AS ({rows})
-                   UPDATE household SET number = given.number, data = given.data FROM given
-                   WHERE household.id = given.id AND household.unit = given.unit";
+        let sql = "INSERT INTO household (id, unit, number, data) {rows}
+                   ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data";
         let changed = households.iter().filter(|household| known.contains(household.key()));
         self.write_many(sql, [], changed.map(row)).await.map(drop)
     }

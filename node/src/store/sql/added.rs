@@ -29,7 +29,7 @@ impl Tx {
         }
         self.pass()?;
         let failed = self.failed();
-        let Transaction::Postgres(Served { tx, lost }) = &mut self.inner else { return Ok(()) };
+        let Transaction::Postgres(Served { tx, lost, .. }) = &mut self.inner else { return Ok(()) };
         // Whoever stops waiting in the middle has lost the server: nothing else is ever asked over this connection.
         let copied = async {
             let sql = format!("COPY {table} ({columns}) FROM STDIN WITH (FORMAT binary)");
