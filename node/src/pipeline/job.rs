@@ -8,7 +8,7 @@ use danso_proto::envelope::Signer;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use super::batch::Answer;
@@ -18,21 +18,25 @@ use super::{
 };
 use crate::store::ReceiptRow;
 
-/// A package's envelopes being opened on other cores while the pipeline does what came before. As many are open at a time as there is room for packages.
+/// A package's envelopes being opened on other cores while the pipeline does what came before. No more are ever open than there is room for packages
+/// (`RECEIVED_KIB`): a transaction of all of them would have them all in memory, too.
 pub(super) struct Opening {
     under_way: Option<JoinHandle<Ahead>>,
     ahead: Ahead,
 }
 
 impl Opening {
-    pub(super) fn begin(package: Arc<Package>, directory: Arc<Directory>) -> Self {
-        let opening = tokio::task::spawn_blocking(move || Ahead::open(&package, &directory));
+    pub(super) fn begin(package: Arc<Package>, directory: Arc<Directory>, openers: Arc<Semaphore>) -> Self {
+        let opening = tokio::spawn(async move {
+            let Ok(_one) = openers.acquire().await else { return Ahead::default() };
+            // What was not opened ahead is opened when its turn comes.
+            tokio::task::spawn_blocking(move || Ahead::open(&package, &directory)).await.unwrap_or_default()
+        });
         Self { under_way: Some(opening), ahead: Ahead::default() }
     }
 
     async fn end(&mut self) {
         if let Some(opening) = self.under_way.take() {
-            // What was not opened ahead is opened when its turn comes.
             self.ahead = opening.await.unwrap_or_default();
         }
     }
