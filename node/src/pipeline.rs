@@ -55,7 +55,7 @@ pub use state::{META_NODE, Snapshot, confirm_restored, directory_to_look, found,
 pub use trust::{Recovery, Revocation};
 
 use heads::Kept;
-use job::Job;
+use job::{Job, Opening};
 use state::Shared;
 use worker::Worker;
 
@@ -200,6 +200,8 @@ impl Cosigner {
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
+    /// One for each core: more would only need more memory.
+    openers: Arc<Semaphore>,
     shared: Arc<Shared>,
     committed: broadcast::Sender<Committed>,
     cosigner: Cosigner,
@@ -277,7 +279,8 @@ impl Handle {
             })
             .map_err(|e| Error::Batch(format!("no thread for the pipeline: {e}").into()))?;
         let room = Arc::new(Semaphore::new(RECEIVED_KIB as usize));
-        Ok(Self { jobs, room, shared, committed, cosigner, over, ended })
+        let openers = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+        Ok(Self { jobs, room, openers, shared, committed, cosigner, over, ended })
     }
 
     /// Ends the pipeline behind the batch that it is doing, whoever else has a handle, and waits for that. Who waits for an answer then gets
@@ -345,7 +348,9 @@ impl Handle {
         let kib = u32::try_from(package.weight().div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, RECEIVED_KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Error::Ended)?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Receive { package, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
+        let package = Arc::new(package);
+        let opening = Opening::begin(package.clone(), self.snapshot().directory_arc(), self.openers.clone());
+        self.jobs.send(Job::Receive { package, opening, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
         Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 

@@ -14,6 +14,7 @@ mod adopt;
 mod authors;
 mod condition;
 mod copy;
+mod counted;
 mod derived;
 mod error;
 mod evidence;
@@ -228,10 +229,15 @@ impl Tx {
         passed.map_err(|e| self.condition.noted(Error::database(self.name, sqlx::Error::Io(e))))
     }
 
+    /// Whether the database is a server.
+    fn is_served(&self) -> bool {
+        matches!(self.inner, Transaction::Postgres(_))
+    }
+
     fn failed(&self) -> impl Fn(sqlx::Error) -> Error + use<> {
         let (name, condition) = (self.name, self.condition.clone());
         let (again, broken) = (self.again.clone(), self.broken.clone());
-        let is_served = matches!(self.inner, Transaction::Postgres(_));
+        let is_served = self.is_served();
         move |e| {
             again.fetch_or(is_served && error::is_passing(&e), Ordering::Relaxed);
             broken.fetch_or(is_served, Ordering::Relaxed);

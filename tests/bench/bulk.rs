@@ -1,5 +1,6 @@
-//! Two ways of putting many rows into PostgreSQL at a time, for the shape of the table `person`: one array a column (`UNNEST`), as the store
-//! does it, and `COPY` into a staging table with one `INSERT` from there. Knows nothing of nodes.
+//! Ways of putting many rows into PostgreSQL at a time, for the shape of the table `person`: one array a column (`UNNEST`), as the store does it
+//! with rows that may be there; `COPY` into a staging table with one `INSERT` from there; and, for rows that are known to be new, without looking for
+//! conflicts, also with `COPY` straight into the table, as the store does it. Knows nothing of nodes.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ enum Way {
     Unnest,
     Binary,
     Text,
+    /// Only rows that are new.
+    Plain,
+    Straight,
 }
 
 /// A row: id, unit, reference, data.
@@ -39,8 +43,10 @@ pub async fn measure(cluster: &Cluster, rows: usize, rounds: usize) -> anyhow::R
         (Way::Unnest, "INSERT from UNNEST of one array a column"),
         (Way::Binary, "COPY BINARY to a staging table, INSERT from there"),
         (Way::Text, "COPY as text to a staging table, INSERT from there"),
+        (Way::Plain, "INSERT from UNNEST, no conflicts looked for"),
+        (Way::Straight, "COPY BINARY straight into the table"),
     ];
-    let mut all: [[Vec<f64>; 2]; 3] = Default::default();
+    let mut all: [[Vec<f64>; 2]; 5] = Default::default();
     for _ in 0..rounds {
         for ((way, _), [new, replaced]) in ways.iter().zip(&mut all) {
             cluster.fresh()?;
@@ -48,7 +54,9 @@ pub async fn measure(cluster: &Cluster, rows: usize, rounds: usize) -> anyhow::R
             connection.execute("SET synchronous_commit = on; SET plan_cache_mode = force_custom_plan").await?;
             connection.execute(sqlx::raw_sql(TABLE)).await?;
             new.push(rate(rows as u64, put(&mut connection, *way, &persons(rows, 1)).await?));
-            replaced.push(rate(rows as u64, put(&mut connection, *way, &persons(rows, 2)).await?));
+            if !matches!(way, Way::Plain | Way::Straight) {
+                replaced.push(rate(rows as u64, put(&mut connection, *way, &persons(rows, 2)).await?));
+            }
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM person").fetch_one(&mut connection).await?;
             ensure!(count as usize == rows, "{count} of {rows} rows are there");
             connection.close().await?;
@@ -60,7 +68,8 @@ pub async fn measure(cluster: &Cluster, rows: usize, rounds: usize) -> anyhow::R
         let unnest = of(0);
         let base = unnest.median();
         figures.push(unnest);
-        figures.extend([1, 2].map(|way| of(way).against("UNNEST", base)));
+        let others = if case == 0 { 1..ways.len() } else { 1..3 };
+        figures.extend(others.map(|way| of(way).against("UNNEST", base)));
     }
     Ok(figures)
 }
@@ -71,16 +80,22 @@ async fn put(connection: &mut PgConnection, way: Way, persons: &[Person]) -> any
     let mut tx = connection.begin().await?;
     for rows in persons.chunks(ROWS) {
         match way {
-            Way::Unnest => {
+            Way::Unnest | Way::Plain => {
+                let conflict = if way == Way::Unnest { REPLACE } else { "" };
                 let sql = "INSERT INTO person (id, unit, reference, data)
                            SELECT * FROM UNNEST($1::BYTEA[], $2::TEXT[], $3::TEXT[], $4::BYTEA[])";
-                sqlx::query(sqlx::AssertSqlSafe(format!("{sql}{REPLACE}")))
+                sqlx::query(sqlx::AssertSqlSafe(format!("{sql}{conflict}")))
                     .bind(rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>())
                     .bind(rows.iter().map(|row| row.1.clone()).collect::<Vec<_>>())
                     .bind(rows.iter().map(|row| row.2.clone()).collect::<Vec<_>>())
                     .bind(rows.iter().map(|row| row.3.clone()).collect::<Vec<_>>())
                     .execute(&mut *tx)
                     .await?;
+            }
+            Way::Straight => {
+                let mut copy = tx.copy_in_raw("COPY person FROM STDIN WITH (FORMAT binary)").await?;
+                copy.send(binary(rows)).await?;
+                copy.finish().await?;
             }
             Way::Binary | Way::Text => {
                 let (format, bytes) = match way {

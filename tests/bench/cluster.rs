@@ -16,6 +16,7 @@ use danso_tests::node::free_address;
 use danso_tests::process;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cpu;
 use crate::data::PLAIN;
 
 /// Where Debian puts the programs of each version.
@@ -97,6 +98,11 @@ impl Cluster {
         words
     }
 
+    /// Time that the cores have spent for all of its processes.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu::of(self.server.id())
+    }
+
     /// The version that it says it has.
     pub fn version(&self) -> anyhow::Result<String> {
         Ok(self.say("postgres", &["SHOW server_version"])?.1)
@@ -158,8 +164,9 @@ impl Cluster {
         Ok(psql)
     }
 
-    /// Time that `COPY` takes to put the rows of `files` into the plain table in one transaction, the client's start taken off.
-    pub fn plain_copy(&self, files: &[&Path], rows: u64) -> anyhow::Result<Duration> {
+    /// Time that `COPY` takes to put the rows of `files` into the plain table in one transaction, the client's start taken off; and how much of it
+    /// the cores spent for the server.
+    pub fn plain_copy(&self, files: &[&Path], rows: u64) -> anyhow::Result<(Duration, Duration)> {
         self.fresh()?;
         self.psql(&[PLAIN])?;
         let (idle, _) = self.psql(&["SELECT 1"])?;
@@ -168,10 +175,12 @@ impl Cluster {
         for file in files {
             psql.args(["-c", &format!("\\copy plain FROM '{}' CSV", file.display())]);
         }
+        let before = self.cpu()?;
         let (took, _) = ended(&mut psql)?;
+        let cpu = self.cpu()?.saturating_sub(before);
         let (_, count) = self.psql(&["SELECT COUNT(*) FROM plain"])?;
         ensure!(count == rows.to_string(), "PostgreSQL took {count} of {rows} rows");
-        Ok(took.saturating_sub(idle))
+        Ok((took.saturating_sub(idle), cpu))
     }
 }
 

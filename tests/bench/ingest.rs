@@ -9,6 +9,7 @@ use danso_node::store::Store;
 use danso_proto::limits;
 use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
 
+use crate::cpu;
 use crate::data::{self, Data};
 use crate::figures::{Figure, rate};
 use crate::world::{Place, World};
@@ -17,6 +18,8 @@ use crate::world::{Place, World};
 struct Round {
     book: Duration,
     slips: Duration,
+    /// Time that the cores spent meanwhile: for this process, and for the server.
+    cpu: [Duration; 2],
 }
 
 /// Measures the pipeline and the plain insert in turn, so that what else the machine does disturbs both alike.
@@ -32,18 +35,24 @@ pub async fn measure(
     let all = book_changes + slip_changes;
     ensure!(book_changes == data.residents && slip_changes == data.slips, "not all rows became changes");
     let insert = |files: &[&Path], rows| match place {
-        Place::File(_) => data::plain_import(dir, files, rows),
+        Place::File(_) => data::plain_import(dir, files, rows).map(|took| (took, Duration::ZERO)),
         Place::Server(cluster, _) => cluster.plain_copy(files, rows),
     };
     let (mut ours, mut books, mut slips, mut wires) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut plain, mut plain_slips) = (Vec::new(), Vec::new());
+    let (mut cpu_plain, mut cpu_node, mut cpu_server) = (Vec::new(), Vec::new(), Vec::new());
+    let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / all as f64;
     for _ in 0..rounds {
-        plain.push(rate(all, insert(&[&data.plain, &data.plain_slips], all)?));
-        plain_slips.push(rate(slip_changes, insert(&[&data.plain_slips], slip_changes)?));
+        let (took, cpu) = insert(&[&data.plain, &data.plain_slips], all)?;
+        plain.push(rate(all, took));
+        cpu_plain.push(each(cpu));
+        plain_slips.push(rate(slip_changes, insert(&[&data.plain_slips], slip_changes)?.0));
         let round = round(place, world, false, all).await?;
         ours.push(rate(all, round.book + round.slips));
         books.push(rate(book_changes, round.book));
         slips.push(rate(slip_changes, round.slips));
+        cpu_node.push(each(round.cpu[0]));
+        cpu_server.push(each(round.cpu[1]));
         let round = self::round(place, world, true, all).await?;
         wires.push(rate(all, round.book + round.slips));
     }
@@ -56,7 +65,7 @@ pub async fn measure(
     let plain_slips = Figure::new(&group, "plain insert of the slips alone", "rows/s", plain_slips);
     let base = plain.median();
     let ours = Figure::new(&group, "verified, stored, applied, counted, durable", "changes/s", ours);
-    Ok(vec![
+    let mut figures = vec![
         ours.against(name, base).at_least(1.0 / 4.0),
         Figure::new(&group, "the same from the link's compressed bytes", "changes/s", wires).against(name, base),
         Figure::new(&group, "household books alone", "changes/s", books).against(name, base),
@@ -64,22 +73,45 @@ pub async fn measure(
             .against("of the slips", plain_slips.median()),
         plain,
         plain_slips,
-    ])
+        Figure::new(&group, "of that, the cores' time: the node", "us/change", cpu_node),
+    ];
+    if let Place::Server(..) = place {
+        let plain = Figure::new(&group, "the cores' time: the server, plain insert", "us/row", cpu_plain);
+        let ours = Figure::new(&group, "of that, the cores' time: the server", "us/change", cpu_server);
+        figures.extend([ours.against(name, plain.median()), plain]);
+    }
+    Ok(figures)
+}
+
+/// Time that the cores have spent so far for this process, and for the server.
+fn cpu(place: &Place<'_>) -> anyhow::Result<[Duration; 2]> {
+    let server = match place {
+        Place::File(_) => Duration::ZERO,
+        Place::Server(cluster, _) => cluster.cpu()?,
+    };
+    Ok([cpu::of(std::process::id())?, server])
 }
 
 async fn round(place: &Place<'_>, world: &World, from_wire: bool, changes: u64) -> anyhow::Result<Round> {
     let (store, pipeline) = world.node(place, &world.receiver).await?;
     let before = taken(&store).await?;
     let sent = |packages: &[Package]| packages.iter().map(|package| Sent::new(package, from_wire)).collect();
-    let book = feed(&pipeline, world.authors.iter().map(|author| sent(&author.book)).collect()).await?;
-    let slips = feed(&pipeline, world.authors.iter().map(|author| sent(&author.slips)).collect()).await?;
+    let [books, late]: [Vec<Vec<Sent>>; 2] = [
+        world.authors.iter().map(|author| sent(&author.book)).collect(),
+        world.authors.iter().map(|author| sent(&author.slips)).collect(),
+    ];
+    let cpu_before = cpu(place)?;
+    let book = feed(&pipeline, books).await?;
+    let slips = feed(&pipeline, late).await?;
+    let cpu = cpu(place)?;
+    let cpu = [0, 1].map(|of| cpu[of].saturating_sub(cpu_before[of]));
     ensure!(taken(&store).await? - before == changes, "not all changes were counted");
     // Applied, too: everybody of the books is in the register, and nothing was left out of the figures.
     let (persons, _, findings) = store.read("bench").await?.counts().await?;
     let residents: u64 = world.authors.iter().map(|author| author.book_changes).sum();
     ensure!(persons >= residents && findings == 0, "{persons} persons of {residents} residents, {findings} findings");
     store.close().await;
-    Ok(Round { book, slips })
+    Ok(Round { book, slips, cpu })
 }
 
 /// Changes that the node says it took in.

@@ -5,6 +5,7 @@ mod backlog;
 mod bulk;
 mod cluster;
 mod conditions;
+mod cpu;
 mod cube;
 mod data;
 mod figures;

@@ -1,7 +1,7 @@
 //! Where ingest's time goes: the same packages through the same functions in the order in which the pipeline calls them, with a clock
 //! read between, on one thread. What it adds up to is compared with the pipeline itself, so that a stage that it forgets shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use danso_core::cube::Batch;
@@ -142,21 +142,22 @@ impl Replay<'_> {
                 let start = Instant::now();
                 let persons = tx.person_read(batch.person_ids()).await?;
                 clock.add(PERSON_READ, start);
-                let known: Vec<_> = persons.iter().map(danso_core::register::Person::id).collect();
+                let known: HashSet<_> = persons.iter().map(danso_core::register::Person::id).collect();
                 let start = Instant::now();
                 let batch = batch.with_persons(persons);
                 clock.add(PERSONS, start);
                 let start = Instant::now();
                 let households = tx.household_read(batch.household_keys()).await?;
                 clock.add(HOUSEHOLD_READ, start);
+                let known_households: HashSet<_> = households.iter().map(|household| household.key().clone()).collect();
                 let start = Instant::now();
                 let outcome = batch.with_households(households);
                 clock.add(HOUSEHOLDS, start);
                 let start = Instant::now();
-                tx.person_put(&outcome.persons).await?;
+                tx.person_put(&outcome.persons, &known).await?;
                 clock.add(PERSON_PUT, start);
                 let start = Instant::now();
-                tx.household_put(&outcome.households).await?;
+                tx.household_put(&outcome.households, &known_households).await?;
                 tx.household_remove(&outcome.emptied).await?;
                 clock.add(HOUSEHOLD_PUT, start);
                 let start = Instant::now();
@@ -166,7 +167,7 @@ impl Replay<'_> {
                 tx.rollup_add(spread(&outcome.delta, &lists)).await?;
                 clock.add(ROLLUP, start);
                 let start = Instant::now();
-                tx.finding_remove(&known).await?;
+                tx.finding_remove(&known.into_iter().collect::<Vec<_>>()).await?;
                 clock.add(FINDINGS, start);
                 let start = Instant::now();
                 let pk = |log: &LogId| logs.get(log).map_or(0, |row| row.pk);

@@ -14,7 +14,7 @@ use crate::verify::{Position, Verified};
 mod trial;
 mod word;
 
-pub use trial::{Judged, Trial, repeated};
+pub use trial::{Ahead, Judged, Trial, repeated};
 pub use word::check_word;
 
 /// How far a log has grown: enough to append to it and to state its root.

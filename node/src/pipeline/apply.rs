@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use danso_core::cube::Batch;
 use danso_core::ledger::Entry;
-use danso_core::register::{Intake, Person, Rules};
+use danso_core::register::{HouseholdKey, Intake, Person, Rules};
 use danso_core::rollup::spread;
 use danso_core::units::UnitList;
 use danso_proto::ids::{LogId, PersonId, Stream};
@@ -69,9 +69,10 @@ pub(super) async fn apply(
     let known: HashSet<PersonId> = persons.iter().map(Person::id).collect();
     let batch = batch.with_persons(persons);
     let households = tx.household_read(batch.household_keys()).await?;
+    let known_households: HashSet<HouseholdKey> = households.iter().map(|household| household.key().clone()).collect();
     let outcome = batch.with_households(households);
-    tx.person_put(&outcome.persons).await?;
-    tx.household_put(&outcome.households).await?;
+    tx.person_put(&outcome.persons, &known).await?;
+    tx.household_put(&outcome.households, &known_households).await?;
     tx.household_remove(&outcome.emptied).await?;
     tx.cube_add(&outcome.delta).await?;
     tx.rollup_add(spread(&outcome.delta, lists)).await?;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use danso_core::ledger::{Draft, Entry, Judged, LogHead, SealError, Sealing, Trial, repeated, seal, seal_by_both};
+use danso_core::ledger::{
+    Ahead, Draft, Entry, Judged, LogHead, SealError, Sealing, Trial, repeated, seal, seal_by_both,
+};
 use danso_core::register::Rules;
 use danso_core::verify::Directory;
 use danso_proto::change::{Body, Change, NodeEnrolled};
@@ -142,7 +144,9 @@ impl<'a> Batch<'a> {
             return Ok(answer);
         }
         Ok(match job {
-            Job::Receive { package, by, .. } => Answer::Received(Ok(self.receive(package, by.as_ref()).await?)),
+            Job::Receive { package, opening, by, .. } => {
+                Answer::Received(Ok(self.receive(package, opening.ahead(), by.as_ref()).await?))
+            }
             Job::Write { stream, drafts, .. } => {
                 Answer::Received(refused_or(self.write(stream, drafts.clone()).await)?)
             }
@@ -273,7 +277,7 @@ impl<'a> Batch<'a> {
 
     // --- entries of others
 
-    async fn receive(&mut self, package: &Package, by: Option<&NodeId>) -> Result<Taken, Error> {
+    async fn receive(&mut self, package: &Package, ahead: &Ahead, by: Option<&NodeId>) -> Result<Taken, Error> {
         let row = self.log_or_new(&package.log);
         if let Some((code, detail)) = &row.trouble {
             let detail = format!("{} is stopped here: {code}: {detail}", row.log);
@@ -284,7 +288,7 @@ impl<'a> Batch<'a> {
             Err((sequence, refusal)) => return Ok(self.answer(&row, Some((sequence, refusal)))),
         };
         let kept = self.leaves_of(&row, package.first, known).await?;
-        let Judged { trial, checkpoint, refused } = self.judge(&row, package, &kept, by).await?;
+        let Judged { trial, checkpoint, refused } = self.judge(&row, package, (&kept, ahead), by).await?;
         let told = Told::of(&trial.entries);
         let row = self.keep(row, trial, checkpoint);
         self.heed(told).await?;

@@ -1,5 +1,7 @@
 //! After an unclean end: whether register and figures, which no hash protects, are still what the logs make.
 
+use std::sync::Arc;
+
 use danso_core::register::Rules;
 use danso_proto::ids::Fingerprint;
 
@@ -48,7 +50,7 @@ pub(super) async fn bring_up_to_date(outfit: &Outfit, rules: Rules) -> Result<()
 /// As [`again`], from all logs of the store.
 async fn from_logs(tx: &mut Tx, anchor: Fingerprint, rules: Rules, progress: Progress<'_>) -> Result<Rebuilt, Error> {
     let rows = tx.log_list().await?;
-    let directory = replay(tx, &rows, anchor).await?;
+    let directory = Arc::new(replay(tx, &rows, anchor).await?);
     let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
     again(tx, &directory, &logs, rules, progress).await
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use danso_core::ledger::{Entry, Judged, Trial};
+use danso_core::ledger::{Ahead, Entry, Judged, Trial};
 use danso_core::verify::Node;
 use danso_proto::change::{Body, ForkDecided};
 use danso_proto::checkpoint::SignedNote;
@@ -175,16 +175,16 @@ impl Batch<'_> {
         &mut self,
         row: &LogRow,
         package: &Package,
-        kept: &[Hash],
+        (kept, ahead): (&[Hash], &Ahead),
         by: Option<&NodeId>,
     ) -> Result<Judged, Error> {
-        let judged = Trial::new(self.directory.clone(), row.head.clone()).judge(package, kept);
+        let judged = Trial::new(self.directory.clone(), row.head.clone()).judge(package, kept, ahead);
         let Some((sequence, refusal)) = self.given_up(&judged.trial.entries, by).await? else { return Ok(judged) };
         let fitting = usize::try_from(sequence.saturating_sub(package.first)).unwrap_or(0);
         let entries = package.entries.iter().take(fitting).cloned().collect();
         let before = Package { entries, checkpoint: None, ..package.clone() };
         let trial = Trial::new(self.directory.clone(), row.head.clone());
-        Ok(Judged { refused: Some((sequence, refusal)), ..trial.judge(&before, kept) })
+        Ok(Judged { refused: Some((sequence, refusal)), ..trial.judge(&before, kept, ahead) })
     }
 
     /// The first entry by which a node gives up a key where it signed what is here. The entry by that key is evidence beside it.

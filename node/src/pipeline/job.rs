@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use danso_core::ledger::Draft;
+use danso_core::ledger::{Ahead, Draft};
+use danso_core::verify::Directory;
 use danso_proto::envelope::Signer;
 use danso_proto::ids::{LogId, NodeId, Stream};
 use danso_proto::package::Package;
 use danso_proto::refusal::{Reason, Refusal};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 use super::batch::Answer;
 use super::{
@@ -16,9 +18,39 @@ use super::{
 };
 use crate::store::ReceiptRow;
 
+/// A package's envelopes being opened on other cores while the pipeline does what came before. No more are ever open than there is room for packages
+/// (`RECEIVED_KIB`): a transaction of all of them would have them all in memory, too.
+pub(super) struct Opening {
+    under_way: Option<JoinHandle<Ahead>>,
+    ahead: Ahead,
+}
+
+impl Opening {
+    pub(super) fn begin(package: Arc<Package>, directory: Arc<Directory>, openers: Arc<Semaphore>) -> Self {
+        let opening = tokio::spawn(async move {
+            let Ok(_one) = openers.acquire().await else { return Ahead::default() };
+            // What was not opened ahead is opened when its turn comes.
+            tokio::task::spawn_blocking(move || Ahead::open(&package, &directory)).await.unwrap_or_default()
+        });
+        Self { under_way: Some(opening), ahead: Ahead::default() }
+    }
+
+    async fn end(&mut self) {
+        if let Some(opening) = self.under_way.take() {
+            self.ahead = opening.await.unwrap_or_default();
+        }
+    }
+
+    /// What was opened.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+}
+
 pub(super) enum Job {
     Receive {
-        package: Package,
+        package: Arc<Package>,
+        opening: Opening,
         by: Option<NodeId>,
         /// Given back when it is answered.
         _room: OwnedSemaphorePermit,
@@ -78,6 +110,13 @@ pub(super) enum Job {
 }
 
 impl Job {
+    /// Waits for what has been begun for it on other cores.
+    pub(super) async fn prepared(&mut self) {
+        if let Self::Receive { opening, .. } = self {
+            opening.end().await;
+        }
+    }
+
     /// A dry run is undone, and a change of keys changes who signs: neither can share a transaction.
     pub(super) fn is_alone(&self) -> bool {
         match self {

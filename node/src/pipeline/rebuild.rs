@@ -4,15 +4,14 @@
 //! about the size of the derived tables, until the commit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use danso_core::forms::remembered;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Rules;
 use danso_core::units::UnitList;
 use danso_core::verify::{Directory, Verified, verify_again};
-use danso_proto::envelope::PublicKey;
-use danso_proto::identity::PartSet;
+use danso_proto::envelope::{Opened, PublicKey};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
@@ -33,6 +32,9 @@ const META_RULES: &str = "derived_version";
 const FIRST_RULES: u32 = 1;
 /// Entries read at a time, and their bytes.
 const CHUNK: (usize, usize) = (128, 2 * 1024 * 1024);
+
+/// Changes that are written together: as many as a full pipeline writes in one transaction.
+const TOGETHER: usize = 8_000;
 
 /// What a rebuild went through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,8 +71,34 @@ impl<'a> LogReader<'a> {
     pub async fn next(&mut self, tx: &mut Tx, directory: &Directory) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for stored in self.read(tx).await? {
-            let verified = self.verified(stored.envelope, stored.parts, directory)?;
+            let opened = directory.open(stored.envelope, stored.parts);
+            let verified = self.verified(opened, directory)?;
             entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
+        }
+        Ok(entries)
+    }
+
+    /// As [`Self::next`]; meanwhile, while the entries are being opened on another core, `work` is done.
+    async fn next_beside(
+        &mut self,
+        tx: &mut Tx,
+        directory: &Arc<Directory>,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<(), Error>,
+    ) -> Result<Vec<Entry>, Error> {
+        let stored = self.read(tx).await?;
+        let opening = tokio::task::spawn_blocking({
+            let directory = directory.clone();
+            let open =
+                move |stored: StoredEntry| (directory.open(stored.envelope, stored.parts), stored.leaf, stored.set_id);
+            move || stored.into_iter().map(open).collect::<Vec<_>>()
+        });
+        work(tx).await?;
+        let opened =
+            opening.await.map_err(|error| Refusal::new(Reason::Internal, format!("opening entries broke: {error}")))?;
+        let mut entries = Vec::with_capacity(opened.len());
+        for (opened, leaf, set_id) in opened {
+            let verified = self.verified(opened, directory)?;
+            entries.push(self.at_its_place(verified, &leaf, &set_id)?);
         }
         Ok(entries)
     }
@@ -82,15 +110,14 @@ impl<'a> LogReader<'a> {
     pub async fn next_of_directory(&mut self, tx: &mut Tx, directory: &mut Directory) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for stored in self.read(tx).await? {
-            let verified = self.verified(stored.envelope, stored.parts, directory)?;
+            let verified = self.verified(directory.open(stored.envelope, stored.parts), directory)?;
             directory.apply(&verified)?;
             entries.push(self.at_its_place(verified, &stored.leaf, &stored.set_id)?);
         }
         Ok(entries)
     }
 
-    fn verified(&self, envelope: Bytes, parts: Option<PartSet>, directory: &Directory) -> Result<Verified, Error> {
-        let opened = directory.open(envelope, parts);
+    fn verified(&self, opened: Result<Opened, Refusal>, directory: &Directory) -> Result<Verified, Error> {
         let verified = opened.and_then(|opened| verify_again(opened, directory, &self.head.position()));
         verified.map_err(|refusal| match is_of_this_disk(refusal.reason) {
             true => store::Error::Damaged { what: format!("{}: {}", self.row.log, refusal.detail) }.into(),
@@ -183,7 +210,7 @@ impl Recount<'_> {
 /// Drops all that is derived and makes it again from `logs`. Entries at or beyond a revocation's bound stay in the ledger and are left out.
 pub(super) async fn again(
     tx: &mut Tx,
-    directory: &Directory,
+    directory: &Arc<Directory>,
     logs: &BTreeMap<LogId, LogRow>,
     rules: Rules,
     progress: Progress<'_>,
@@ -195,16 +222,24 @@ pub(super) async fn again(
     let mut count = Recount { logs, directory, rules, lists, progress, total, done };
     let rows: Vec<LogRow> = logs.values().cloned().collect();
     replay_into(tx, &rows, directory.anchor(), Some(&mut count)).await?;
+    // Those of many small logs are written together, and while they are, the next ones are opened.
+    let (mut waiting, mut changes) = (Vec::new(), 0);
     for row in rows.iter().filter(|row| *row.log.stream() != Stream::Directory) {
         let mut reader = LogReader::new(row);
         loop {
-            let entries = reader.next(tx, directory).await?;
+            let full = if changes >= TOGETHER { std::mem::take(&mut waiting) } else { Vec::new() };
+            if !full.is_empty() {
+                changes = 0;
+            }
+            let entries = reader.next_beside(tx, directory, async |tx| count.take(tx, full).await).await?;
             if entries.is_empty() {
                 break;
             }
-            count.take(tx, entries).await?;
+            changes += entries.iter().map(|entry| entry.change_set().changes.len()).sum::<usize>();
+            waiting.extend(entries);
         }
     }
+    count.take(tx, waiting).await?;
     mark(tx, rules).await?;
     Ok(count.done)
 }
@@ -288,7 +323,7 @@ pub async fn rebuild(store: &Store, anchor: Fingerprint, progress: Progress<'_>)
     let (rebuilt, after, released) = store
         .run_tx("rebuild", async |tx| {
             let rows = tx.log_list().await?;
-            let directory = replay(tx, &rows, anchor).await?;
+            let directory = Arc::new(replay(tx, &rows, anchor).await?);
             remember(tx, &directory, &me, &rows).await?;
             let logs = rows.into_iter().map(|row| (row.log.clone(), row)).collect();
             let rebuilt = again(tx, &directory, &logs, Rules::CURRENT, progress).await?;

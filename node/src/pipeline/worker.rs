@@ -67,7 +67,10 @@ impl Worker {
     }
 
     /// Does what was asked for. Says whether anything was written.
-    async fn batch(&self, jobs: Vec<Job>) -> bool {
+    async fn batch(&self, mut jobs: Vec<Job>) -> bool {
+        for job in &mut jobs {
+            job.prepared().await;
+        }
         let start = self.outfit.clock.monotonic();
         let mut run = self.transaction(&jobs).await;
         if matches!(&run, Err(Undone::Failed(Error::Store(error))) if error.is_full()) {

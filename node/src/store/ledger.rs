@@ -160,7 +160,6 @@ impl Tx {
 
     /// Adds entries; `log` is the row number of each.
     pub async fn entry_append(&mut self, entries: &[(i64, Entry)]) -> Result<()> {
-        let sql = "INSERT INTO entry (log, sequence, leaf, set_id, changes, envelope) {rows}";
         let mut packer = Packer::new();
         let rows = entries.iter().map(|(log, entry)| {
             [
@@ -172,7 +171,7 @@ impl Tx {
                 packer.pack(entry.envelope(), entry.parts()).into(),
             ]
         });
-        self.write_many(sql, [], rows).await.map(drop)
+        self.add_many("entry", "log, sequence, leaf, set_id, changes, envelope", rows).await
     }
 
     /// Entries of a log from `from` on: as many as fit `max_entries` and `max_bytes` (envelopes and parts together), but one at least.

@@ -150,8 +150,8 @@ pub(super) async fn copy_by(
             last = rows.last().map(|row| row[..table.key].to_vec());
             // The next ones are read while these are written.
             let write = to.run_tx("moving", async |tx| tx.table_add(table, rows.clone()).await);
-            let (written, next) = tokio::try_join!(write, from.table_rows(table, last.as_deref(), chunk))?;
-            tell(table.name, written);
+            let ((), next) = tokio::try_join!(write, from.table_rows(table, last.as_deref(), chunk))?;
+            tell(table.name, rows.len() as u64);
             rows = next;
         }
     }

@@ -1,9 +1,9 @@
 //! Register, cube and findings: all derived from the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use danso_core::calendar::Month;
-use danso_core::cube::{CubeDelta, CubeKey, Measure};
+use danso_core::cube::{CubeKey, Measure};
 use danso_core::forms::household_key;
 use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
 use danso_proto::change::Sex;
@@ -25,6 +25,9 @@ pub struct CubeFilter {
     /// Last month.
     pub to: Month,
 }
+
+/// So many ids of one change set are worth asking for as one.
+const SET_MIN: usize = 8;
 
 /// A record that cannot be counted, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +56,47 @@ fn looked_for(text: Option<&str>) -> Option<&str> {
 impl Tx {
     /// Persons with these ids, as far as they are here.
     pub async fn person_read(&mut self, ids: &[PersonId]) -> Result<Vec<Person>> {
+        let ids = self.not_all_new("person", ids, |id| id.as_bytes()).await?;
         let rows = self.rows_by(
             "SELECT data FROM person WHERE id IN ({rows})",
             [],
-            ids.iter().map(|id| [id.as_bytes().into()]),
+            ids.into_iter().map(|id| [id.as_bytes().into()]),
         );
         let person =
             |row: &Row| Person::from_bytes(row.get("data")?).map_err(|e| Error::inconsistent("person", "data", e));
         rows.await?.iter().map(person).collect()
     }
 
-    /// Writes persons; those that are here are replaced.
-    pub async fn person_put(&mut self, persons: &[Person]) -> Result<()> {
-        let sql = "INSERT INTO person (id, unit, reference, data) {rows}
-                   ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data";
-        let rows = persons.iter().map(|person| {
+    /// `keys` without those of change sets none of whose ids is in the table: most of a household book is new, and is asked for once a set and not once
+    /// a row. What is left may be there or not.
+    async fn not_all_new<'k, K>(
+        &mut self,
+        table: &str,
+        keys: &'k [K],
+        id: impl Fn(&K) -> &[u8; 16],
+    ) -> Result<Vec<&'k K>> {
+        let sets = keys.chunk_by(|a, b| id(a)[..12] == id(b)[..12]);
+        let (large, mut asked): (Vec<&[K]>, Vec<&[K]>) = sets.partition(|set| set.len() >= SET_MIN);
+        let span = |set: &&[K]| {
+            let (mut first, mut last) = ([0; 16], [0xff; 16]);
+            first[..12].copy_from_slice(&id(&set[0])[..12]);
+            last[..12].copy_from_slice(&id(&set[0])[..12]);
+            [Value::from(&first), Value::from(&last)]
+        };
+        let sql = format!(
+            "WITH span (first, last) AS ({{rows}})
+             SELECT first FROM span WHERE (SELECT id FROM {table} WHERE id >= first AND id <= last ORDER BY id LIMIT 1) IS NOT NULL"
+        );
+        let rows = self.rows_by(&sql, [], large.iter().map(span)).await?;
+        let found: Result<HashSet<&[u8]>> = rows.iter().map(|row| Ok(&row.get::<&[u8]>("first")?[..12])).collect();
+        let found = found?;
+        asked.extend(large.into_iter().filter(|set| found.contains(&id(&set[0])[..12])));
+        Ok(asked.into_iter().flatten().collect())
+    }
+
+    /// Writes persons: those that are in `known` are here and are replaced, the others are not.
+    pub async fn person_put(&mut self, persons: &[Person], known: &HashSet<PersonId>) -> Result<()> {
+        let row = |person: &Person| {
             let unit = person.unit().map_or("", UnitCode::as_str);
             [
                 person.id().as_bytes().into(),
@@ -75,60 +104,44 @@ impl Tx {
                 looked_for(person.reference()).into(),
                 person.to_bytes().into(),
             ]
-        });
-        self.write_many(sql, [], rows).await.map(drop)
+        };
+        let new = persons.iter().filter(|person| !known.contains(&person.id()));
+        self.add_many("person", "id, unit, reference, data", new.map(row)).await?;
+        let sql = "INSERT INTO person (id, unit, reference, data) {rows}
+                   ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, reference = excluded.reference, data = excluded.data";
+        let changed = persons.iter().filter(|person| known.contains(&person.id()));
+        self.write_many(sql, [], changed.map(row)).await.map(drop)
     }
 
     /// Households with these keys, as far as they are here.
     pub async fn household_read(&mut self, keys: &[HouseholdKey]) -> Result<Vec<Household>> {
+        let keys = self.not_all_new("household", keys, |key| key.id.as_bytes()).await?;
         let sql = "SELECT data FROM household WHERE (id, unit) IN ({rows})";
-        let rows = self.rows_by(sql, [], keys.iter().map(household_values)).await?;
+        let rows = self.rows_by(sql, [], keys.into_iter().map(household_values)).await?;
         let household = |row: &Row| {
             Household::from_bytes(row.get("data")?).map_err(|e| Error::inconsistent("household", "data", e))
         };
         rows.iter().map(household).collect()
     }
 
-    /// Writes households; those that are here are replaced.
-    pub async fn household_put(&mut self, households: &[Household]) -> Result<()> {
-        let sql = "INSERT INTO household (id, unit, number, data) {rows}
-                   ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data";
-        let rows = households.iter().map(|household| {
+    /// Writes households: those that are in `known` are here and are replaced, the others are not.
+    pub async fn household_put(&mut self, households: &[Household], known: &HashSet<HouseholdKey>) -> Result<()> {
+        let row = |household: &Household| {
             let [id, unit] = household_values(household.key());
             [id, unit, looked_for(household.number()).map(household_key).into(), household.to_bytes().into()]
-        });
-        self.write_many(sql, [], rows).await.map(drop)
+        };
+        let new = households.iter().filter(|household| !known.contains(household.key()));
+        self.add_many("household", "id, unit, number, data", new.map(row)).await?;
+        let sql = "INSERT INTO household (id, unit, number, data) {rows}
+                   ON CONFLICT (id, unit) DO UPDATE SET number = excluded.number, data = excluded.data";
+        let changed = households.iter().filter(|household| known.contains(household.key()));
+        self.write_many(sql, [], changed.map(row)).await.map(drop)
     }
 
     /// Forgets households that nobody ever lived in, by all that is known now.
     pub async fn household_remove(&mut self, keys: &[HouseholdKey]) -> Result<()> {
         let sql = "DELETE FROM household WHERE (id, unit) IN ({rows})";
         self.write_many(sql, [], keys.iter().map(household_values)).await.map(drop)
-    }
-
-    /// Adds to the cube; rows that come to nothing are dropped, so that the same register always makes the same rows.
-    pub async fn cube_add(&mut self, delta: &CubeDelta) -> Result<()> {
-        let sql = "INSERT INTO cube (unit, measure, month, recorded, sex, birth_month, detail, other, count) {rows}
-                   ON CONFLICT (unit, measure, month, recorded, sex, birth_month, detail, other)
-                   DO UPDATE SET count = cube.count + excluded.count";
-        let rows = delta.iter().map(|(key, count)| {
-            [
-                key.unit.as_str().into(),
-                key.measure.code().into(),
-                key.month.index().into(),
-                key.recorded.index().into(),
-                sex_code(key.sex).into(),
-                key.birth_month.map_or(-1, |month| month.index()).into(),
-                key.detail.into(),
-                key.other.as_ref().map_or("", UnitCode::as_str).into(),
-                count.into(),
-            ]
-        });
-        // The partial index on zero counts makes this look-up free when there is nothing to drop.
-        match self.write_many(sql, [], rows).await? {
-            0 => Ok(()),
-            _ => self.write("DELETE FROM cube WHERE count = 0", []).await.map(drop),
-        }
     }
 
     /// Rows of the cube for a question, summed over the months in which they became known.
@@ -238,7 +251,7 @@ fn household_values(key: &HouseholdKey) -> [Value; 2] {
     [key.id.as_bytes().into(), key.unit.as_str().into()]
 }
 
-fn sex_code(sex: Option<Sex>) -> i64 {
+pub(super) fn sex_code(sex: Option<Sex>) -> i64 {
     match sex {
         None => 0,
         Some(Sex::Male) => 1,

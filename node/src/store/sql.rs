@@ -17,7 +17,10 @@ use sqlx::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::counted::Known;
 use super::{Error, Result, Tx};
+
+mod added;
 
 /// Rows a statement in SQLite: where the measured rate of multi-row inserts is flat, and well below its 32,766 variables. Statements of just
 /// so many rows are kept prepared; those for the rest of a batch are of any length, and would fill the cache and drive the others out.
@@ -38,6 +41,8 @@ pub(super) enum Transaction {
 pub(super) struct Served {
     pub(super) tx: sqlx::Transaction<'static, Postgres>,
     pub(super) lost: CancellationToken,
+    /// What is known of its cube.
+    pub(super) known: Known,
 }
 
 /// What a server answers, or that it is lost.
@@ -55,14 +60,14 @@ impl Transaction {
     pub(super) async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.commit()).await,
+            Self::Postgres(Served { tx, lost, .. }) => or_lost(&lost, tx.commit()).await,
         }
     }
 
     pub(super) async fn rollback(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(Served { tx, lost }) => or_lost(&lost, tx.rollback()).await,
+            Self::Postgres(Served { tx, lost, .. }) => or_lost(&lost, tx.rollback()).await,
         }
     }
 }
@@ -316,6 +321,14 @@ fn renumbered(sql: &str, by: usize) -> String {
 }
 
 impl Tx {
+    /// What is known of the cube, to be given back: nothing of a file's.
+    pub(super) fn known(&mut self) -> Option<&mut Known> {
+        match &mut self.inner {
+            Transaction::Sqlite(_) => None,
+            Transaction::Postgres(served) => Some(&mut served.known),
+        }
+    }
+
     fn about(&self, sql: &str, values: Vec<Value>, rows: Vec<Vec<Value>>) -> Statement {
         match &self.inner {
             Transaction::Sqlite(_) => Statement::listed(sql, values, rows),
@@ -331,7 +344,7 @@ impl Tx {
                 .fetch_all(&mut **tx)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Sqlite(row), during }).collect()),
-            Transaction::Postgres(Served { tx, lost }) => or_lost(lost, statement.postgres().fetch_all(&mut **tx))
+            Transaction::Postgres(Served { tx, lost, .. }) => or_lost(lost, statement.postgres().fetch_all(&mut **tx))
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row { of: Of::Postgres(row), during }).collect()),
         };
@@ -342,7 +355,7 @@ impl Tx {
         self.pass()?;
         let done = match &mut self.inner {
             Transaction::Sqlite(tx) => statement.sqlite().execute(&mut **tx).await.map(|done| done.rows_affected()),
-            Transaction::Postgres(Served { tx, lost }) => {
+            Transaction::Postgres(Served { tx, lost, .. }) => {
                 or_lost(lost, statement.postgres().execute(&mut **tx)).await.map(|done| done.rows_affected())
             }
         };
@@ -376,7 +389,7 @@ impl Tx {
                     take(&Row { of: Of::Sqlite(row), during })?;
                 }
             }
-            Transaction::Postgres(Served { tx, lost }) => {
+            Transaction::Postgres(Served { tx, lost, .. }) => {
                 let mut rows = statement.postgres().fetch(&mut **tx);
                 while let Some(row) = or_lost(lost, rows.try_next()).await.map_err(&failed)? {
                     take(&Row { of: Of::Postgres(row), during })?;

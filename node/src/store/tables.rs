@@ -260,8 +260,7 @@ impl Tx {
     }
 
     /// Adds rows to a table.
-    pub(super) async fn table_add(&mut self, table: &Table, rows: Vec<Vec<Value>>) -> Result<u64> {
-        let sql = format!("INSERT INTO {} ({}) {{rows}}", table.name, table.names());
-        self.write_many(&sql, [], rows).await
+    pub(super) async fn table_add(&mut self, table: &Table, rows: Vec<Vec<Value>>) -> Result<()> {
+        self.add_many(table.name, &table.names(), rows).await
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use danso_core::cube::{self, Outcome};
-use danso_core::ledger::{Draft, Entry, Judged, LogHead, Sealing, Trial, repeated, seal};
+use danso_core::ledger::{Ahead, Draft, Entry, Judged, LogHead, Sealing, Trial, repeated, seal};
 use danso_core::register::{Household, Intake, Person};
 use danso_core::sync::{Event, Package};
 use danso_core::verify::Directory;
@@ -131,7 +131,8 @@ impl Node {
         let known = repeated(head.size(), package).ok()?;
         let from = usize::try_from(package.first).ok()?;
         let kept: Vec<Hash> = self.store.log(&package.log)[from..from + known].iter().map(|kept| kept.leaf).collect();
-        let Judged { trial, refused: None, .. } = Trial::new(directory, head).judge(package, &kept) else {
+        let Judged { trial, refused: None, .. } = Trial::new(directory, head).judge(package, &kept, &Ahead::default())
+        else {
             return None;
         };
         let (size, root) = (trial.head.size(), trial.head.root());
@@ -241,13 +242,13 @@ impl Batch<'_, '_> {
         let kept: Vec<Hash> =
             self.node.store.log(&package.log).iter().skip(first).take(known).map(|kept| kept.leaf).collect();
         let trial = Trial::new(self.directory.clone(), row.head.clone());
-        let Judged { trial, checkpoint, refused } = trial.judge(package, &kept);
+        let Judged { trial, checkpoint, refused } = trial.judge(package, &kept, &Ahead::default());
         if let Some((sequence, refusal)) = self.given_up(&trial.entries)? {
             let fitting = usize::try_from(sequence.saturating_sub(package.first)).unwrap_or(0);
             let entries = package.entries.iter().take(fitting).cloned().collect();
             let before = Package { entries, checkpoint: None, ..package.clone() };
             let Judged { trial, checkpoint, .. } =
-                Trial::new(self.directory.clone(), row.head.clone()).judge(&before, &kept);
+                Trial::new(self.directory.clone(), row.head.clone()).judge(&before, &kept, &Ahead::default());
             let row = self.keep(row, trial, checkpoint);
             return Ok(answer(&row, Some((sequence, refusal))));
         }
@@ -280,7 +281,7 @@ impl Batch<'_, '_> {
         let Ok(head) = LogHead::restore(package.first, &tree, before) else { return answer(&row, None) };
         let trial = Trial::new(self.directory.clone(), head);
         let package = Package { checkpoint: None, ..package.clone() };
-        let Judged { trial, checkpoint, refused } = trial.judge(&package, &[]);
+        let Judged { trial, checkpoint, refused } = trial.judge(&package, &[], &Ahead::default());
         let row = self.keep(row, trial, checkpoint);
         answer(&row, refused)
     }

@@ -1,14 +1,15 @@
 //! Entries on trial at the end of a log: what a package, or a draft, does to it before anybody writes anything down. The node's pipeline and
 //! the simulation judge with this one piece of code. Where leaves are kept and when they are durable is not known here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use danso_proto::checkpoint;
+use danso_proto::envelope::Opened;
 use danso_proto::identity::PartSet;
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::merkle::{Hash, leaf_hash};
-use danso_proto::package::Package;
+use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::{Reason, Refusal};
 
 use super::{Entry, LogHead, append};
@@ -36,6 +37,27 @@ pub struct Judged {
     pub refused: Option<(u64, Refusal)>,
 }
 
+/// Entries of a package that were opened ahead of its trial, perhaps on another core: their signatures, shapes and parts were found right with the keys
+/// that were known then. Keys are never forgotten, and an [`Opened`] has its bytes in it, so that this holds for the trial as well; author, scope and
+/// place are judged there all the same, in order. What could not be opened is not in it: the trial opens it, and says why not.
+#[derive(Debug, Default)]
+pub struct Ahead(Mutex<Vec<Option<Opened>>>);
+
+impl Ahead {
+    /// Opens what can be opened by now.
+    pub fn open(package: &Package, directory: &Directory) -> Self {
+        let open = |sealed: &SealedEntry| directory.open(sealed.envelope.clone(), sealed.parts.clone()).ok();
+        Self(Mutex::new(package.entries.iter().map(open).collect()))
+    }
+
+    /// What was opened at this place of the package, once, and only if it was opened from these very bytes and parts.
+    fn take(&self, at: usize, sealed: &SealedEntry) -> Option<Opened> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at)?.take()?;
+        let is_same = *opened.envelope().bytes() == sealed.envelope && opened.parts() == sealed.parts.as_ref();
+        is_same.then_some(opened)
+    }
+}
+
 /// How many entries at the front of a package stand where the log of `size` entries has some already. Their leaf hashes are what
 /// [`Trial::judge`] asks for.
 ///
@@ -55,11 +77,11 @@ impl Trial {
         Self { directory, head, entries: Vec::new() }
     }
 
-    /// Judges a package. `kept` are the leaf hashes of the entries that [`repeated`] counted, as they are here.
+    /// Judges a package. `kept` are the leaf hashes of the entries that [`repeated`] counted, as they are here; `ahead` is what was opened of it before.
     ///
     /// Other bytes at a position that is taken are refused (`replay_differs`); a checkpoint that contradicts the entries takes them all
     /// back; an entry that does not pass leaves those before it.
-    pub fn judge(mut self, package: &Package, kept: &[Hash]) -> Judged {
+    pub fn judge(mut self, package: &Package, kept: &[Hash], ahead: &Ahead) -> Judged {
         for ((sequence, sealed), kept) in (package.first..).zip(&package.entries).zip(kept) {
             if leaf_hash(&sealed.envelope) != *kept {
                 let detail = format!("{} entry {sequence} is here with other bytes", package.log);
@@ -68,8 +90,13 @@ impl Trial {
             }
         }
         let before = (self.directory.clone(), self.head.clone());
-        for (sequence, sealed) in (package.first..).zip(&package.entries).skip(kept.len()) {
-            if let Err(refusal) = self.take(&package.log, &sealed.envelope, sealed.parts.as_ref()) {
+        for (at, sealed) in package.entries.iter().enumerate().skip(kept.len()) {
+            let sequence = package.first + at as u64;
+            let taken = match ahead.take(at, sealed) {
+                Some(opened) => self.take_opened(&package.log, opened),
+                None => self.take(&package.log, &sealed.envelope, sealed.parts.as_ref()),
+            };
+            if let Err(refusal) = taken {
                 return Judged { trial: self, checkpoint: None, refused: Some((sequence, refusal)) };
             }
         }
@@ -88,7 +115,10 @@ impl Trial {
     /// # Errors
     /// What [`Directory::open`] and [`verify`] refuse, `malformed` for an entry of another log, and what [`Directory::apply`] refuses.
     pub fn take(&mut self, log: &LogId, envelope: &Bytes, parts: Option<&PartSet>) -> Result<(), Refusal> {
-        let opened = self.directory.open(envelope.clone(), parts.cloned())?;
+        self.take_opened(log, self.directory.open(envelope.clone(), parts.cloned())?)
+    }
+
+    fn take_opened(&mut self, log: &LogId, opened: Opened) -> Result<(), Refusal> {
         if opened.change_set().log != *log {
             let detail = format!("an entry of {} in a package of {log}", opened.change_set().log);
             return Err(Refusal::new(Reason::Malformed, detail));

@@ -14,6 +14,8 @@ use super::*;
 use crate::ledger::{Draft, LogHead, Sealing, Trial, seal, seal_by_both};
 use crate::units::UnitList;
 
+mod ahead;
+
 const VERSION: &str = "vn-2024";
 const ALL: Range<usize> = 0..usize::MAX;
 

@@ -160,6 +160,38 @@ fn any_order_of_arrival_is_what_a_rebuild_makes() {
 }
 
 #[test]
+fn a_book_that_comes_in_pieces_and_is_corrected_is_what_a_rebuild_makes() {
+    run(async |bed| {
+        let (mut above, mut author) = (bed.child("40", 4).await, bed.child("17065", 1).await);
+        let [alone, spoken_of] = [0, 3].map(|at| next_id(&author, at));
+        // Somebody of the book is heard of before the book.
+        let early = above.entry(vec![happened("17065", Body::Death(Death { person: spoken_of }), 20_210_101)]);
+        // Many at a time; most share a row of the cube with somebody, in their own piece or in another one.
+        let book = |first: u32| (0..12).map(move |n| enrolled("17065", first + n % 6));
+        let nobody_else = || [enrolled("17065", 197_001)];
+        let retracted = Retraction { person: alone, refers_to: alone, reason: String::new() };
+        let pieces = [
+            nobody_else().into_iter().chain(book(198_001)).collect(),
+            book(198_004).collect(),
+            // A row of the cube comes to nothing, and then to something once more.
+            vec![happened("17065", Body::Retraction(retracted), 20_210_201)],
+            nobody_else().into_iter().chain(book(198_001)).collect(),
+            book(198_101).collect(),
+        ];
+        let entries: Vec<SealedEntry> = pieces.into_iter().map(|said| author.entry(said)).collect();
+        assert_eq!(bed.receive(above.package(0, vec![early], false)).await.refused, None);
+        for (at, entry) in (0..).zip(entries) {
+            assert_eq!(bed.receive(author.package(at, vec![entry], false)).await.refused, None);
+        }
+        let live = derived(&bed).await;
+        assert_eq!(bed.residents("17065").await, 4 * 12 + 1);
+        assert_eq!(live.rows("person"), 4 * 12 + 2, "{live:?}");
+        let report = rebuild(bed.store(), bed.anchor(), &|_, _| {}).await.expect("rebuilt");
+        assert_eq!((&report.before, &report.after), (&live, &live));
+    });
+}
+
+#[test]
 fn a_rebuild_that_fails_leaves_what_was_there() {
     run(async |_| {
         let bed = lived(|step| step).await;
