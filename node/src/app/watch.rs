@@ -73,7 +73,7 @@ pub(super) async fn watch(store: &Store, pipeline: &Handle, reporter: &HealthRep
         metrics::gauge!(telemetry::DISK_FREE).set(health.disk.free as f64);
         metrics::gauge!(telemetry::DISK_LEVEL).set(health.disk.level as u8 as f64);
         // A file that is not closed in order is looked at by the next start; a server must say it itself, however this run ends.
-        if health.damage.is_some() && !is_remembered {
+        if health.damage.is_some() && !store.is_file() && !is_remembered {
             match store.remember_damage().await {
                 Ok(()) => is_remembered = true,
                 Err(error) => {
