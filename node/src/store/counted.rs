@@ -109,7 +109,9 @@ impl Tx {
         );
         let emptied = self.write_returning(&sql, [], others.into_iter().map(values)).await?;
         emptied.iter().try_for_each(|row| known.forget(row))?;
-        self.known().map(|kept| *kept = known);
+        if let Some(kept) = self.known() {
+            *kept = known;
+        }
         let emptied: Result<Vec<Vec<Value>>> =
             emptied.iter().map(|row| (0..row.len()).map(|column| row.value(column)).collect()).collect();
         let sql = format!("DELETE FROM cube WHERE ({KEY}) IN ({{rows}})");

@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::counted::Known;
 use super::sql::{Transaction, Value};
 use super::{Result, SourceRow, Tx, unsigned};
 
@@ -94,7 +95,9 @@ impl Tx {
 
     /// Drops all that is derived.
     pub async fn derived_clear(&mut self) -> Result<()> {
-        self.known().map(std::mem::take);
+        if let Some(known) = self.known() {
+            *known = Known::default();
+        }
         // Without a condition SQLite gives whole pages back and does not look at the rows.
         for sql in [
             "DELETE FROM person",
