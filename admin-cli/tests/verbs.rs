@@ -402,3 +402,30 @@ async fn the_doctor_names_what_is_wrong_and_is_refused() {
     assert_eq!((&lines[0]["reason"], &lines[0]["next_step"]), (&json!("store_damaged"), &json!("restore")));
     assert_eq!((&lines[1]["state"], &lines[1]["reason"]), (&json!("ok"), &json!("")));
 }
+
+#[tokio::test]
+async fn dates_are_converted_without_a_node_and_what_is_no_date_is_said() {
+    let node = Fake::default().start().await;
+    let head = "solar_date,lunar_year,lunar_month,lunar_day,leap_month\n";
+    let said = node.admin(&["calendar", "to-lunar", "2023-03-22", "10/10/1954", "--output", "csv"]).await;
+    assert_eq!((said.exit, said.out), (Exit::Done, format!("{head}2023-03-22,2023,2,1,1\n1954-10-10,1954,9,14,0\n")));
+    assert!(said.err.contains("1 of the days"), "another calendar may say otherwise: {}", said.err);
+    let said =
+        node.admin(&["calendar", "to-solar", "01/02+/2023", "30/02+/2023", "--output", "csv", "--lang", "vi"]).await;
+    assert_eq!(
+        (said.exit, said.out),
+        (Exit::Refused, format!("{head}2023-03-22,2023,2,1,1\n")),
+        "the others all the same"
+    );
+    assert!(said.err.contains("30/02+/2023") && said.err.contains("không chuyển được: 1"), "{}", said.err);
+    let rows = format!("{head},2023,2,1,1\n,2023,2,1,2\n,2023,2,1\n");
+    let file = node.file("lunar.csv", &rows);
+    let said = node.admin(&["calendar", "to-solar", "--file", &file, "--output", "csv"]).await;
+    assert_eq!((said.exit, said.out), (Exit::Refused, format!("{head}2023-03-22,2023,2,1,1\n2023-02-20,2023,2,1,0\n")));
+    assert!(said.err.contains("line 3"), "{}", said.err);
+    let said = node.admin(&["calendar", "to-lunar", "--file", &file]).await;
+    assert_eq!(said.exit, Exit::Refused, "an empty date: {}", said.err);
+    let wrong = node.file("wrong.csv", "day\n2023-02-20\n");
+    let said = node.admin(&["calendar", "to-lunar", "--file", &wrong]).await;
+    assert!(said.exit == Exit::Refused && said.err.contains("solar_date"), "{}", said.err);
+}

@@ -90,8 +90,8 @@ pub fn run(args: &Args, to: To, ctx: &mut Context) -> Result<Exit, Failure> {
         0 => Ok(Exit::Done),
         all => {
             let detail = match ctx.lang {
-                Lang::Vi => format!("{all} ngày không chuyển được"),
-                Lang::En => format!("{all} dates could not be converted"),
+                Lang::Vi => format!("số ngày không chuyển được: {all}"),
+                Lang::En => format!("dates that could not be converted: {all}"),
             };
             Err(Refusal::new(Reason::DateInvalid, detail).into())
         }
