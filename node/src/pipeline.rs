@@ -349,8 +349,18 @@ impl Handle {
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Error::Ended)?;
         let (reply, answer) = oneshot::channel();
         let package = Arc::new(package);
-        let opening = Opening::begin(package.clone(), self.snapshot().directory_arc(), self.openers.clone());
-        self.jobs.send(Job::Receive { package, opening, by, _room: room, reply }).await.map_err(|_| Error::Ended)?;
+        // First the place: who stops waiting for it has begun nothing.
+        let place = self.jobs.reserve().await.map_err(|_| Error::Ended)?;
+        let snapshot = self.snapshot();
+        let log = snapshot.log(&package.log);
+        let opening = match log.is_some_and(|log| log.trouble.is_some()) {
+            true => Opening::none(),
+            false => {
+                let size = log.map_or(0, |log| log.head.size());
+                Opening::begin(package.clone(), size, snapshot.directory_arc(), self.openers.clone())
+            }
+        };
+        place.send(Job::Receive { package, opening, by, _room: room, reply });
         Ok(async { answer.await.map_err(|_| Error::Ended)? })
     }
 

@@ -229,6 +229,15 @@ impl Tx {
         passed.map_err(|e| self.condition.noted(Error::database(self.name, sqlx::Error::Io(e))))
     }
 
+    /// Whether all of this version's migrations were made in the database.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_current(&mut self) -> Result<bool> {
+        let newest = if self.is_served() { postgres::newest() } else { sqlite::newest() };
+        Ok(self.number("SELECT coalesce(MAX(version), 0) FROM _sqlx_migrations", []).await? >= newest)
+    }
+
     /// Whether the database is a server.
     fn is_served(&self) -> bool {
         matches!(self.inner, Transaction::Postgres(_))

@@ -63,7 +63,8 @@ pub fn run(args: &Args, to: To, ctx: &mut Context) -> Result<Exit, Failure> {
     match &args.file {
         None => args.dates.iter().for_each(|date| take(date.chars().take(40).collect(), of_text(date, to))),
         Some(path) => {
-            let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(open(path)?);
+            let bytes = read(path)?;
+            let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(&bytes[..]);
             let places = Places::of(reader.headers().map_err(|error| unreadable(&error))?, to)?;
             for row in reader.records() {
                 let row = row.map_err(|error| unreadable(&error))?;
@@ -155,12 +156,19 @@ impl Places {
     }
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().take(FILE_BYTES_MAX)));
-    }
+/// All of a file: what is too large is refused, and never cut.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-    Ok(Box::new(File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX)))
+    let mut from: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(unreadable)?),
+    };
+    let mut bytes = Vec::new();
+    from.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(Refusal::new(Reason::TooLarge, format!("more than {FILE_BYTES_MAX} bytes")).into()),
+        false => Ok(bytes),
+    }
 }
 
 fn unreadable(error: &csv::Error) -> Refusal {

@@ -22,7 +22,7 @@ pub use sums::{Run, Sums};
 /// than the last one before it needs the rows of the cube.
 pub const FIRST_YEAR: i32 = 2020;
 /// Unit lists for which the units above are summed up, at most: those that begin last. Sums of single units serve all lists.
-pub const LISTS: usize = 2;
+pub const LISTS: usize = 3;
 
 /// What a sum is about. `Ord` is the order in which sums are kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,6 +7,6 @@ CREATE TABLE rollup (
     span  BIGINT NOT NULL,                           -- 0 all before 2020, below zero a year, else year * 12 + month - 1
     data  BYTEA  NOT NULL,
     PRIMARY KEY (list, unit, stock, span)
-);
+) WITH (fillfactor = 70); -- room for the sums that change with what comes
 -- Sums are small numbers in few bytes: there is nothing for the server to compress.
 ALTER TABLE rollup ALTER COLUMN data SET STORAGE EXTERNAL;

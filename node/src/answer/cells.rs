@@ -10,11 +10,13 @@ use crate::store::Tx;
 
 /// Units whose rows are read at once: some tens of thousands of rows in the worst case, so that memory stays small.
 pub(super) const UNITS_AT_ONCE: usize = 64;
-/// Units whose roll-ups are read at once: some hundred sums of at most some ten KiB each.
-const SOURCES_AT_ONCE: usize = 16;
-/// Rows and counts that are turned into cells at once: some ten milliseconds of work, in which the thread does nothing else.
+/// Sums that are read at once, or those of one unit: at most some ten KiB each.
+const SUMS_AT_ONCE: usize = 500;
+/// Rows and counts, 16 bytes each, that are turned into cells at once.
 const ROWS_AT_ONCE: usize = 100_000;
 const COUNTS_AT_ONCE: usize = 1_000_000;
+/// Months of units that are gone through at once: some microseconds each.
+const MONTHS_AT_ONCE: usize = 6_000;
 /// Cells, empty ones too, that are computed at once: 8 bytes each.
 pub(super) const GRID_AT_ONCE: usize = 2_000_000;
 
@@ -57,22 +59,29 @@ async fn from_rollups(tx: &mut Tx, asked: &Asked<'_>, part: &Part<'_>, read: &Ro
         }
         part => (Vec::new(), part.units(asked)),
     };
-    let grids_at_once = (GRID_AT_ONCE / asked.cells_each().max(1)).clamp(1, SOURCES_AT_ONCE);
+    let at_once = (SUMS_AT_ONCE / read.spans().max(1)).clamp(1, UNITS_AT_ONCE);
+    let most = units_at_once(asked);
     let mut cells = Gathered::default();
     for (list, units) in [(list.version(), above), ("", single)] {
-        let mut tally = asked.tally();
-        for units in units.chunks(grids_at_once) {
-            for (unit, span, sums) in tx.rollup_read(list, units, read).await? {
-                tally.sums(&unit, span, &sums);
-            }
-            // The cells of more units would be many, or there are many counts already.
-            if grids_at_once < SOURCES_AT_ONCE || tally.len() >= COUNTS_AT_ONCE {
+        let (mut tally, mut of_units) = (asked.tally(), 0);
+        for units in units.chunks(at_once.min(most)) {
+            if of_units + units.len() > most || tally.len() >= COUNTS_AT_ONCE {
                 cells.add(std::mem::replace(&mut tally, asked.tally()).cells())?;
+                of_units = 0;
+                // Others have their turn: what was counted took this thread some ten milliseconds.
+                tokio::task::yield_now().await;
             }
+            of_units += units.len();
+            tx.rollup_read(list, units, read, |unit, span, sums| tally.sums(&unit, span, &sums)).await?;
         }
         cells.add(tally.cells())?;
     }
     Ok(add_up(cells.cells))
+}
+
+/// Units whose cells are computed at once: what they have at most is in memory together, also where it is empty, and every month of each is gone through.
+fn units_at_once(asked: &Asked<'_>) -> usize {
+    (GRID_AT_ONCE / asked.cells_each().max(1)).min(MONTHS_AT_ONCE / asked.months().max(1)).max(1)
 }
 
 async fn from_rows(tx: &mut Tx, asked: &Asked<'_>, units: &[UnitCode]) -> Result<Vec<Cell>, Error> {
@@ -81,7 +90,7 @@ async fn from_rows(tx: &mut Tx, asked: &Asked<'_>, units: &[UnitCode]) -> Result
     let mut rows: Vec<CubeRow> = Vec::new();
     let mut of_units: usize = 0;
     // Rows of one unit are about one target, so that no more targets have cells at once than there are units.
-    let grids_at_once = (GRID_AT_ONCE / asked.cells_each().max(1)).max(1);
+    let grids_at_once = units_at_once(asked);
     // Cells of different rows add up, so that the rows need not be in memory together.
     for units in units.chunks(grids_at_once.min(UNITS_AT_ONCE)) {
         if of_units + units.len() > grids_at_once {

@@ -165,7 +165,7 @@ async fn source(layout: &Layout, server: Option<&Server>) -> Result<Store, Error
     }
     let path = layout.database();
     let (store, says) = Store::open_to_look(&path).await?;
-    if matches!(says, Ok(true)) {
+    if matches!(says, Ok(true)) && store.read("look").await?.is_current().await? {
         return Ok(store);
     }
     store.close_unsealed().await;

@@ -1,5 +1,6 @@
 //! Register, cube and findings against the logs: they are made again in a copy of the database, and compared. The node goes on meanwhile.
 
+use danso_core::register::Rules;
 use danso_proto::refusal::Reason;
 
 use super::{Line, Patient, State};
@@ -17,6 +18,17 @@ pub(super) async fn derived(patient: &Patient) -> Line {
     };
     if let Some(why) = not_copied(bytes, patient.store.condition().measure().disk) {
         return unseen(why);
+    }
+    // A database that was not started since the program was replaced has no rows by the new rules yet.
+    match is_by_these_rules(&patient.store).await {
+        Ok(true) => {}
+        Ok(false) => {
+            return unseen(
+                "not compared: an earlier version made register and figures; the node's next start makes them again"
+                    .into(),
+            );
+        }
+        Err(error) => return Line::fail("derived", error.refusal()),
     }
     match made_again(patient).await {
         Ok(report) => {
@@ -46,6 +58,10 @@ pub(super) async fn derived(patient: &Patient) -> Line {
 
 async fn size(store: &Store) -> Result<u64, store::Error> {
     store.read("size").await?.bytes().await
+}
+
+async fn is_by_these_rules(store: &Store) -> Result<bool, pipeline::Error> {
+    Ok(pipeline::made_by(&mut store.read("rules").await?).await? == Rules::CURRENT.version())
 }
 
 /// Why no copy is made here of a database of this size.

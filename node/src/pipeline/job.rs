@@ -26,13 +26,19 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn begin(package: Arc<Package>, directory: Arc<Directory>, openers: Arc<Semaphore>) -> Self {
+    /// `size` entries of the log are here.
+    pub(super) fn begin(package: Arc<Package>, size: u64, directory: Arc<Directory>, openers: Arc<Semaphore>) -> Self {
         let opening = tokio::spawn(async move {
             let Ok(_one) = openers.acquire().await else { return Ahead::default() };
             // What was not opened ahead is opened when its turn comes.
-            tokio::task::spawn_blocking(move || Ahead::open(&package, &directory)).await.unwrap_or_default()
+            tokio::task::spawn_blocking(move || Ahead::open(&package, size, &directory)).await.unwrap_or_default()
         });
         Self { under_way: Some(opening), ahead: Ahead::default() }
+    }
+
+    /// Of a log that takes nothing now: nothing is opened.
+    pub(super) fn none() -> Self {
+        Self { under_way: None, ahead: Ahead::default() }
     }
 
     async fn end(&mut self) {

@@ -12,6 +12,7 @@ use danso_core::register::Rules;
 use danso_core::units::UnitList;
 use danso_core::verify::{Directory, Verified, verify_again};
 use danso_proto::envelope::{Opened, PublicKey};
+use danso_proto::identity::PartSet;
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream};
 use danso_proto::merkle::Hash;
 use danso_proto::refusal::{Reason, Refusal};
@@ -33,8 +34,9 @@ const FIRST_RULES: u32 = 1;
 /// Entries read at a time, and their bytes.
 const CHUNK: (usize, usize) = (128, 2 * 1024 * 1024);
 
-/// Changes that are written together: as many as a full pipeline writes in one transaction.
-const TOGETHER: usize = 8_000;
+/// Changes that are written together, as many as a full pipeline writes in one transaction; and the bytes of their entries, because anybody can sign
+/// changes that are large and say nothing.
+const TOGETHER: (usize, usize) = (8_000, 8 * 1024 * 1024);
 
 /// What a rebuild went through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -192,7 +194,13 @@ pub(super) struct Recount<'a> {
 }
 
 impl Recount<'_> {
-    pub(super) async fn take(&mut self, tx: &mut Tx, mut entries: Vec<Entry>) -> Result<(), Error> {
+    pub(super) async fn take(&mut self, tx: &mut Tx, entries: Vec<Entry>) -> Result<(), Error> {
+        let entries = self.counted(entries);
+        self.apply(tx, &entries).await
+    }
+
+    /// Of entries that were read those that count.
+    fn counted(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
         self.done.entries += entries.len() as u64;
         let read = entries.len();
         entries.retain(|entry| {
@@ -200,8 +208,12 @@ impl Recount<'_> {
             author.and_then(|author| author.valid_size(entry.log())).is_none_or(|bound| entry.sequence() < bound)
         });
         self.done.left_out += (read - entries.len()) as u64;
+        entries
+    }
+
+    async fn apply(&mut self, tx: &mut Tx, entries: &[Entry]) -> Result<(), Error> {
         self.done.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        apply::apply(tx, self.logs, &entries, self.rules, &self.lists).await?;
+        apply::apply(tx, self.logs, entries, self.rules, &self.lists).await?;
         (self.progress)(self.done.entries, self.total);
         Ok(())
     }
@@ -223,23 +235,27 @@ pub(super) async fn again(
     let rows: Vec<LogRow> = logs.values().cloned().collect();
     replay_into(tx, &rows, directory.anchor(), Some(&mut count)).await?;
     // Those of many small logs are written together, and while they are, the next ones are opened.
-    let (mut waiting, mut changes) = (Vec::new(), 0);
+    let (mut waiting, mut changes, mut bytes) = (Vec::new(), 0, 0);
     for row in rows.iter().filter(|row| *row.log.stream() != Stream::Directory) {
         let mut reader = LogReader::new(row);
         loop {
-            let full = if changes >= TOGETHER { std::mem::take(&mut waiting) } else { Vec::new() };
-            if !full.is_empty() {
-                changes = 0;
+            let is_full = changes >= TOGETHER.0 || bytes >= TOGETHER.1;
+            let full = if is_full { std::mem::take(&mut waiting) } else { Vec::new() };
+            if is_full {
+                (changes, bytes) = (0, 0);
             }
-            let entries = reader.next_beside(tx, directory, async |tx| count.take(tx, full).await).await?;
+            let entries = reader.next_beside(tx, directory, async |tx| count.apply(tx, &full).await).await?;
             if entries.is_empty() {
                 break;
             }
+            let entries = count.counted(entries);
+            let size = |entry: &Entry| entry.envelope().len() + entry.parts().map_or(0, PartSet::encoded_len);
+            bytes += entries.iter().map(size).sum::<usize>();
             changes += entries.iter().map(|entry| entry.change_set().changes.len()).sum::<usize>();
             waiting.extend(entries);
         }
     }
-    count.take(tx, waiting).await?;
+    count.apply(tx, &waiting).await?;
     mark(tx, rules).await?;
     Ok(count.done)
 }

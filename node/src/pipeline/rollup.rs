@@ -20,9 +20,9 @@ pub(super) async fn follow<'a>(tx: &mut Tx, lists: &'a UnitLists) -> Result<Vec<
     if kept == versions {
         return Ok(lists);
     }
-    tx.rollup_lists_put(&versions).await?;
+    let new = tx.rollup_lists_put(&versions).await?;
     let new: Vec<&UnitList> =
-        lists.iter().copied().filter(|list| !kept.iter().any(|kept| kept == list.version())).collect();
+        lists.iter().copied().filter(|list| new.iter().any(|new| new == list.version())).collect();
     let mut after = None;
     while !new.is_empty() {
         let single = tx.rollup_single(after.as_ref()).await?;

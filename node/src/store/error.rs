@@ -90,6 +90,11 @@ pub enum Error {
         /// The name of the transaction.
         during: &'static str,
     },
+    /// An earlier version of this program made the database, and it was only looked at.
+    #[error(
+        "the database is as an earlier version of this program left it: start the node once with this one, then try again"
+    )]
+    Earlier,
     /// No room on the disk.
     #[error("no room on the disk for {during}")]
     DiskFull {

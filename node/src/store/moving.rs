@@ -140,6 +140,9 @@ pub(super) async fn copy_by(
     tell: &mut dyn FnMut(&'static str, u64),
 ) -> Result<()> {
     let node = from.node().await?.ok_or(Error::NotANode)?;
+    if !from.is_current().await? {
+        return Err(Error::Earlier);
+    }
     let source = from.state().await?;
     let is_left = from.meta_get(META_MOVED).await?.is_some();
     to.run_tx("moving", async |tx| tx.begin_move(&node, &source, is_left).await).await?;

@@ -411,6 +411,11 @@ async fn begin(pool: PgPool, lost: &CancellationToken, sql: &'static str) -> sql
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
+/// The version of the newest migration.
+pub(super) fn newest() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
     const STEPS: [(i64, &str, &str); 3] = [

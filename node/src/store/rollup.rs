@@ -12,7 +12,7 @@ use super::{Error, Result, Tx, parsed};
 /// Where the store keeps which unit lists the units above are summed up by: versions, a line each.
 const META_LISTS: &str = "rollup_lists";
 /// Sums of single units that are read at once when all are.
-const SINGLE_AT_ONCE: i64 = 2_000;
+const SINGLE_AT_ONCE: i64 = 500;
 
 impl Tx {
     /// The lists by which the units above are summed up.
@@ -22,12 +22,18 @@ impl Tx {
         Ok(lists.lines().map(str::to_owned).collect())
     }
 
-    /// Says by which lists the units above are summed up. Sums by others are dropped; who names a new one adds its sums.
-    pub async fn rollup_lists_put(&mut self, lists: &[&str]) -> Result<()> {
-        for gone in self.rollup_lists().await?.iter().filter(|list| !lists.contains(&list.as_str())) {
-            self.write("DELETE FROM rollup WHERE list = $1", [gone.as_str().into()]).await?;
-        }
-        self.meta_put(META_LISTS, lists.join("\n").as_bytes()).await
+    /// Says by which lists the units above are summed up, and gives those that are new among them: whoever names one adds its sums. All other sums of
+    /// units above are dropped, whatever was said of them, so that nothing is ever added twice.
+    pub async fn rollup_lists_put(&mut self, lists: &[&str]) -> Result<Vec<String>> {
+        let kept = self.rollup_lists().await?;
+        let (stay, new): (Vec<&str>, Vec<&str>) = lists.iter().partition(|list| kept.iter().any(|kept| kept == *list));
+        let mut values: Vec<Value> = stay.iter().map(|list| (*list).into()).collect();
+        // Of single units: those stay.
+        values.push("".into());
+        let places: Vec<String> = (1..=values.len()).map(|at| format!("${at}")).collect();
+        self.write(&format!("DELETE FROM rollup WHERE list NOT IN ({})", places.join(", ")), values).await?;
+        self.meta_put(META_LISTS, lists.join("\n").as_bytes()).await?;
+        Ok(new.into_iter().map(str::to_owned).collect())
     }
 
     /// Adds to sums; those of which nothing is left are dropped, so that the same cube always has the same rows.
@@ -63,23 +69,23 @@ impl Tx {
         rows.iter().map(|row| Ok((key(row)?, data(row)?))).collect()
     }
 
-    /// What `read` asks for of `units` by a `list` (empty: of each alone). In no particular order.
+    /// Gives what `read` asks for of `units` by a `list` (empty: of each alone). In no particular order.
     pub async fn rollup_read(
         &mut self,
         list: &str,
         units: &[UnitCode],
         read: &RollupRead,
-    ) -> Result<Vec<(UnitCode, Span, Sums)>> {
+        mut take: impl FnMut(UnitCode, Span, Sums),
+    ) -> Result<()> {
         let sql = "SELECT unit, span, data FROM rollup
                    WHERE list = $1 AND stock = $2 AND span BETWEEN $3 AND $4 AND unit IN ({rows})";
-        let mut found = Vec::new();
         for (stock, first, last) in read.ranges() {
             let values = [list.into(), i64::from(stock).into(), first.into(), last.into()];
-            for row in &self.rows_by(sql, values, units.iter().map(|unit| [unit.as_str().into()])).await? {
-                found.push((parsed(row.get("unit")?, "rollup", "unit")?, span(row)?, data(row)?));
+            for row in self.rows_by(sql, values, units.iter().map(|unit| [unit.as_str().into()])).await? {
+                take(parsed(row.get("unit")?, "rollup", "unit")?, span(&row)?, data(&row)?);
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

@@ -186,6 +186,11 @@ impl Store {
     }
 }
 
+/// The version of the newest migration.
+pub(super) fn newest() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 pub(super) fn migrator() -> Migrator {
     const STEPS: [(i64, &str, &str); 7] = [

@@ -124,7 +124,8 @@ pub(super) const TABLES: [Table; 17] = [
             ("count", Int),
         ],
     ),
-    Table::new("rollup", 4, &[("list", Text), ("unit", Text), ("stock", Int), ("span", Int), ("data", Blob)]),
+    Table::new("rollup", 4, &[("list", Text), ("unit", Text), ("stock", Int), ("span", Int), ("data", Blob)])
+        .with_bytes("length(data)"),
     Table::new(
         "finding",
         2,

@@ -190,7 +190,8 @@ impl Cycle {
 
 /// The new moon that begins month 11 of lunar year `year`: the last one whose day is not after the winter solstice's.
 fn month_11(year: i32) -> i32 {
-    // Days from 1970-01-01 to 31 December; the years asked for are within 1967..=2055, where every fourth is a leap year.
+    // Days from 1970-01-01 to 31 December, if every fourth year were a leap year. So it is of the years asked for, within 1899..=2101, but for 1900 and 2100: a day
+    // more or less, ten days behind the solstice, makes no difference.
     let december_31 = (year - 1969) * 365 + (year - 1968).div_euclid(4) - 1;
     let k = last_new_moon(december_31);
     // When the sun has turned before that day began, the solstice was in the month before.

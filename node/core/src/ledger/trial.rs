@@ -44,10 +44,13 @@ pub struct Judged {
 pub struct Ahead(Mutex<Vec<Option<Opened>>>);
 
 impl Ahead {
-    /// Opens what can be opened by now.
-    pub fn open(package: &Package, directory: &Directory) -> Self {
+    /// Opens what can be opened by now of what is behind the first `size` entries of the log, up to the first that cannot: what follows it will not be taken.
+    pub fn open(package: &Package, size: u64, directory: &Directory) -> Self {
         let open = |sealed: &SealedEntry| directory.open(sealed.envelope.clone(), sealed.parts.clone()).ok();
-        Self(Mutex::new(package.entries.iter().map(open).collect()))
+        let repeated = usize::try_from(size.saturating_sub(package.first)).unwrap_or(usize::MAX);
+        let mut all: Vec<Option<Opened>> = package.entries.iter().take(repeated).map(|_| None).collect();
+        all.extend(package.entries.iter().skip(repeated).map_while(|sealed| open(sealed).map(Some)));
+        Self(Mutex::new(all))
     }
 
     /// What was opened at this place of the package, once, and only if it was opened from these very bytes and parts.

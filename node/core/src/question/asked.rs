@@ -7,7 +7,7 @@ use super::age::AgeScale;
 use super::{CELLS_MAX, Dimension, Figure, Question, invalid};
 use crate::calendar::Month;
 use crate::cube::Measure;
-use crate::rollup::Span;
+use crate::rollup::{FIRST_YEAR, Span};
 use crate::units::{Unit, UnitList};
 
 /// A question and the list that its codes belong to. Made by [`Question::on`] only.
@@ -51,6 +51,15 @@ pub struct RollupRead {
 }
 
 impl RollupRead {
+    /// How many sums there are of a unit, at most.
+    pub fn spans(&self) -> usize {
+        let months = |from: Month| usize::try_from(self.last - from + 1).unwrap_or(0);
+        let years = |from: Month| usize::try_from(from.year() - FIRST_YEAR).unwrap_or(0);
+        // Before all years, whole years, and the months of the first year that is not whole.
+        let stocks = self.stocks.map_or(0, |from| 1 + years(from) + 11 + months(from));
+        stocks + self.flows.map_or(0, months)
+    }
+
     /// What is read, as ranges of [`Span::code`]: whether of stocks, first and last.
     pub fn ranges(&self) -> impl Iterator<Item = (bool, i64, i64)> {
         let last = Span::Month(self.last).code();

@@ -113,9 +113,9 @@ fn the_lists_that_begin_last_are_rolled_up() {
     for (version, from, then) in [
         ("c", Some(20_250_701), &["c"][..]),
         ("z", None, &["z", "c"]),
-        ("b", Some(20_240_101), &["b", "c"]),
-        ("a", Some(20_240_101), &["b", "c"]),
-        ("d", Some(20_250_701), &["c", "d"]),
+        ("b", Some(20_240_101), &["z", "b", "c"]),
+        ("a", Some(20_240_101), &["a", "b", "c"]),
+        ("d", Some(20_250_701), &["b", "c", "d"]),
     ] {
         lists.insert(list(version, from, "11")).expect("a new list");
         assert_eq!(versions(&lists), then);

@@ -217,10 +217,11 @@ fn roll_ups_follow_the_unit_lists() {
         let bed = lived(|step| step).await;
         assert_eq!(rolled_up(&bed).await, ["vn-2024"]);
         let mut before = derived(&bed).await;
-        // The commune 17035 moves below another province; then a list that is like the first.
+        // The commune 17035 moves below another province, and back, and there again; the first list is dropped then.
         for (n, version, from, above, kept) in [
-            (0, "vn-2025", 20_250_701, "38", ["vn-2024", "vn-2025"]),
-            (1, "vn-2030", 20_300_101, "40", ["vn-2025", "vn-2030"]),
+            (0, "vn-2025", 20_250_701, "38", &["vn-2024", "vn-2025"][..]),
+            (1, "vn-2030", 20_300_101, "40", &["vn-2024", "vn-2025", "vn-2030"]),
+            (2, "vn-2035", 20_350_101, "38", &["vn-2025", "vn-2030", "vn-2035"]),
         ] {
             let rows = [
                 ["VN", "Việt Nam", "central", ""],

@@ -22,7 +22,7 @@ fn judge(tiers: &Tiers, package: &Package, ahead: &Ahead) -> (usize, Option<Reas
 fn what_was_opened_ahead_is_taken_once_and_without_it_all_is_the_same() {
     let tiers = Tiers::begun();
     let package = package(&tiers);
-    let ahead = Ahead::open(&package, &tiers.top.directory);
+    let ahead = Ahead::open(&package, 0, &tiers.top.directory);
     // The second time it is opened anew.
     for ahead in [&ahead, &ahead, &Ahead::default()] {
         assert_eq!(judge(&tiers, &package, ahead), (1, None));
@@ -33,7 +33,7 @@ fn what_was_opened_ahead_is_taken_once_and_without_it_all_is_the_same() {
 fn a_signature_that_was_checked_stands_for_no_other_bytes() {
     let tiers = Tiers::begun();
     let good = package(&tiers);
-    let ahead = || Ahead::open(&good, &tiers.top.directory);
+    let ahead = || Ahead::open(&good, 0, &tiers.top.directory);
     let length = good.entries[0].envelope.len();
     // One bit of what is signed, and one of the signature, which stands before its key id.
     for at in [60, length - 100] {
@@ -44,8 +44,12 @@ fn a_signature_that_was_checked_stands_for_no_other_bytes() {
         let alone = judge(&tiers, &forged, &Ahead::default());
         assert!(alone.0 == 0 && alone.1.is_some(), "{alone:?}");
         assert_eq!(judge(&tiers, &forged, &ahead()), alone, "checked as something else");
-        assert_eq!(judge(&tiers, &forged, &Ahead::open(&forged, &tiers.top.directory)), alone);
-        assert_eq!(judge(&tiers, &good, &Ahead::open(&forged, &tiers.top.directory)), (1, None), "nothing is spoilt");
+        assert_eq!(judge(&tiers, &forged, &Ahead::open(&forged, 0, &tiers.top.directory)), alone);
+        assert_eq!(
+            judge(&tiers, &good, &Ahead::open(&forged, 0, &tiers.top.directory)),
+            (1, None),
+            "nothing is spoilt"
+        );
     }
 }
 
@@ -53,7 +57,7 @@ fn a_signature_that_was_checked_stands_for_no_other_bytes() {
 fn whose_key_ended_meanwhile_is_refused_although_its_signature_was_checked() {
     let mut tiers = Tiers::begun();
     let package = package(&tiers);
-    let ahead = Ahead::open(&package, &tiers.top.directory);
+    let ahead = Ahead::open(&package, 0, &tiers.top.directory);
     let revoked = NodeRevoked { node: tiers.district.id.clone(), bounds: Vec::new(), reason: "stolen".into() };
     let Tiers { top, province, .. } = &mut tiers;
     province.write(&mut top.directory, Body::NodeRevoked(revoked));
@@ -64,6 +68,6 @@ fn whose_key_ended_meanwhile_is_refused_although_its_signature_was_checked() {
 fn whose_key_was_not_known_yet_is_opened_when_its_turn_comes() {
     let tiers = Tiers::begun();
     let package = package(&tiers);
-    let too_early = Ahead::open(&package, &Top::new().directory);
+    let too_early = Ahead::open(&package, 0, &Top::new().directory);
     assert_eq!(judge(&tiers, &package, &too_early), (1, None));
 }
