@@ -10,7 +10,7 @@ use super::super::backup::{Backup, Made, backup, fitting};
 use super::super::drill::drill;
 use super::super::restore::{self, unpack};
 use super::{list, on_runtime, set_up};
-use crate::archive::{self, Reader, Source};
+use crate::archive::{self, Manifest, Reader, Source};
 use crate::config::Layout;
 use crate::keys::{LogKey, Rotation};
 use crate::store::Store;
@@ -31,19 +31,48 @@ async fn central(data: &Path) -> Layout {
 
 /// The same backup with another log key, as builds made it that read the keys before they copied the database.
 fn with_another_key(good: &Path, dir: &Path) -> PathBuf {
-    let layout = Layout::create(dir.join("unpacked")).expect("a directory");
-    let (manifest, config) = unpack(Reader::open(good, None).expect("a backup"), &layout).expect("unpacked");
-    std::fs::remove_file(layout.log_key()).expect("it was there");
-    LogKey::create(&layout.log_key()).expect("made");
+    changed(good, &dir.join("bad.danso"), |layout, _| {
+        std::fs::remove_file(layout.log_key()).expect("it was there");
+        LogKey::create(&layout.log_key()).expect("made");
+    })
+}
+
+/// The same backup, of which something was changed.
+fn changed(good: &Path, out: &Path, change: impl FnOnce(&Layout, &mut Manifest)) -> PathBuf {
+    let dir = tempfile::tempdir().expect("dir");
+    let layout = Layout::create(dir.path().join("unpacked")).expect("a directory");
+    let (mut manifest, config) = unpack(Reader::open(good, None).expect("a backup"), &layout).expect("unpacked");
+    change(&layout, &mut manifest);
     let mut parts = vec![("danso.toml".to_owned(), Source::Bytes(config))];
     for part in &manifest.parts {
         if part.name != "danso.toml" {
             parts.push((part.name.clone(), Source::File(layout.dir().join(&part.name))));
         }
     }
-    let out = dir.join("bad.danso");
-    archive::write(&out, manifest, &parts, None).expect("written");
-    out
+    archive::write(out, manifest, &parts, None).expect("written");
+    out.to_path_buf()
+}
+
+#[test]
+fn a_backup_of_an_earlier_version_says_nothing_of_tables_that_came_later_and_is_restored() {
+    let dir = tempfile::tempdir().expect("dir");
+    on_runtime(async {
+        let data = dir.path().join("vn");
+        central(&data).await;
+        let good = dir.path().join("good.danso");
+        taken(&data, &good).await.expect("taken");
+        let old = changed(&good, &dir.path().join("old.danso"), |_, manifest| {
+            manifest.derived.retain(|table| table.table != "rollup");
+            assert_eq!(manifest.derived.len(), 6, "those of version 0.1.0");
+        });
+        assert_eq!(drill(&old, dir.path(), None).await.expect("drilled").refusal(), None);
+        restore::restore(&old, &dir.path().join("back"), None).await.expect("restored");
+        let wrong = changed(&good, &dir.path().join("wrong.danso"), |_, manifest| {
+            manifest.derived[0].table = "nowhere".to_owned();
+        });
+        let refusal = drill(&wrong, dir.path(), None).await.expect("drilled").refusal().expect("it is not good");
+        assert!(refusal.reason == Reason::BackupDamaged && refusal.detail.contains("nowhere"), "{}", refusal.detail);
+    });
 }
 
 #[test]
