@@ -34,7 +34,7 @@ pub struct Sums {
 
 /// As stored: measure, sex (0 none, 1 male, 2 female), detail, other unit; and for each count how much later the birth is than the one before it.
 /// Births count from 1, 0 is none.
-type Stored<'a> = (u8, u8, i64, Option<&'a str>, Vec<(u32, i64)>);
+type Stored<Code> = (u8, u8, i64, Option<Code>, Vec<(u32, i64)>);
 
 impl Sums {
     /// Adds a count.
@@ -88,7 +88,7 @@ impl Sums {
             };
             (run.measure.code(), sex, run.detail, run.other.as_ref().map(UnitCode::as_str), steps.collect())
         });
-        to_bytes::<Vec<Stored<'_>>>(&runs.collect())
+        to_bytes::<Vec<Stored<&str>>>(&runs.collect())
     }
 
     /// From what is stored.
@@ -96,7 +96,7 @@ impl Sums {
     /// # Errors
     /// When another version wrote it, or it is not what was written.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoredError> {
-        let stored: Vec<(u8, u8, i64, Option<String>, Vec<(u32, i64)>)> = from_bytes(bytes)?;
+        let stored: Vec<Stored<String>> = from_bytes(bytes)?;
         let mut runs = BTreeMap::new();
         for (measure, sex, detail, other, steps) in stored {
             let sex = match sex {
