@@ -29,6 +29,14 @@ async fn central(data: &Path) -> Layout {
     Layout::open(data).expect("a node")
 }
 
+/// A backup of a central node, with its keys.
+async fn good(dir: &Path) -> PathBuf {
+    let (data, good) = (dir.join("vn"), dir.join("good.danso"));
+    central(&data).await;
+    taken(&data, &good).await.expect("taken");
+    good
+}
+
 /// The same backup with another log key, as builds made it that read the keys before they copied the database.
 fn with_another_key(good: &Path, dir: &Path) -> PathBuf {
     changed(good, &dir.join("bad.danso"), |layout, _| {
@@ -57,10 +65,7 @@ fn changed(good: &Path, out: &Path, change: impl FnOnce(&Layout, &mut Manifest))
 fn a_backup_of_an_earlier_version_says_nothing_of_tables_that_came_later_and_is_restored() {
     let dir = tempfile::tempdir().expect("dir");
     on_runtime(async {
-        let data = dir.path().join("vn");
-        central(&data).await;
-        let good = dir.path().join("good.danso");
-        taken(&data, &good).await.expect("taken");
+        let good = good(dir.path()).await;
         let old = changed(&good, &dir.path().join("old.danso"), |_, manifest| {
             manifest.derived.retain(|table| table.table != "rollup");
             assert_eq!(manifest.derived.len(), 6, "those of version 0.1.0");
@@ -79,10 +84,7 @@ fn a_backup_of_an_earlier_version_says_nothing_of_tables_that_came_later_and_is_
 fn a_backup_whose_log_key_is_not_the_one_that_its_directory_names_is_found_out() {
     let dir = tempfile::tempdir().expect("dir");
     on_runtime(async {
-        let data = dir.path().join("vn");
-        central(&data).await;
-        let good = dir.path().join("good.danso");
-        taken(&data, &good).await.expect("taken");
+        let good = good(dir.path()).await;
         assert_eq!(drill(&good, dir.path(), None).await.expect("drilled").refusal(), None);
         let bad = with_another_key(&good, dir.path());
         let refusal = drill(&bad, dir.path(), None).await.expect("drilled").refusal().expect("it is not good");

@@ -4,7 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 use danso_core::messages::Lang;
+use danso_proto::ids::Fingerprint;
 use danso_proto::refusal::{Reason, Refusal};
+use sha2::{Digest as _, Sha256};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::root::{damage, with_commune};
 use super::{Parent, join_with, list, on_runtime, set_up, set_up_on};
@@ -400,5 +404,49 @@ fn a_backup_of_a_node_on_a_server_is_one_like_any_other() {
         let mark = there.read("test").await.expect("view").meta_get("restored").await.expect("read");
         assert!(mark.is_some(), "it does not trust itself there either");
         same(&held(there).await, &before, "restored onto a server");
+    });
+}
+
+/// Statements to the database of a node that ended, which is sealed anew then: as another version of the program could have left it.
+async fn left_otherwise(data: &Path, statements: &[&'static str]) {
+    let (file, seal) = (data.join("danso.db"), data.join("danso.db.sha256"));
+    let mut db = SqliteConnectOptions::new().filename(&file).connect().await.expect("a connection");
+    for sql in statements {
+        sqlx::query(*sql).execute(&mut db).await.expect("changed");
+    }
+    db.close().await.expect("closed");
+    let said = std::fs::read_to_string(&seal).expect("it ended cleanly");
+    let stop = said.split(' ').next().expect("a stop");
+    let digest = Fingerprint(Sha256::digest(std::fs::read(&file).expect("read")).into());
+    std::fs::write(&seal, format!("{stop} {digest}\n")).expect("sealed");
+}
+
+#[test]
+fn a_file_that_an_earlier_version_left_is_brought_to_this_one_before_it_is_moved() {
+    on_runtime(async {
+        let (place, cluster) = (place(), Cluster::start());
+        let data = place.path().join("VN");
+        set_up(&data, &list(place.path())).await.expect("a root");
+        left_otherwise(&data, &["DROP TABLE rollup", "DELETE FROM _sqlx_migrations WHERE version = 10"]).await;
+        let address = cluster.address();
+        is_moved(&data, server(&address)).await;
+        assert!(runs_on_server(&address, &data).await);
+    });
+}
+
+#[test]
+fn doctor_compares_no_figures_that_an_earlier_version_made() {
+    on_runtime(async {
+        let place = place();
+        let data = place.path().join("VN");
+        set_up(&data, &list(place.path())).await.expect("a root");
+        let all_is_well = async || doctor(&data, true, Lang::En).await.expect("looked over");
+        let other = "INSERT INTO period (unit, month, change) VALUES ('VN', 24240, zeroblob(16))";
+        left_otherwise(&data, &[other, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'derived_version'"])
+            .await;
+        assert!(all_is_well().await, "the next start makes them again");
+        let current = "UPDATE meta SET value = CAST('3' AS BLOB) WHERE key = 'derived_version'";
+        left_otherwise(&data, &[current]).await;
+        assert!(!all_is_well().await, "this version did not make them");
     });
 }

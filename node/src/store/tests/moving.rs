@@ -335,6 +335,17 @@ async fn what_is_half_there_is_no_store_and_begins_anew_when_its_source_changed(
 }
 
 #[tokio::test]
+async fn a_database_that_an_earlier_version_left_is_not_copied_as_if_it_were_whole() {
+    let ((_dir, path), (_there, there)) = (place(), place());
+    let (from, to) = (filled(&path, ME).await, in_file(&there).await);
+    let steps = "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    from.run_tx("test", async |tx| tx.write(steps, []).await).await.expect("written");
+    let copied = copy_node(&mut from.read("test").await.expect("view"), &to, &mut |_, _| {}).await;
+    assert!(matches!(copied, Err(Error::Earlier)), "{copied:?}");
+    assert_eq!(rows_in(&to).await, 0, "nothing half there");
+}
+
+#[tokio::test]
 async fn the_proof_sees_every_byte() {
     let (_dir, path) = place();
     let (cluster, from) = (Cluster::start(), filled(&path, ME).await);
