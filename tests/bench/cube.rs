@@ -36,6 +36,8 @@ const PERSONS: f64 = 3.06;
 const MONTHS: (u32, u32) = (202_101, 202_112);
 /// Communes whose rows are added to the roll-ups in one transaction.
 const ROLLED_UP_AT_ONCE: usize = 64;
+/// Births a round, each a transaction of its own.
+const BIRTHS: usize = 20;
 /// An answer is to be there by then.
 const REACH_MS: f64 = 200.0;
 
@@ -117,6 +119,7 @@ impl Large {
             all[4].push(ms(register.pyramid(last)?));
             all[5].push(ms(register.year(first, last)?));
         }
+        let one = self.one_birth(&store, rounds).await?;
         store.close().await;
         let group = format!("{} rows of the cube, {} residents, {}", self.rows, self.residents, place.name());
         let [single, groups, year, below, sql_pyramid, sql_year] = all;
@@ -124,6 +127,9 @@ impl Large {
         let sql_pyramid = figure("SQL over the residents: national pyramid by single year", sql_pyramid);
         let sql_year =
             figure("SQL over residents and events: one year of all measures by month and province", sql_year);
+        let [one, smallest] = one;
+        let smallest = figure("the smallest commit of this store", smallest);
+        let base_one = smallest.median();
         let (base_pyramid, base_year) = (sql_pyramid.median(), sql_year.median());
         let name = "SQL over the register";
         Ok(vec![
@@ -135,7 +141,36 @@ impl Large {
             figure("one year of all measures of a province by month and commune (an answer)", below),
             sql_pyramid,
             sql_year,
+            figure("one birth added to all its roll-ups, a transaction of its own", one).against("the smallest commit", base_one),
+            smallest,
         ])
+    }
+
+    /// What it takes to add one birth to the roll-ups, until it is durable, and the smallest transaction beside it.
+    async fn one_birth(&self, store: &Store, rounds: usize) -> anyhow::Result<[Vec<f64>; 2]> {
+        let last = Month::from_ymm(MONTHS.1)?;
+        let unit = self.units.first().context("no commune")?;
+        let key = |measure| CubeKey {
+            unit: unit.clone(),
+            month: last,
+            recorded: last,
+            measure,
+            sex: Some(Sex::Female),
+            birth_month: Some(last),
+            detail: 0,
+            other: None,
+        };
+        let mut took: [Vec<f64>; 2] = Default::default();
+        for round in 0..rounds * BIRTHS {
+            let delta: CubeDelta = [(key(Measure::Residents), 1), (key(Measure::Births), 1)].into_iter().collect();
+            let start = Instant::now();
+            store.run_tx("bench", async |tx: &mut Tx| tx.rollup_add(spread(&delta, &[&*self.list])).await).await?;
+            took[0].push(ms(start.elapsed()));
+            let start = Instant::now();
+            store.run_tx("bench", async |tx: &mut Tx| tx.meta_put("bench", &round.to_le_bytes()).await).await?;
+            took[1].push(ms(start.elapsed()));
+        }
+        Ok(took)
     }
 
     /// Adds the rows to the roll-ups, a few communes at a time, as the pipeline does it.

@@ -14,7 +14,7 @@ use danso_proto::ids::LogId;
 use danso_proto::package::{self, PACKAGE_ZSTD_LEVEL, Package};
 
 use crate::figures::Figure;
-use crate::world::{Place, World};
+use crate::world::{Author, Place, World};
 
 #[derive(Default)]
 struct Clock(BTreeMap<(u8, &'static str), Duration>);
@@ -41,42 +41,57 @@ const ROLLUP: (u8, &str) = (12, "roll-ups: sum up, read, write");
 const FINDINGS: (u8, &str) = (13, "findings, heads, units of logs");
 const COMMIT: (u8, &str) = (14, "commit, checkpoint of the write-ahead log");
 
-/// Measures the stages, in microseconds a change.
+/// Measures the stages, in microseconds a change: of the books, then of the slips, whose persons are there by then.
 pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow::Result<Vec<Figure>> {
-    let group = format!("where ingest's time goes, one thread, {}", place.name());
-    let mut stages: BTreeMap<(u8, &'static str), Vec<f64>> = BTreeMap::new();
-    let mut sums = Vec::new();
+    let mut all: [Phase; 2] = Default::default();
     for _ in 0..rounds {
         let (store, pipeline) = world.node(place, &world.receiver).await?;
         let directory = pipeline.snapshot().directory_arc();
         let mut replay =
             Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
-        for phase in [false, true] {
-            let logs = world.authors.iter().map(|author| if phase { &author.slips[..] } else { &author.book[..] });
+        let counts: [fn(&Author) -> (&[Package], u64); 2] =
+            [|author| (&author.book, author.book_changes), |author| (&author.slips, author.slip_changes)];
+        for (phase, count) in all.iter_mut().zip(counts) {
+            let logs = world.authors.iter().map(|author| count(author).0);
             for transaction in transactions(logs.collect()) {
                 replay.transaction(&transaction).await?;
             }
+            let changes: u64 = world.authors.iter().map(|author| count(author).1).sum();
+            phase.take(std::mem::take(&mut replay.clock), changes as f64);
         }
-        let changes = world.authors.iter().map(|author| author.book_changes + author.slip_changes).sum::<u64>() as f64;
+        store.close().await;
+    }
+    let [books, slips] = all;
+    let group = |what: &str| format!("where the time of {what} goes, one thread, {}", place.name());
+    Ok([books.figures(&group("household books")), slips.figures(&group("slips"))].concat())
+}
+
+/// What the stages took in each round.
+#[derive(Default)]
+struct Phase {
+    stages: BTreeMap<(u8, &'static str), Vec<f64>>,
+    sums: Vec<f64>,
+}
+
+impl Phase {
+    fn take(&mut self, clock: Clock, changes: f64) {
         let mut sum = 0.0;
-        for (stage, took) in replay.clock.0 {
+        for (stage, took) in clock.0 {
             let micros = took.as_secs_f64() * 1e6 / changes;
             if stage != DECODE {
                 sum += micros;
             }
-            stages.entry(stage).or_default().push(micros);
+            self.stages.entry(stage).or_default().push(micros);
         }
-        sums.push(sum);
-        store.close().await;
+        self.sums.push(sum);
     }
-    let sum = Figure::new(&group, "all but the link's part", "us/change", sums);
-    let total = sum.median();
-    let mut figures: Vec<Figure> = stages
-        .into_iter()
-        .map(|((_, name), rounds)| Figure::new(&group, name, "us/change", rounds).against("all", total))
-        .collect();
-    figures.push(sum);
-    Ok(figures)
+
+    fn figures(self, group: &str) -> Vec<Figure> {
+        let sum = Figure::new(group, "all but the link's part", "us/change", self.sums);
+        let total = sum.median();
+        let stage = |((_, name), rounds)| Figure::new(group, name, "us/change", rounds).against("all", total);
+        self.stages.into_iter().map(stage).chain([sum]).collect()
+    }
 }
 
 /// Packages as they come together in one transaction: a few of each log.
