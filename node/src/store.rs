@@ -46,7 +46,7 @@ pub use ledger::{LogRow, StoredEntry, set_id};
 pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
 pub use postgres::{Address, AddressError};
-pub use register::{CubeFilter, FindingRow};
+pub use register::FindingRow;
 
 use sql::Transaction;
 

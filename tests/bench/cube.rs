@@ -2,9 +2,7 @@
 //! is given to every commune of the country in turn. The questions go the product's own way. Beside it the same questions in SQL to a table
 //! of as many residents, as a register has one.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,8 +32,8 @@ const COMMUNES: usize = 34;
 const PERSONS: f64 = 3.06;
 /// The last month asked about, and the first.
 const MONTHS: (u32, u32) = (202_101, 202_112);
-/// Communes whose rows are added to the roll-ups in one transaction.
-const ROLLED_UP_AT_ONCE: usize = 64;
+/// Communes whose rows are added in one transaction.
+const AT_ONCE: usize = 64;
 /// Births a round, each a transaction of its own.
 const BIRTHS: usize = 20;
 /// An answer is to be there by then.
@@ -45,9 +43,8 @@ const REACH_MS: f64 = 200.0;
 pub struct Large {
     world: World,
     list: Arc<UnitList>,
-    cube: PathBuf,
     /// Of the simulated communes, and the units that they stand for in turn.
-    blocks: Vec<Vec<String>>,
+    blocks: Vec<Vec<(CubeKey, i64)>>,
     units: Vec<UnitCode>,
     register: Register,
     pub residents: u64,
@@ -66,30 +63,20 @@ impl Large {
         let data = data::simulate(dir, COMMUNES, households.max(20))?;
         let world = World::build(dir, &data).await?;
         let blocks = blocks(dir, &world, &data).await?;
-        let cube = dir.join("cube.csv");
-        let mut out = BufWriter::new(File::create(&cube)?);
-        let mut rows = 0;
         // Spread over the country: every n-th of the list.
         let step = (all.len() / communes).max(1);
         let of: Vec<&UnitCode> = all.iter().copied().step_by(step).take(communes).collect();
-        for (code, block) in of.iter().zip(blocks.iter().cycle()) {
-            for row in block {
-                writeln!(out, "{code},{row}")?;
-                rows += 1;
-            }
-        }
-        out.flush()?;
+        let rows = of.iter().zip(blocks.iter().cycle()).map(|(_, block)| block.len() as u64).sum();
         let register = residents::make(dir, &data, &list, &of)?;
         let residents = register.residents;
         let units = of.into_iter().cloned().collect();
-        Ok(Self { world, cube, blocks, units, register, residents, rows, communes, list })
+        Ok(Self { world, blocks, units, register, residents, rows, communes, list })
     }
 
     /// Asks, in turn with the questions in SQL.
     pub async fn measure(&self, dir: &Path, place: &Place<'_>, rounds: usize) -> anyhow::Result<Vec<Figure>> {
         let (store, pipeline) = self.world.root(place).await?;
-        self.load(place)?;
-        self.roll_up(&store).await?;
+        self.load(&store, place).await?;
         let register = self.register.load(dir, place)?;
         let root = &self.world.root;
         let signing = Arc::new(Signing::new(root.signer.clone()));
@@ -141,7 +128,8 @@ impl Large {
             figure("one year of all measures of a province by month and commune (an answer)", below),
             sql_pyramid,
             sql_year,
-            figure("one birth added to all its roll-ups, a transaction of its own", one).against("the smallest commit", base_one),
+            figure("one birth added to all its roll-ups, a transaction of its own", one)
+                .against("the smallest commit", base_one),
             smallest,
         ])
     }
@@ -173,77 +161,49 @@ impl Large {
         Ok(took)
     }
 
-    /// Adds the rows to the roll-ups, a few communes at a time, as the pipeline does it.
-    async fn roll_up(&self, store: &Store) -> anyhow::Result<()> {
+    /// Adds the rows to the cube, which is empty, and to the roll-ups, a few communes at a time, as the pipeline does it.
+    async fn load(&self, store: &Store, place: &Place<'_>) -> anyhow::Result<()> {
         let lists = [&*self.list];
-        let all: Vec<(&UnitCode, &Vec<String>)> = self.units.iter().zip(self.blocks.iter().cycle()).collect();
-        for some in all.chunks(ROLLED_UP_AT_ONCE) {
-            let rows = some.iter().flat_map(|(unit, block)| block.iter().map(|line| row_of(unit, line)));
-            let delta = rows.collect::<anyhow::Result<CubeDelta>>()?;
-            let work = async |tx: &mut Tx| tx.rollup_add(spread(&delta, &lists)).await;
+        let all: Vec<(&UnitCode, &Vec<(CubeKey, i64)>)> = self.units.iter().zip(self.blocks.iter().cycle()).collect();
+        for some in all.chunks(AT_ONCE) {
+            let row = |unit: &UnitCode, (key, count): &(CubeKey, i64)| {
+                (CubeKey { unit: unit.clone(), ..key.clone() }, *count)
+            };
+            let delta: CubeDelta = some.iter().flat_map(|(unit, block)| block.iter().map(|of| row(unit, of))).collect();
+            let work = async |tx: &mut Tx| {
+                tx.cube_add(&delta).await?;
+                tx.rollup_add(spread(&delta, &lists)).await
+            };
             store.run_tx("bench", work).await?;
         }
-        Ok(())
-    }
-
-    /// Puts the rows into the cube, which is empty.
-    fn load(&self, place: &Place<'_>) -> anyhow::Result<()> {
-        let file = self.cube.display();
-        match place {
-            Place::File(path) => {
-                let import = format!(".import --csv \"{file}\" cube");
-                sqlite(path, &["BEGIN", &import, "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"])?;
-            }
-            Place::Server(cluster, _) => {
-                cluster.psql(&[&format!("\\copy cube FROM '{file}' CSV"), "VACUUM ANALYZE cube", "CHECKPOINT"])?;
-            }
+        if let Place::Server(cluster, _) = place {
+            cluster.psql(&["VACUUM ANALYZE cube", "VACUUM ANALYZE rollup", "CHECKPOINT"])?;
         }
         Ok(())
     }
 }
 
-/// What the cube of each simulated commune holds, without the unit, in the order of the key.
-async fn blocks(dir: &Path, world: &World, data: &Data) -> anyhow::Result<Vec<Vec<String>>> {
+/// What the cube of each simulated commune holds.
+async fn blocks(dir: &Path, world: &World, data: &Data) -> anyhow::Result<Vec<Vec<(CubeKey, i64)>>> {
     let file = dir.join("template.db");
-    let (store, pipeline) = world.node(&Place::File(file.clone()), &world.receiver).await?;
+    let (store, pipeline) = world.node(&Place::File(file), &world.receiver).await?;
     for part in [|author: &world::Author| author.book.clone(), |author: &world::Author| author.slips.clone()] {
         let sent = world.authors.iter().map(|author| part(author).iter().map(|p| Sent::new(p, false)).collect());
         feed(&pipeline, sent.collect()).await?;
     }
+    let mut all = Vec::new();
+    let mut tx = store.read("bench").await?;
+    for commune in &data.communes {
+        let mut rows = Vec::new();
+        for measure in Measure::ALL {
+            let take = |key, count| rows.push((key, count));
+            tx.cube_read(&[commune.code.parse()?], measure, None, Month::december(9999), take).await?;
+        }
+        all.push(rows);
+    }
+    drop(tx);
     store.close().await;
-    let columns = "measure, month, recorded, sex, birth_month, detail, other, count";
-    data.communes
-        .iter()
-        .map(|commune| {
-            let sql = format!("SELECT {columns} FROM cube WHERE unit = '{}' ORDER BY {columns}", commune.code);
-            let (_, rows) = sqlite(&file, &[".mode csv", &sql])?;
-            Ok(rows.lines().map(|line| line.trim_end().to_owned()).collect())
-        })
-        .collect()
-}
-
-/// A row of a simulated commune's cube, as one of another unit.
-fn row_of(unit: &UnitCode, line: &str) -> anyhow::Result<(CubeKey, i64)> {
-    let columns: Vec<&str> = line.split(',').collect();
-    let [measure, month, recorded, sex, birth, detail, other, count] = columns[..] else {
-        anyhow::bail!("{line:?} is no row of the cube");
-    };
-    let month_of = |text: &str| anyhow::Ok(Month::from_index(text.parse()?)?);
-    let key = CubeKey {
-        unit: unit.clone(),
-        month: month_of(month)?,
-        recorded: month_of(recorded)?,
-        measure: Measure::from_code(measure.parse()?).context("no measure")?,
-        sex: match sex {
-            "1" => Some(Sex::Male),
-            "2" => Some(Sex::Female),
-            _ => None,
-        },
-        birth_month: if birth == "-1" { None } else { Some(month_of(birth)?) },
-        detail: detail.parse()?,
-        other: if other.trim_matches('"').is_empty() { None } else { Some(other.trim_matches('"').parse()?) },
-    };
-    Ok((key, count.parse()?))
+    Ok(all)
 }
 
 /// Runs commands of the `sqlite3` tool: how long it took, and what it printed.

@@ -49,9 +49,7 @@ pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow:
         let directory = pipeline.snapshot().directory_arc();
         let mut replay =
             Replay { clock: Clock::default(), directory: &directory, store: &store, logs: BTreeMap::new() };
-        let counts: [fn(&Author) -> (&[Package], u64); 2] =
-            [|author| (&author.book, author.book_changes), |author| (&author.slips, author.slip_changes)];
-        for (phase, count) in all.iter_mut().zip(counts) {
+        for (phase, count) in all.iter_mut().zip([book as Sent, slips]) {
             let logs = world.authors.iter().map(|author| count(author).0);
             for transaction in transactions(logs.collect()) {
                 replay.transaction(&transaction).await?;
@@ -64,6 +62,17 @@ pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow:
     let [books, slips] = all;
     let group = |what: &str| format!("where the time of {what} goes, one thread, {}", place.name());
     Ok([books.figures(&group("household books")), slips.figures(&group("slips"))].concat())
+}
+
+/// What an author sent in a phase, and how many changes it was.
+type Sent = fn(&Author) -> (&[Package], u64);
+
+fn book(author: &Author) -> (&[Package], u64) {
+    (&author.book, author.book_changes)
+}
+
+fn slips(author: &Author) -> (&[Package], u64) {
+    (&author.slips, author.slip_changes)
 }
 
 /// What the stages took in each round.

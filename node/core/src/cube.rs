@@ -6,10 +6,12 @@
 
 mod batch;
 mod delta;
+mod group;
 mod measure;
 
 pub use batch::{Batch, Counts, Outcome, WithPersons};
 pub use delta::{CubeDelta, CubeKey};
+pub use group::{CubeGroup, CubeRows};
 pub use measure::{BirthDetail, Measure, ResidentDetail, method_from_code};
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ const MEANING: &[(&str, &str)] = &[
     ("log_unit", "(SELECT name FROM log WHERE log.id = log_unit.log), unit"),
     ("person", "unit, reference"),
     ("household", "unit, number"),
-    ("cube", "unit, measure, month, recorded, sex, birth_month, detail, other, count"),
+    ("cube", "unit, measure, month, data"),
     ("rollup", "list, unit, stock, span"),
     ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("period", "unit, month"),

@@ -2,22 +2,15 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::counted::Known;
 use super::sql::{Transaction, Value};
 use super::{Result, SourceRow, Tx, unsigned};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
-/// logs stand by their names: the same entries give the same bytes at every node. The columns of the cube, short and many, come as one, because a
-/// value that is handed over costs more than what is in it; none of them can hold what stands between them.
+/// logs stand by their names: the same entries give the same bytes at every node.
 const TABLES: [(&str, &str); 7] = [
     ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
     ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
-    (
-        "cube",
-        "SELECT unit || '|' || measure || '|' || month || '|' || recorded || '|' || sex || '|' || birth_month || '|' || detail || '|' || other
-                || '|' || count
-         FROM cube ORDER BY unit, measure, month, recorded, sex, birth_month, detail, other",
-    ),
+    ("cube", "SELECT unit, measure, month, data FROM cube ORDER BY unit, measure, month"),
     ("rollup", "SELECT list, unit, stock, span, data FROM rollup ORDER BY list, unit, stock, span"),
     (
         "finding",
@@ -95,9 +88,6 @@ impl Tx {
 
     /// Drops all that is derived.
     pub async fn derived_clear(&mut self) -> Result<()> {
-        if let Some(known) = self.known() {
-            *known = Known::default();
-        }
         // Without a condition SQLite gives whole pages back and does not look at the rows.
         for sql in [
             "DELETE FROM person",

@@ -16,7 +16,6 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::counted::Known;
 use super::sql::{Served, or_lost};
 use super::{Backend, Condition, Error, Result, Store, error, moving};
 
@@ -46,8 +45,6 @@ pub(super) struct Server {
     mark: Mutex<Mark>,
     /// Whose turn it is to write. Waited for here, so that who gets no connection knows that it is not because somebody else writes.
     turn: Arc<Semaphore>,
-    /// What the last transaction that was kept left known of the cube. Who takes writing over begins with nothing.
-    known: std::sync::Mutex<Known>,
 }
 
 impl std::fmt::Debug for Server {
@@ -195,7 +192,6 @@ impl Server {
             looking: Mutex::default(),
             mark: Mutex::new(mark),
             turn: Arc::new(Semaphore::new(1)),
-            known: std::sync::Mutex::default(),
         }
     }
 
@@ -272,7 +268,7 @@ impl Server {
         let failed = |e| Error::database(during, e);
         let writer = pools.writer.clone().ok_or_else(|| self.away(read_only()))?;
         let begun = begin(writer, &pools.lost, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
-        let Served { mut tx, lost, .. } = begun.map_err(failed)?;
+        let Served { mut tx, lost } = begun.map_err(failed)?;
         let mark = *self.mark.lock().await;
         let moved = sqlx::query("UPDATE meta SET value = $1 WHERE key = $2 AND value = $3")
             .bind(mark.next().bytes())
@@ -280,8 +276,7 @@ impl Server {
             .bind(mark.bytes())
             .execute(&mut *tx);
         if or_lost(&lost, moved).await.map_err(failed)?.rows_affected() == 1 {
-            let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
-            return Ok(Served { tx, lost, known });
+            return Ok(Served { tx, lost });
         }
         match or_lost(&lost, kept(&mut tx)).await.map_err(failed)? {
             Some(kept) if mark.is_in_doubt && kept == mark.next().bytes() => Err(Error::WasKept),
@@ -296,7 +291,7 @@ impl Server {
     pub(super) async fn commit(
         &self,
         during: &'static str,
-        Served { tx, lost, known }: Served,
+        Served { tx, lost }: Served,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<sqlx::Result<()>> {
         let mut mark = self.mark.lock().await;
@@ -316,7 +311,6 @@ impl Server {
         };
         if is_there {
             *mark = mark.next();
-            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             return Ok(Ok(()));
         }
         Ok(done)
@@ -365,7 +359,7 @@ impl Server {
     async fn view_once(&self, pools: &Pools, during: &'static str) -> Result<Served> {
         let failed = |e| Error::database(during, e);
         let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let Served { mut tx, lost, known } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
+        let Served { mut tx, lost } = begin(pools.readers.clone(), &pools.lost, sql).await.map_err(failed)?;
         if pools.writer.is_none() || pools.number > 0 {
             // One that follows another server, or took over from it, can lag behind it: figures do not go back.
             let kept = sqlx::query_scalar::<_, Vec<u8>>("SELECT value FROM meta WHERE key = $1").bind(META_FENCE);
@@ -378,7 +372,7 @@ impl Server {
                 return Err(self.away(sqlx::Error::Configuration(lags.into())));
             }
         }
-        Ok(Served { tx, lost, known })
+        Ok(Served { tx, lost })
     }
 
     /// For good: what still uses the store connects to nothing more.
@@ -406,7 +400,7 @@ async fn begin(pool: PgPool, lost: &CancellationToken, sql: &'static str) -> sql
     let lost = lost.clone();
     let begun = tokio::spawn(async move {
         let tx = or_lost(&lost, pool.begin_with(sql)).await?;
-        Ok(Served { tx, lost, known: Known::default() })
+        Ok(Served { tx, lost })
     });
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
@@ -418,10 +412,11 @@ pub(super) fn newest() -> i64 {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 3] = [
+    const STEPS: [(i64, &str, &str); 4] = [
         (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
         (2, "write path", include_str!("../../migrations/postgres/0002_write_path.sql")),
         (3, "rollup", include_str!("../../migrations/postgres/0003_rollup.sql")),
+        (7, "cube", include_str!("../../migrations/postgres/0007_cube.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

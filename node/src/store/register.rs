@@ -2,29 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use danso_core::calendar::Month;
-use danso_core::cube::{CubeKey, Measure};
 use danso_core::forms::household_key;
 use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
-use danso_proto::change::Sex;
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
 use danso_proto::limits;
 use danso_proto::refusal::Reason;
 
-use super::figures::month;
 use super::sql::{Row, Value};
 use super::{Error, FindingKey, Result, Tx, change_id, parsed, unsigned};
-
-/// Which rows of the cube a question needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CubeFilter {
-    /// Units, one by one.
-    pub units: Vec<UnitCode>,
-    /// Measures and their first month; `None`: from the beginning.
-    pub measures: Vec<(Measure, Option<Month>)>,
-    /// Last month.
-    pub to: Month,
-}
 
 /// So many ids of one change set are worth asking for as one.
 const SET_MIN: usize = 8;
@@ -144,37 +129,6 @@ impl Tx {
         self.write_many(sql, [], keys.iter().map(household_values)).await.map(drop)
     }
 
-    /// Rows of the cube for a question, summed over the months in which they became known.
-    pub async fn cube_read(&mut self, filter: &CubeFilter) -> Result<Vec<(CubeKey, i64)>> {
-        let mut found = Vec::new();
-        for (measure, from) in &filter.measures {
-            let first = if from.is_some() { " AND month >= $3" } else { "" };
-            let sql = format!(
-                "SELECT unit, month, sex, birth_month, detail, other, CAST(SUM(count) AS BIGINT) AS count FROM cube
-                 WHERE measure = $1 AND month <= $2{first} AND unit IN ({{rows}})
-                 GROUP BY unit, month, sex, birth_month, detail, other"
-            );
-            let mut values: Vec<Value> = vec![measure.code().into(), filter.to.index().into()];
-            values.extend(from.map(|from| from.index().into()));
-            for row in self.rows_by(&sql, values, filter.units.iter().map(|unit| [unit.as_str().into()])).await? {
-                let birth_month: i64 = row.get("birth_month")?;
-                let other: &str = row.get("other")?;
-                let key = CubeKey {
-                    unit: parsed(row.get("unit")?, "cube", "unit")?,
-                    month: month(row.get("month")?, "month")?,
-                    recorded: filter.to,
-                    measure: *measure,
-                    sex: sex_from(row.get("sex")?)?,
-                    birth_month: (birth_month >= 0).then(|| month(birth_month, "birth_month")).transpose()?,
-                    detail: row.get("detail")?,
-                    other: if other.is_empty() { None } else { Some(parsed(other, "cube", "other")?) },
-                };
-                found.push((key, row.get("count")?));
-            }
-        }
-        Ok(found)
-    }
-
     /// Forgets the findings about `persons`, and tells which there were.
     pub async fn finding_remove(&mut self, persons: &[PersonId]) -> Result<Vec<FindingKey>> {
         let sql = "DELETE FROM finding WHERE person IN ({rows}) RETURNING change, reason";
@@ -249,21 +203,4 @@ impl Tx {
 
 fn household_values(key: &HouseholdKey) -> [Value; 2] {
     [key.id.as_bytes().into(), key.unit.as_str().into()]
-}
-
-pub(super) fn sex_code(sex: Option<Sex>) -> i64 {
-    match sex {
-        None => 0,
-        Some(Sex::Male) => 1,
-        Some(Sex::Female) => 2,
-    }
-}
-
-pub(super) fn sex_from(code: i64) -> Result<Option<Sex>> {
-    match code {
-        0 => Ok(None),
-        1 => Ok(Some(Sex::Male)),
-        2 => Ok(Some(Sex::Female)),
-        _ => Err(Error::inconsistent("cube", "sex", code)),
-    }
 }

@@ -17,7 +17,6 @@ use sqlx::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::counted::Known;
 use super::{Error, Result, Tx};
 
 mod added;
@@ -41,8 +40,6 @@ pub(super) enum Transaction {
 pub(super) struct Served {
     pub(super) tx: sqlx::Transaction<'static, Postgres>,
     pub(super) lost: CancellationToken,
-    /// What is known of its cube.
-    pub(super) known: Known,
 }
 
 /// What a server answers, or that it is lost.
@@ -321,14 +318,6 @@ fn renumbered(sql: &str, by: usize) -> String {
 }
 
 impl Tx {
-    /// What is known of the cube, to be given back: nothing of a file's.
-    pub(super) fn known(&mut self) -> Option<&mut Known> {
-        match &mut self.inner {
-            Transaction::Sqlite(_) => None,
-            Transaction::Postgres(served) => Some(&mut served.known),
-        }
-    }
-
     fn about(&self, sql: &str, values: Vec<Value>, rows: Vec<Vec<Value>>) -> Statement {
         match &self.inner {
             Transaction::Sqlite(_) => Statement::listed(sql, values, rows),

@@ -109,21 +109,8 @@ pub(super) const TABLES: [Table; 17] = [
     Table::new("log_unit", 2, &[("log", Int), ("unit", Text)]),
     Table::new("person", 1, &[("id", Blob), ("unit", Text), ("reference", Text), ("data", Blob)]),
     Table::new("household", 2, &[("id", Blob), ("unit", Text), ("number", Text), ("data", Blob)]),
-    Table::new(
-        "cube",
-        8,
-        &[
-            ("unit", Text),
-            ("measure", Int),
-            ("month", Int),
-            ("recorded", Int),
-            ("sex", Int),
-            ("birth_month", Int),
-            ("detail", Int),
-            ("other", Text),
-            ("count", Int),
-        ],
-    ),
+    Table::new("cube", 3, &[("unit", Text), ("measure", Int), ("month", Int), ("data", Blob)])
+        .with_bytes("length(data)"),
     Table::new("rollup", 4, &[("list", Text), ("unit", Text), ("stock", Int), ("span", Int), ("data", Blob)])
         .with_bytes("length(data)"),
     Table::new(

@@ -20,6 +20,7 @@ struct World {
     households: BTreeMap<HouseholdKey, Vec<u8>>,
     findings: BTreeMap<PersonId, Vec<Finding>>,
     cube: BTreeMap<CubeKey, i64>,
+    groups: BTreeMap<CubeGroup, Vec<u8>>,
 }
 
 impl World {
@@ -53,6 +54,23 @@ impl World {
             *self.cube.entry(key.clone()).or_default() += count;
         }
         self.cube.retain(|_, count| *count != 0);
+        for (group, mut rows) in outcome.delta.groups() {
+            if let Some(bytes) = self.groups.remove(&group) {
+                rows.add(CubeRows::from_bytes(group.first, &bytes).expect("as written"));
+            }
+            if !rows.is_empty() {
+                self.groups.insert(group.clone(), rows.to_bytes(group.first));
+            }
+        }
+        let kept: BTreeMap<CubeKey, i64> = self
+            .groups
+            .iter()
+            .flat_map(|(group, bytes)| {
+                let rows = CubeRows::from_bytes(group.first, bytes).expect("as written");
+                rows.of(group).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(kept, self.cube, "groups hold the rows");
         outcome.counts
     }
 
@@ -468,6 +486,11 @@ fn stored_bytes_of_another_form_are_refused() {
     assert!(bytes.len() <= 75, "{} bytes", bytes.len());
     bytes[0] = 9;
     assert!(Person::from_bytes(&bytes).is_err_and(|e| e.to_string().contains("form 9")));
+    let (group, bytes_of) = world.groups.first_key_value().expect("counted");
+    for cut in 0..bytes_of.len() {
+        assert!(CubeRows::from_bytes(group.first, &bytes_of[..cut]).is_err());
+    }
+    assert!(CubeRows::from_bytes(group.first.add_months(1), bytes_of).is_err(), "rows of another time");
     for cut in 0..bytes.len() {
         assert!(Person::from_bytes(&world.persons[&id(0)][..cut]).is_err());
     }

@@ -13,7 +13,7 @@ use crate::cube::Measure;
 use crate::rollup::{Run, Span, Sums};
 
 /// A row of the cube, summed over when it became known. See [`super::Read`] for what may be left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CubeRow {
     /// Where it is counted.
     pub unit: UnitCode,

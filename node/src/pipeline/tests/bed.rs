@@ -21,7 +21,7 @@ use crate::clock::ManualClock;
 use crate::faults::place::Place;
 use crate::pipeline::{Error, Handle, Outfit, Received, found};
 use crate::store::tests::cluster;
-use crate::store::{CubeFilter, EvidenceRow, Store};
+use crate::store::{EvidenceRow, Store};
 
 const NOW_MS: i64 = 1_640_995_200_000;
 const VERSION: &str = "vn-2024";
@@ -242,13 +242,11 @@ impl Bed {
 
     /// Residents of a unit by the cube, as of today.
     pub(super) async fn residents(&self, unit: &str) -> i64 {
-        let filter = CubeFilter {
-            units: vec![code(unit)],
-            measures: vec![(danso_core::cube::Measure::Residents, None)],
-            to: danso_core::calendar::Month::from_ymm(202_112).expect("month"),
-        };
-        let rows = self.store.read("test").await.expect("store").cube_read(&filter).await.expect("cube");
-        rows.iter().map(|(_, count)| count).sum()
+        let today = danso_core::calendar::Month::from_ymm(202_112).expect("month");
+        let mut tx = self.store.read("test").await.expect("store");
+        let (mut residents, measure) = (0, danso_core::cube::Measure::Residents);
+        tx.cube_read(&[code(unit)], measure, None, today, |_, count| residents += count).await.expect("cube");
+        residents
     }
 
     pub(super) async fn findings(&self) -> Vec<Reason> {

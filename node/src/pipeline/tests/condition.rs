@@ -154,7 +154,7 @@ fn a_leaf_or_an_entry_that_is_gone_is_found_at_start() {
 
 #[test]
 fn figures_that_the_disk_changed_are_made_again_after_an_unclean_end() {
-    for sql in ["UPDATE cube SET count = count + 1", "DELETE FROM cube", "UPDATE person SET unit = '16738'"] {
+    for sql in ["UPDATE cube SET measure = measure + 100", "DELETE FROM cube", "UPDATE person SET unit = '16738'"] {
         run(async |mut bed| {
             let mut child = bed.child("17065", 1).await;
             let entries = (0..3).map(|n| child.entry(vec![enrolled("17065", 198_001 + n)])).collect();
