@@ -251,6 +251,20 @@ impl AdminService for Fake {
         Ok(answers(Vec::new()))
     }
 
+    async fn answer_finding(
+        &self,
+        request: Request<AnswerFindingRequest>,
+    ) -> Result<Response<AnswerFindingResponse>, Status> {
+        self.permit()?;
+        let repeated = request.into_inner().because == "again";
+        Ok(Response::new(AnswerFindingResponse {
+            log: "a/records".into(),
+            sequence: 9,
+            answer_ids: vec!["id".into()],
+            repeated,
+        }))
+    }
+
     async fn close_period(
         &self,
         request: Request<ClosePeriodRequest>,

@@ -13,12 +13,13 @@ const CORE: &[(&str, &[&str])] = &[
     ("units", &["calendar", "tier"]),
     ("verify", &["calendar", "tier", "units"]),
     ("ledger", &["calendar", "tier", "units", "verify"]),
-    ("register", &["calendar", "tier", "units", "verify", "ledger"]),
-    ("cube", &["calendar", "tier", "units", "verify", "ledger", "register"]),
+    ("finding", &[]),
+    ("register", &["calendar", "tier", "units", "verify", "ledger", "finding"]),
+    ("cube", &["calendar", "tier", "units", "verify", "ledger", "finding", "register"]),
     ("rollup", &["calendar", "units", "register", "cube"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube", "rollup"]),
     ("forms", &["calendar", "tier", "units", "ledger", "register"]),
-    ("messages", &["tier", "forms"]),
+    ("messages", &["tier", "finding", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];
 

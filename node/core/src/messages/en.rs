@@ -386,6 +386,18 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The person is not known yet; the slip waits.",
             "Import the household book, or the slip by which the person was born or arrived; this slip is then taken by itself. If the reference is wrong, correct it and import the slip again.",
         ),
+        Reason::FindingsOpen => (
+            "There are records that do not count or are doubtful.",
+            "See which ones, why, and what to do: danso-admin finding list.",
+        ),
+        Reason::FindingNeedsCorrection => (
+            "The record does not count, and saying that it is right does not change that: it contradicts other records.",
+            "Correct it or the other record with a slip `update` or `retract`; danso-admin finding show says which.",
+        ),
+        Reason::FindingUnknown => (
+            "There is no such finding here, or it was settled.",
+            "See the open ones with danso-admin finding list, and the settled ones too with --all.",
+        ),
         Reason::NotResident => (
             "The person was not a resident at that time.",
             "Check the date and earlier moves of the person; correct with an update or a retraction.",

@@ -116,6 +116,15 @@ impl Fact {
         }
     }
 
+    /// The change that it corrects or withdraws.
+    pub(super) fn refers_to(&self) -> Option<ChangeId> {
+        match &self.kind {
+            Kind::Updated(update) => update.refers_to,
+            Kind::Retraction { refers_to } => Some(*refers_to),
+            _ => None,
+        }
+    }
+
     /// The household that it names.
     pub(super) fn household(&self) -> Option<HouseholdId> {
         match &self.kind {

@@ -1,7 +1,7 @@
 //! A person: the facts about it, and its stored form. What the facts mean together is `timeline`'s business.
 
 use danso_proto::change::Sex;
-use danso_proto::ids::{HouseholdId, PersonId, UnitCode};
+use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
@@ -69,6 +69,11 @@ impl Person {
             }
         }
         profile
+    }
+
+    /// Whether something that was said of the person since corrects or withdraws a change.
+    pub fn is_corrected(&self, change: ChangeId) -> bool {
+        self.facts.iter().any(|fact| fact.refers_to() == Some(change))
     }
 
     /// Takes a label; says whether anything changed.

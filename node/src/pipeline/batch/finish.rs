@@ -47,6 +47,11 @@ impl Batch<'_> {
         })
     }
 
+    /// The rows of all logs; one that this batch touched stands twice, as it was and as it is.
+    pub(in crate::pipeline) fn log_rows(&self) -> impl Iterator<Item = &LogRow> {
+        self.base.logs().chain(self.logs.values())
+    }
+
     /// Writes the pending entries to the ledger and counts them.
     pub(in crate::pipeline) async fn flush(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() {
@@ -68,8 +73,7 @@ impl Batch<'_> {
             true => rollup::follow(self.tx, self.directory.units()).await?,
             false => rolled(self.directory.units()),
         };
-        let findings = apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?;
-        self.found.take(findings.forgotten, findings.found);
+        self.found.extend(apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?);
         tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
