@@ -139,6 +139,7 @@ pub enum Body {
     UnitsReorganised(UnitsReorganised),
     PolicyPublished(PolicyPublished),
     ForkDecided(ForkDecided),
+    RulesPublished(RulesPublished),
     FindingOpened(FindingOpened),
     FindingClosed(FindingClosed),
     TransferOffered(TransferOffered),
@@ -204,7 +205,7 @@ bodies! {
     PersonUpdated = "person_updated", Retraction = "retraction", PeriodClosed = "period_closed",
     Genesis = "genesis", NodeEnrolled = "node_enrolled", NodeRekeyed = "node_rekeyed", NodeRevoked = "node_revoked",
     UnitsPublished = "units_published", UnitsReorganised = "units_reorganised", PolicyPublished = "policy_published",
-    ForkDecided = "fork_decided",
+    ForkDecided = "fork_decided", RulesPublished = "rules_published",
     FindingOpened = "finding_opened", FindingClosed = "finding_closed", TransferOffered = "transfer_offered",
     ReceiptForwarded = "receipt_forwarded",
 }

@@ -14,11 +14,12 @@ const CORE: &[(&str, &[&str])] = &[
     ("verify", &["calendar", "tier", "units"]),
     ("ledger", &["calendar", "tier", "units", "verify"]),
     ("register", &["calendar", "tier", "units", "verify", "ledger"]),
+    ("rules", &["calendar", "units", "verify", "register"]),
     ("cube", &["calendar", "tier", "units", "verify", "ledger", "register"]),
     ("rollup", &["calendar", "units", "register", "cube"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube", "rollup"]),
     ("forms", &["calendar", "tier", "units", "ledger", "register"]),
-    ("messages", &["tier", "forms"]),
+    ("messages", &["tier", "calendar", "rules", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];
 
