@@ -10,7 +10,10 @@ use crate::forms::{FileProblem, RowProblem, Severity};
 
 mod en;
 mod findings;
+mod rules;
 mod vi;
+
+pub use rules::{Doubt, doubt, seen};
 
 /// A language of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -15,7 +15,7 @@ mod rule;
 pub use alone::{Unnamed, alone, unnamed};
 pub use book::{PolicyError, Rulebook, Rulebooks, Setting, Tuned, check_settings};
 pub use family::{Family, family};
-pub use lunar::{LunarReading, read_as_lunar, read_by_year};
+pub use lunar::{LunarReading, read_as_lunar, read_by_month, read_by_year};
 pub use place::{HamletDoubt, UnitDoubt, hamlet, other_unit};
 pub use rule::{COVERED, Parameter, Rule, Weight};
 

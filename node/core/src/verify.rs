@@ -249,7 +249,8 @@ fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<
     });
     let settings = settings.sum::<usize>();
     if settings > 0 && settings + directory.rule_words(author.id()) > limits::RULE_WORDS_MAX {
-        let detail = format!("{} entry {} sets rules; {} settings at most", set.log, set.sequence, limits::RULE_WORDS_MAX);
+        let detail =
+            format!("{} entry {} sets rules; {} settings at most", set.log, set.sequence, limits::RULE_WORDS_MAX);
         return Err(Refusal::new(Reason::TooLarge, detail));
     }
     let mut words: BTreeMap<(&NodeId, About), usize> = BTreeMap::new();

@@ -18,7 +18,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("cube", &["calendar", "tier", "units", "verify", "ledger", "register"]),
     ("rollup", &["calendar", "units", "register", "cube"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube", "rollup"]),
-    ("forms", &["calendar", "tier", "units", "ledger", "register"]),
+    ("forms", &["calendar", "tier", "units", "ledger", "register", "rules"]),
     ("messages", &["tier", "calendar", "rules", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];

@@ -4,9 +4,9 @@ use danso_proto::change::Sex;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Said};
 use super::stored::{self, Label, StoredError};
 use super::timeline::withdrawn;
+use super::{Fact, Said};
 
 /// A person as the register holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

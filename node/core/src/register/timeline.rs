@@ -67,13 +67,24 @@ pub(crate) struct More {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
     /// `exact`: the month of the mother's birth is known, and not only the year.
-    Birth { order: u32, mother: Option<Month>, exact: bool, mother_id: Option<PersonId> },
+    Birth {
+        order: u32,
+        mother: Option<Month>,
+        exact: bool,
+        mother_id: Option<PersonId>,
+    },
     Death,
     Marriage,
     Divorce,
-    Arrival { other: Option<&'a UnitCode> },
-    Departure { other: Option<&'a UnitCode> },
-    ContraceptionStart { method: Method },
+    Arrival {
+        other: Option<&'a UnitCode>,
+    },
+    Departure {
+        other: Option<&'a UnitCode>,
+    },
+    ContraceptionStart {
+        method: Method,
+    },
     /// Not counted: the household book, or an update, says something of the resident.
     Said,
 }

@@ -150,15 +150,16 @@ impl Life<'_, '_> {
                 }
             }
             Event::Divorce => {
-                let single =
-                    [MaritalStatus::Single, MaritalStatus::Widowed, MaritalStatus::Divorced].map(Some);
+                let single = [MaritalStatus::Single, MaritalStatus::Widowed, MaritalStatus::Divorced].map(Some);
                 if single.contains(&more.before.marital) && book.tuned(Rule::DivorceUnmarried).is_some() {
                     found(Rule::DivorceUnmarried, None, Seen::Plain);
                 }
             }
             Event::ContraceptionStart { method } => {
                 let was_sterilised = more.before.method == Some(Method::SterilisationFemale);
-                if was_sterilised && method != Method::SterilisationFemale && at.sex == Sex::Female
+                if was_sterilised
+                    && method != Method::SterilisationFemale
+                    && at.sex == Sex::Female
                     && book.tuned(Rule::ContraceptionAfterSterilisation).is_some()
                 {
                     found(Rule::ContraceptionAfterSterilisation, None, Seen::Plain);

@@ -124,8 +124,7 @@ pub fn check_settings(settings: &[RuleSetting]) -> Result<(), PolicyError> {
         let rule = Rule::from_code(&setting.rule).ok_or_else(unknown)?;
         for (name, value) in &setting.values {
             let parameter = rule.parameters().iter().find(|parameter| parameter.name == name);
-            let parameter =
-                parameter.ok_or_else(|| PolicyError::ParameterUnknown { rule, name: name.clone() })?;
+            let parameter = parameter.ok_or_else(|| PolicyError::ParameterUnknown { rule, name: name.clone() })?;
             if *value > parameter.max {
                 let (name, value, max) = (parameter.name, *value, parameter.max);
                 return Err(PolicyError::TooLarge { rule, name, value, max });

@@ -96,13 +96,7 @@ fn read(record: &Person) -> Mother {
     mother
 }
 
-fn found(
-    born: &Born<'_>,
-    rule: Rule,
-    other: Option<ChangeId>,
-    seen: Seen,
-    out: &mut Vec<Suspicion>,
-) {
+fn found(born: &Born<'_>, rule: Rule, other: Option<ChangeId>, seen: Seen, out: &mut Vec<Suspicion>) {
     let (person, change, unit) = (born.person, born.change, born.unit.clone());
     out.push(Suspicion { person, change, unit, rule, other, seen });
 }
@@ -184,13 +178,14 @@ fn between(born: &[Born<'_>], books: &Rulebooks, out: &mut Vec<Suspicion>) {
 
 /// Births of one delivery that may be one birth.
 fn twice(delivery: &[Born<'_>], books: &Rulebooks, out: &mut Vec<Suspicion>) {
-    for (at, born) in delivery.iter().enumerate() {
+    for born in delivery.iter().filter(|born| born.order != 0) {
+        // The one that was written later is the one to look at.
         let is_same = |first: &&Born<'_>| {
             let days = first.day.zip(born.day).is_none_or(|(a, b)| a == b);
-            first.month == born.month && first.sex == born.sex && first.order == born.order && days
+            let same = first.month == born.month && first.sex == born.sex && first.order == born.order;
+            first.change < born.change && same && days
         };
-        if born.order != 0
-            && let Some(first) = delivery[..at].iter().find(is_same)
+        if let Some(first) = delivery.iter().find(is_same)
             && books.of(born.unit).tuned(Rule::BirthTwice).is_some()
         {
             found(born, Rule::BirthTwice, Some(first.change), Seen::Plain, out);

@@ -1,6 +1,6 @@
 //! Two statements of one day that differ exactly as its lunar and its solar date do. Pure arithmetic of the calendar.
 
-use crate::calendar::{LunarDate, PartialDate, lunar_to_solar, solar_to_lunar};
+use crate::calendar::{LunarDate, Month, PartialDate, lunar_to_solar, solar_to_lunar};
 
 /// A day as a family tells it and as a certificate bears it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +30,25 @@ pub fn read_as_lunar(written: PartialDate, other: PartialDate) -> Option<LunarRe
         // The year before is meant only where the solar year was written.
         let fits = solar == other && (year == written.year() || solar.year() == written.year());
         fits.then_some(LunarReading { lunar, solar })
+    })
+}
+
+/// What `date` and another statement of the same birth, of which the month alone is known, say of each other: that `date` is the lunar date of a day in
+/// `month`, or that `month` is that of its lunar date.
+pub fn read_by_month(date: PartialDate, month: Month) -> Option<LunarReading> {
+    let (own, day) = (date.known_month()?, date.day()?);
+    let years = [date.year(), date.year() - 1];
+    let as_lunar = years.into_iter().flat_map(|year| [(year, false), (year, true)]).find_map(|(year, leap)| {
+        let lunar = LunarDate::new(year, own, day, leap).ok()?;
+        let solar = lunar_to_solar(lunar).ok()?;
+        let fits = solar.month() == month && (year == date.year() || solar.year() == date.year());
+        fits.then_some(LunarReading { lunar, solar })
+    });
+    as_lunar.filter(|_| date.month() != month).or_else(|| {
+        let lunar = solar_to_lunar(date).ok()?;
+        let is_of_month = |year| Month::new(year, lunar.month()).ok() == Some(month);
+        let fits = date.month() != month && (is_of_month(lunar.year()) || is_of_month(date.year()));
+        fits.then_some(LunarReading { lunar, solar: date })
     })
 }
 

@@ -124,6 +124,19 @@ rules! {
     HamletUnknown = "hamlet_unknown", Warning;
 }
 
+impl Rule {
+    /// The rules of a mother and her children.
+    pub const FAMILY: [Rule; 7] = [
+        Rule::MotherMale,
+        Rule::MotherDead,
+        Rule::MotherMonth,
+        Rule::BirthsClose,
+        Rule::BirthTwice,
+        Rule::OrderWrong,
+        Rule::ContraceptionPregnant,
+    ];
+}
+
 /// Rules that the register keeps by not counting what breaks them: each with the reason of its finding.
 pub const COVERED: [(&str, Reason); 6] = [
     ("death before birth, and every event before birth", Reason::EventBeforeBirth),

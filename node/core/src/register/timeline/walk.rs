@@ -196,9 +196,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
     fn begin(&mut self, at: &Placed<'a>, start: &Start) {
         let Amended { fact, amendment, .. } = &at.item;
         let (mut state, event) = match &fact.kind {
-            Kind::Enrolled { marital, method, .. } => {
-                (State { marital: *marital, method: *method }, Some(Event::Said))
-            },
+            Kind::Enrolled { marital, method, .. } => (State { marital: *marital, method: *method }, Some(Event::Said)),
             Kind::Birth { order, mother, mother_id, .. } => {
                 let mother = amendment.mother.or(mother.map(|date| (date, fact.recorded)));
                 let exact = mother.is_some_and(|(date, _)| date.known_month().is_some());
