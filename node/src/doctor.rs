@@ -294,7 +294,7 @@ impl Patient {
         let counted = async {
             let mut tx = self.store.read("doctor").await?;
             let waiting = tx.counts().await?.1;
-            Ok::<_, crate::store::Error>((waiting, tx.finding_list().await?))
+            Ok::<_, crate::store::Error>((waiting, tx.finding_open().await?))
         };
         let (waiting, findings) = match counted.await {
             Ok(found) => found,
@@ -304,11 +304,12 @@ impl Patient {
             0 => Line::ok("slips", "none waits"),
             n => Line::bad("slips", State::Warn, Reason::PersonUnknown, format!("{n} wait; danso-admin waiting list")),
         };
-        let finding = match findings.first() {
-            None => Line::ok("findings", "none"),
-            Some(first) => {
-                let detail = format!("{} records are not counted; danso-admin finding list", findings.len());
-                Line::bad("findings", State::Warn, first.reason, detail)
+        let finding = match findings.is_empty() {
+            true => Line::ok("findings", "none is open"),
+            false => {
+                let each = findings.iter().map(|(severity, count)| format!("{count} {}", severity.as_str()));
+                let detail = format!("open: {}; danso-admin finding list", each.collect::<Vec<_>>().join(", "));
+                Line::bad("findings", State::Warn, Reason::FindingsOpen, detail)
             }
         };
         vec![slips, finding]

@@ -40,13 +40,13 @@ pub use error::{Error, Over};
 pub use evidence::EvidenceRow;
 pub use examine::{DIFFERS, META_UNCOMPARED, ended_unclean};
 pub use figures::LogSize;
-pub use findings::{FindingDue, FindingKey, FindingTime, Said};
+pub use findings::{AnswerRow, FindingDue, FindingKey, FindingRow, FindingTime, Said, What};
 pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
 pub use postgres::{Address, AddressError};
-pub use register::{CubeFilter, FindingRow};
+pub use register::CubeFilter;
 
 use sql::Transaction;
 

@@ -64,6 +64,10 @@ pub const RULE_VALUES_MAX: usize = 8;
 pub const VOUCHES_ASKED_MAX: usize = 16;
 /// Keys that a node states when it moves: the last ones that it had.
 pub const KEYS_STATED_MAX: usize = 64;
+/// Values that a finding saw: readings of a date, two ages, the other persons. What they fill is a small part of a mail of a thousand findings.
+pub const SEEN_MAX: usize = 12;
+/// Bytes of the name or the word of something that a finding saw.
+pub const SEEN_WORD_MAX: usize = 64;
 /// Units in one `UnitsPublished` part.
 pub const UNITS_PER_PART: usize = 1_000;
 /// Life of an invite in seconds, by default and at most.

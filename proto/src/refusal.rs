@@ -271,7 +271,13 @@ reasons! {
     UnitOfOtherList = "unit_of_other_list", Invalid;
     /// The person is not known yet: the slip waits.
     PersonUnknown = "person_unknown", NotFound;
-    // --- findings: verified, logged, and left out of the figures
+    // --- findings: verified, logged, and left out of the figures or doubtful
+    /// Records do not count or are doubtful, and nobody has settled that yet.
+    FindingsOpen = "findings_open", Conflict;
+    /// An answer does not settle this finding: the record has to be corrected.
+    FindingNeedsCorrection = "finding_needs_correction", Conflict;
+    /// There is no such finding here, or it was settled.
+    FindingUnknown = "finding_unknown", NotFound;
     /// The person was not a resident then.
     NotResident = "not_resident", Conflict;
     /// The person was a resident already.

@@ -1,10 +1,11 @@
 //! Danso's pure core: what the system knows, without any way to touch the world.
 //!
 //! Nothing in here does I/O, reads a clock or draws randomness; the manifest has no crate that could. Rooms, each importing only
-//! those before it: `calendar`, `tier`, `units`; `verify`; `ledger`; `register`; `rules`; `cube`; `rollup`; `question`; `forms`, `messages`; `sync` (on `ledger`).
+//! those before it: `calendar`, `tier`, `units`; `verify`; `ledger`; `finding`; `register`; `rules`; `cube`; `rollup`; `question`; `forms`, `messages`; `sync` (on `ledger`).
 
 pub mod calendar;
 pub mod cube;
+pub mod finding;
 pub mod forms;
 pub mod ledger;
 pub mod messages;

@@ -13,7 +13,7 @@ mod findings;
 mod rules;
 mod vi;
 
-pub use rules::{Doubt, doubt, seen};
+pub use findings::{FindingText, finding, finding_next, finding_text, seen, severity};
 
 /// A language of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,28 +78,6 @@ pub fn text(reason: Reason, lang: Lang, args: &Args<'_>) -> String {
 /// What to do next, alone.
 pub fn next_step(reason: Reason, lang: Lang) -> &'static str {
     sentences(reason, lang).1
-}
-
-/// What to tell of a record that is in a log and cannot be counted: what is wrong, and which slip corrects it. `code` may be of a newer
-/// version, when another node says it.
-pub fn finding(code: &str, lang: Lang) -> String {
-    let Some(reason) = Reason::from_code(code) else {
-        let (what, next) = match lang {
-            Lang::Vi => (
-                "Nút nói điều này không tính bản ghi vì một lý do mà phiên bản này không biết.",
-                "Hãy cập nhật phần mềm của nút này.",
-            ),
-            Lang::En => (
-                "The node that says so does not count the record, for a reason that this version does not know.",
-                "Update the software of this node.",
-            ),
-        };
-        return compose(lang, &Args::default(), what, next);
-    };
-    match findings::sentences(reason, lang) {
-        Some((what, next)) => compose(lang, &Args::default(), what, next),
-        None => text(reason, lang, &Args::default()),
-    }
 }
 
 /// What to tell of a row.
@@ -233,30 +211,6 @@ mod tests {
                 both.push((what, next));
             }
             assert_ne!(both[0], both[1], "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_finding_says_which_slip_corrects_it() {
-        let of_findings = [
-            Reason::PersonUnknown,
-            Reason::NotResident,
-            Reason::AlreadyResident,
-            Reason::CorrectsNothing,
-            Reason::DateInvalid,
-            Reason::EventAfterReport,
-            Reason::EventBeforeBirth,
-        ];
-        for reason in of_findings {
-            for lang in [Lang::Vi, Lang::En] {
-                let said = finding(reason.code(), lang);
-                assert!(said.contains("`retract`") || said.contains("`update`"), "{reason}: {said}");
-                assert!(said.contains("refers_to") && is_nfc(&said), "{reason}: {said}");
-                assert_eq!(lang == Lang::En, said.is_ascii(), "{said}");
-            }
-        }
-        for code in ["kind_unknown", "of_tomorrow", "disk_full"] {
-            assert!(finding(code, Lang::En).len() > 40 && !finding(code, Lang::Vi).is_ascii(), "{code}");
         }
     }
 

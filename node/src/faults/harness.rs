@@ -87,6 +87,7 @@ const MEANING: &[(&str, &str)] = &[
     ("cube", "unit, measure, month, recorded, sex, birth_month, detail, other, count"),
     ("rollup", "list, unit, stock, span"),
     ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
+    ("finding_answer", "(SELECT name FROM log WHERE log.id = finding_answer.log), sequence, reason, unit"),
     ("period", "unit, month"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),

@@ -3,33 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use danso_core::cube::Batch;
+use danso_core::finding::{Finding, FindingAnswer, FindingKind, Sights};
 use danso_core::ledger::Entry;
 use danso_core::register::{HouseholdKey, Intake, Person, Rules};
 use danso_core::rollup::spread;
 use danso_core::units::UnitList;
 use danso_proto::ids::{LogId, PersonId, Stream};
-use danso_proto::refusal::Reason;
 
 use super::Error;
-use crate::store::{FindingKey, FindingRow, LogRow, Tx, set_id};
+use crate::store::{AnswerRow, FindingKey, FindingRow, LogRow, Tx, set_id};
 
-/// What entries did to the findings: those that were forgotten first, then those that are there now, some of them again.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) forgotten: Vec<FindingKey>,
-    pub(super) found: Vec<FindingRow>,
-}
-
-/// Counts what verified entries say, and gives what that did to the findings. The entries' logs have their rows already, and `lists` are those
-/// that roll-ups are kept for.
+/// Counts what verified entries say, and names the findings that came, went or were answered. The entries' logs have their rows already, and
+/// `lists` are those that roll-ups are kept for.
 pub(super) async fn apply(
     tx: &mut Tx,
     logs: &BTreeMap<LogId, LogRow>,
     entries: &[Entry],
     rules: Rules,
     lists: &[&UnitList],
-) -> Result<Findings, Error> {
-    let mut changed = Findings::default();
+) -> Result<Vec<FindingKey>, Error> {
+    let mut changed = Vec::new();
     let mut intake = Intake::new(rules);
     for entry in entries {
         intake.take(entry);
@@ -53,12 +46,24 @@ pub(super) async fn apply(
                     log,
                     sequence,
                     unit: unknown.unit.clone(),
-                    reason: Reason::KindUnknown,
+                    kind: FindingKind::KindUnknown,
+                    severity: FindingKind::KindUnknown.severity(),
+                    other: None,
+                    seen: Sights::default(),
                 })
             })
             .collect();
         tx.finding_add(&rows).await?;
-        changed.found = rows;
+        changed.extend(rows.iter().map(key));
+    }
+    if !intake.answers.is_empty() {
+        changed.extend(intake.answers.iter().map(|answer| (answer.change, answer.code.clone())));
+        let place = |answer: FindingAnswer| {
+            let (log, sequence) = *places.get(&set_id(answer.id))?;
+            Some(AnswerRow { log, sequence, answer })
+        };
+        let answers: Vec<AnswerRow> = std::mem::take(&mut intake.answers).into_iter().filter_map(place).collect();
+        tx.finding_answer_add(&answers).await?;
     }
     tx.period_put(&intake.closed).await?;
     if intake.changes.is_empty() {
@@ -78,7 +83,7 @@ pub(super) async fn apply(
     tx.rollup_add(spread(&outcome.delta, lists)).await?;
     // Only a person that was here before can have old findings, and only whom the outcome names gets them again.
     let old: Vec<PersonId> = outcome.persons.iter().map(Person::id).filter(|id| known.contains(id)).collect();
-    changed.forgotten = tx.finding_remove(&old).await?;
+    changed.extend(tx.finding_remove(&old).await?);
     let far: Vec<[u8; 12]> =
         outcome.findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
     places.extend(tx.entry_find(&far).await?);
@@ -87,13 +92,17 @@ pub(super) async fn apply(
         .into_iter()
         .filter_map(|finding| {
             let (log, sequence) = *places.get(&set_id(finding.change))?;
-            let (change, person, unit, reason) = (finding.change, Some(finding.person), finding.unit, finding.reason);
-            Some(FindingRow { change, person, log, sequence, unit, reason })
+            let Finding { person, change, unit, kind, severity, other, seen } = finding;
+            Some(FindingRow { change, person: Some(person), log, sequence, unit, kind, severity, other, seen })
         })
         .collect();
     tx.finding_add(&findings).await?;
-    changed.found.extend(findings);
+    changed.extend(findings.iter().map(key));
     Ok(changed)
+}
+
+fn key(row: &FindingRow) -> FindingKey {
+    (row.change, row.kind.code().to_owned())
 }
 
 /// Notes which logs speak about which units.

@@ -1,7 +1,7 @@
 //! One batch: jobs in, rows out, all in one transaction. Works on copies of the committed state, which are thrown away when the
 //! transaction is not kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use danso_core::ledger::{
@@ -22,10 +22,10 @@ use super::fork::{Told, Verdict, is_fork};
 use super::import::ImportedRows;
 use super::receipts::Compared;
 use super::state::{META_RESTORED, Shared};
-use super::tell::{Found, Telling};
+use super::tell::Telling;
 use super::{Cosigner, Enrolment, Error, Job, Outfit, Received, Snapshot};
 use crate::keys;
-use crate::store::{Health, InviteRow, LogRow, ReceiptRow, Tx};
+use crate::store::{FindingKey, Health, InviteRow, LogRow, ReceiptRow, Tx};
 
 mod finish;
 
@@ -100,7 +100,8 @@ pub(super) struct Batch<'a> {
     entries: u64,
     changes: u64,
     undo: bool,
-    found: Found,
+    /// Findings that came, went or were answered.
+    found: BTreeSet<FindingKey>,
     telling: Telling,
     /// How the store is, as this batch begins.
     pub(super) health: Health,
@@ -127,7 +128,7 @@ impl<'a> Batch<'a> {
             entries: 0,
             changes: 0,
             undo: false,
-            found: Found::default(),
+            found: BTreeSet::new(),
             telling: shared.telling(),
             health: outfit.store.condition().measure(),
         }

@@ -1,20 +1,22 @@
 //! Findings reach their authors: what a batch found about records of a child goes into the mail log to that child, in the same transaction,
 //! so that it is told exactly when it is known. And what nodes above told about our own records is kept.
 //!
-//! The author's parent tells, nobody else: one voice is enough, and it is the nearest that counts what the author wrote. Knows nothing of
-//! why a record does not count.
+//! The author's parent tells: one voice is enough, and it is the nearest that counts what the author wrote. What only a node further up can see
+//! that node tells itself, down the same path. Knows nothing of what is wrong with a record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use danso_core::finding::{FindingKind, Sights};
 use danso_core::ledger::{Draft, Entry};
-use danso_proto::change::{Body, Change, FindingClosed, FindingOpened};
+use danso_core::sync::at_or_below;
+use danso_proto::change::{Body, Change, FindingClosed, FindingOpened, Severity};
 use danso_proto::ids::{ChangeId, LogId, NodeId, Stream, UnitCode};
 use danso_proto::limits;
 
 use super::Error;
 use super::batch::Batch;
 use crate::keys;
-use crate::store::{FindingDue, FindingKey, FindingRow, Said, Tx};
+use crate::store::{FindingDue, FindingKey, Said, Tx, What};
 
 /// Findings of which one batch tells: each author gets one mail entry of it.
 const TOLD_PER_BATCH: usize = limits::CHANGES_PER_SET_MAX;
@@ -33,21 +35,17 @@ pub(super) enum Telling {
     Done,
 }
 
-/// What batches found: `None` for a finding that is no more.
-#[derive(Debug, Default)]
-pub(super) struct Found(BTreeMap<FindingKey, Option<FindingRow>>);
-
-impl Found {
-    /// First all that was forgotten, then all that is found now, so that what is found again stays.
-    pub(super) fn take(&mut self, forgotten: Vec<FindingKey>, found: Vec<FindingRow>) {
-        self.0.extend(forgotten.into_iter().map(|key| (key, None)));
-        self.0.extend(found.into_iter().map(|row| ((row.change, row.reason.code().to_owned()), Some(row))));
-    }
+/// How near an author is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Child,
+    Below,
+    Nobody,
 }
 
 impl Batch<'_> {
     /// Notes what was found, and tells the authors. Says whether there is more to tell.
-    pub(super) async fn tell(&mut self, telling: Telling, found: Found) -> Result<Telling, Error> {
+    pub(super) async fn tell(&mut self, telling: Telling, found: BTreeSet<FindingKey>) -> Result<Telling, Error> {
         let now_ms = self.outfit.clock.now_ms();
         // Into a damaged database nothing is written that can wait for the next start.
         if telling == Telling::Fresh && self.health.damage.is_some() {
@@ -55,13 +53,10 @@ impl Batch<'_> {
         }
         if telling == Telling::Fresh {
             self.tx.finding_reconcile(now_ms).await?;
-        } else if found.0.is_empty() && telling == Telling::Done {
+        } else if found.is_empty() && telling == Telling::Done {
             return Ok(Telling::Done);
         }
-        let closed: Vec<&FindingKey> = found.0.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect();
-        let opened: Vec<&FindingRow> = found.0.values().flatten().collect();
-        self.tx.finding_closed(&closed, now_ms).await?;
-        self.tx.finding_opened(&opened, now_ms).await?;
+        self.tx.finding_follow(&found.iter().collect::<Vec<_>>(), now_ms).await?;
         let mut due = self.tx.finding_due(TOLD_PER_BATCH + 1).await?;
         let mut left = if due.len() > TOLD_PER_BATCH { Telling::Behind } else { Telling::Done };
         due.truncate(TOLD_PER_BATCH);
@@ -77,21 +72,34 @@ impl Batch<'_> {
         Ok(left)
     }
 
+    /// The unit of an author, and whether it is told anything by this node.
+    fn reach(&self, author: &NodeId) -> (UnitCode, Reach) {
+        let directory = self.directory();
+        let Some(node) = directory.node(author).filter(|node| !node.is_revoked()) else {
+            return (author.unit(), Reach::Nobody);
+        };
+        let reach = match node.parent() {
+            Some(parent) if parent == self.me() => Reach::Child,
+            _ if author != self.me() && at_or_below(author, self.me(), directory) => Reach::Below,
+            _ => Reach::Nobody,
+        };
+        (node.unit().clone(), reach)
+    }
+
     /// Tells one author. Says whether that made room for more.
     async fn tell_author(&mut self, log: &LogId, due: Vec<FindingDue>, now_ms: i64) -> Result<bool, Error> {
-        let author = self.directory().node(log.node());
-        let child = author.filter(|node| node.parent() == Some(self.me()) && !node.is_revoked());
-        let Some(unit) = child.map(|node| node.unit().clone()) else {
-            let all: Vec<&FindingKey> = due.iter().map(|finding| &finding.key).collect();
-            self.tx.finding_settle(&all, false).await?;
-            return Ok(false);
+        let (unit, reach) = self.reach(log.node());
+        let is_ours = |finding: &FindingDue| match reach {
+            Reach::Child => true,
+            Reach::Below => FindingKind::from_code(&finding.key.1).is_some_and(FindingKind::is_told_from_afar),
+            Reach::Nobody => false,
         };
         let told = self.tx.finding_told(log).await?;
         let mut room = TOLD_PER_LOG_MAX.saturating_sub(told);
         let (mut say, mut rest) = (Vec::new(), Vec::new());
         let mut ended = 0u64;
         for finding in &due {
-            let is_news = finding.is_open != finding.told;
+            let is_news = finding.is_open != finding.told && is_ours(finding);
             match finding.is_open {
                 true if is_news && room > 0 => room -= 1,
                 false if is_news => ended += 1,
@@ -137,7 +145,13 @@ fn mail(unit: &UnitCode, say: &[&FindingDue], now_ms: i64) -> Draft {
             reported_on: None,
             identity_commitment: None,
             body: match finding.is_open {
-                true => Body::FindingOpened(FindingOpened { change, reason }),
+                true => {
+                    let What { severity, other, seen } = finding.what.clone();
+                    // What stands in identity parts only is not told: who wrote the record has them, and finds it itself.
+                    let seen = seen.signed.into_iter().take(limits::SEEN_MAX).collect();
+                    let severity = severity.unwrap_or(Severity::Error);
+                    Body::FindingOpened(FindingOpened { change, reason, severity, other, seen })
+                }
                 false => Body::FindingClosed(FindingClosed { change, reason, note: String::new() }),
             },
         }
@@ -158,11 +172,14 @@ pub(super) async fn keep_mail(tx: &mut Tx, me: &NodeId, entries: &[Entry]) -> Re
         for change in &entry.change_set().changes {
             match &change.body {
                 Body::FindingOpened(opened) => {
-                    of_giver.insert((opened.change, opened.reason.clone()), (Some(at_ms), None));
+                    let FindingOpened { change, reason, severity, other, seen } = opened.clone();
+                    let what =
+                        What { severity: Some(severity), other, seen: Sights { signed: seen, ..Sights::default() } };
+                    of_giver.insert((change, reason), Said { opened_at_ms: Some(at_ms), closed_at_ms: None, what });
                 }
                 Body::FindingClosed(closed) => {
                     let kept = of_giver.entry((closed.change, closed.reason.clone())).or_default();
-                    kept.1 = Some(at_ms);
+                    kept.closed_at_ms = Some(at_ms);
                 }
                 _ => {}
             }

@@ -14,6 +14,7 @@ mod unclean;
 mod waiting;
 
 use bytes::Bytes;
+use danso_core::finding::FindingKind;
 use danso_proto::change::Body;
 use danso_proto::checkpoint;
 use danso_proto::envelope::{Envelope, Signer as _};
@@ -228,7 +229,7 @@ fn a_kind_of_the_future_is_kept_forwarded_and_listed() {
         let received = bed.receive(a.package(0, vec![entry], true)).await;
         assert_eq!((received.size, received.refused.is_none()), (1, true));
         assert_eq!(bed.stored(&a.log).await, vec![bytes], "verbatim");
-        assert_eq!(bed.findings().await, vec![Reason::KindUnknown]);
+        assert_eq!(bed.findings().await, vec![FindingKind::KindUnknown]);
         assert_eq!(bed.residents("17065").await, 1, "the known change beside it counts");
     });
 }
@@ -241,7 +242,7 @@ fn a_record_that_makes_no_sense_is_logged_and_listed_and_blocks_nothing() {
         let death = bed::happened("17065", Body::Death(danso_proto::change::Death { person: nobody }), 20_210_105);
         let entry = a.entry(vec![death, enrolled("17065", 198_002)]);
         assert_eq!(bed.receive(a.package(0, vec![entry], true)).await.size, 1);
-        assert_eq!(bed.findings().await, vec![Reason::PersonUnknown]);
+        assert_eq!(bed.findings().await, vec![FindingKind::PersonUnknown]);
         assert_eq!(bed.residents("17065").await, 1);
     });
 }

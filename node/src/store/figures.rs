@@ -67,9 +67,10 @@ impl Tx {
         self.number(sql, [measure.code().into()]).await
     }
 
-    /// How many findings there are about each unit that has any, by unit.
+    /// How many records of each unit are not counted, of those that have any, by unit.
     pub async fn finding_counts(&mut self) -> Result<Vec<(UnitCode, u64)>> {
-        let rows = self.rows("SELECT unit, COUNT(*) AS findings FROM finding GROUP BY unit ORDER BY unit", []).await?;
+        let sql = "SELECT unit, COUNT(DISTINCT change) AS findings FROM finding WHERE severity = 1 GROUP BY unit ORDER BY unit";
+        let rows = self.rows(sql, []).await?;
         rows.iter()
             .map(|row| {
                 Ok((

@@ -1,4 +1,4 @@
-//! Register, cube and findings: all derived from the ledger.
+//! Register and cube: all derived from the ledger.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,13 +7,12 @@ use danso_core::cube::{CubeKey, Measure};
 use danso_core::forms::household_key;
 use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
 use danso_proto::change::Sex;
-use danso_proto::ids::{ChangeId, PersonId, UnitCode};
+use danso_proto::ids::{PersonId, UnitCode};
 use danso_proto::limits;
-use danso_proto::refusal::Reason;
 
 use super::figures::month;
 use super::sql::{Row, Value};
-use super::{Error, FindingKey, Result, Tx, change_id, parsed, unsigned};
+use super::{Error, Result, Tx, parsed, unsigned};
 
 /// Which rows of the cube a question needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +27,6 @@ pub struct CubeFilter {
 
 /// So many ids of one change set are worth asking for as one.
 const SET_MIN: usize = 8;
-
-/// A record that cannot be counted, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FindingRow {
-    /// The change.
-    pub change: ChangeId,
-    /// The person; `None` for a change of an unknown kind.
-    pub person: Option<PersonId>,
-    /// Row number of the log.
-    pub log: i64,
-    /// Entry.
-    pub sequence: u64,
-    /// The unit that the change is about.
-    pub unit: UnitCode,
-    /// Why.
-    pub reason: Reason,
-}
 
 /// A reference or number by which somebody can be looked for. One that is longer than any form takes finds nobody, and no index of a server holds
 /// it; others can sign one, and must not stop anybody with it. It stands in derived rows: another bound is a new number of the rules
@@ -173,50 +155,6 @@ impl Tx {
             }
         }
         Ok(found)
-    }
-
-    /// Forgets the findings about `persons`, and tells which there were.
-    pub async fn finding_remove(&mut self, persons: &[PersonId]) -> Result<Vec<FindingKey>> {
-        let sql = "DELETE FROM finding WHERE person IN ({rows}) RETURNING change, reason";
-        let rows = self.write_returning(sql, [], persons.iter().map(|id| [id.as_bytes().into()])).await?;
-        rows.iter().map(|row| Ok((change_id(row.get("change")?, "finding", "change")?, row.get("reason")?))).collect()
-    }
-
-    /// Adds findings.
-    pub async fn finding_add(&mut self, findings: &[FindingRow]) -> Result<()> {
-        let sql = "INSERT INTO finding (change, person, log, sequence, unit, reason) {rows} ON CONFLICT (change, reason) DO NOTHING";
-        let rows = findings.iter().map(|finding| {
-            [
-                finding.change.as_bytes().into(),
-                finding.person.map(|person| person.as_bytes().to_vec()).into(),
-                finding.log.into(),
-                finding.sequence.into(),
-                finding.unit.as_str().into(),
-                finding.reason.code().into(),
-            ]
-        });
-        self.write_many(sql, [], rows).await.map(drop)
-    }
-
-    /// All findings.
-    pub async fn finding_list(&mut self) -> Result<Vec<FindingRow>> {
-        let sql = "SELECT change, person, log, sequence, unit, reason FROM finding ORDER BY log, sequence, change";
-        let rows = self.rows(sql, []).await?;
-        rows.iter()
-            .map(|row| {
-                let person: Option<&[u8]> = row.get("person")?;
-                let reason: &str = row.get("reason")?;
-                Ok(FindingRow {
-                    change: change_id(row.get("change")?, "finding", "change")?,
-                    person: person.map(|id| change_id(id, "finding", "person")).transpose()?,
-                    log: row.get("log")?,
-                    sequence: unsigned(row.get("sequence")?, "finding", "sequence")?,
-                    unit: parsed(row.get("unit")?, "finding", "unit")?,
-                    reason: Reason::from_code(reason)
-                        .ok_or_else(|| Error::inconsistent("finding", "reason", "no known reason"))?,
-                })
-            })
-            .collect()
     }
 
     /// Notes which months were declared complete. Of several who say so the lowest id stays, so that it does not matter which came first.

@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// All but `meta`, of which some is about the database itself. What others point at comes first.
-pub(super) const TABLES: [Table; 17] = [
+pub(super) const TABLES: [Table; 18] = [
     Table::new(
         "log",
         1,
@@ -129,7 +129,30 @@ pub(super) const TABLES: [Table; 17] = [
     Table::new(
         "finding",
         2,
-        &[("change", Blob), ("reason", Text), ("person", Blob), ("log", Int), ("sequence", Int), ("unit", Text)],
+        &[
+            ("change", Blob),
+            ("reason", Text),
+            ("person", Blob),
+            ("log", Int),
+            ("sequence", Int),
+            ("unit", Text),
+            ("severity", Int),
+            ("other", Blob),
+            ("seen", Blob),
+        ],
+    ),
+    Table::new(
+        "finding_answer",
+        3,
+        &[
+            ("log", Int),
+            ("sequence", Int),
+            ("answer", Blob),
+            ("change", Blob),
+            ("reason", Text),
+            ("unit", Text),
+            ("withdraws", Blob),
+        ],
     ),
     Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob)]),
     Table::new(
@@ -207,7 +230,16 @@ pub(super) const TABLES: [Table; 17] = [
     Table::new(
         "finding_said",
         3,
-        &[("giver", Text), ("change", Blob), ("reason", Text), ("opened_at_ms", Int), ("closed_at_ms", Int)],
+        &[
+            ("giver", Text),
+            ("change", Blob),
+            ("reason", Text),
+            ("opened_at_ms", Int),
+            ("closed_at_ms", Int),
+            ("severity", Int),
+            ("other", Blob),
+            ("seen", Blob),
+        ],
     ),
 ];
 

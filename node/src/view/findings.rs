@@ -9,7 +9,7 @@ use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, LogId, NodeId, UnitCode};
 
 use super::{Error, View};
-use crate::store::{FindingTime, StoredEntry, set_id};
+use crate::store::{FindingTime, StoredEntry, What, set_id};
 
 /// A record that cannot be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Finding {
     pub opened_at_ms: Option<i64>,
     /// Until when; `None` while it is open.
     pub closed_at_ms: Option<i64>,
+    /// How bad it is, and what it is about.
+    pub what: What,
     /// The record, when it is here.
     pub record: Option<Record>,
 }
@@ -59,6 +61,7 @@ impl View {
             giver: time.giver,
             opened_at_ms: time.opened_at_ms,
             closed_at_ms: time.closed_at_ms,
+            what: time.what,
             record: None,
         };
         Ok(times.into_iter().map(finding).collect())

@@ -131,6 +131,7 @@ pub enum Body {
     PersonUpdated(PersonUpdated),
     Retraction(Retraction),
     PeriodClosed(PeriodClosed),
+    FindingAnswered(FindingAnswered),
     Genesis(Genesis),
     NodeEnrolled(NodeEnrolled),
     NodeRekeyed(NodeRekeyed),
@@ -164,10 +165,12 @@ macro_rules! kind {
 }
 
 mod directory;
+mod finding;
 mod mail;
 mod records;
 
 pub use directory::*;
+pub use finding::*;
 pub use mail::*;
 pub use records::*;
 
@@ -203,6 +206,7 @@ bodies! {
     PersonEnrolled = "person_enrolled", Birth = "birth", Death = "death", Marriage = "marriage", Divorce = "divorce",
     MovedOut = "moved_out", MovedIn = "moved_in", ContraceptionChanged = "contraception_changed",
     PersonUpdated = "person_updated", Retraction = "retraction", PeriodClosed = "period_closed",
+    FindingAnswered = "finding_answered",
     Genesis = "genesis", NodeEnrolled = "node_enrolled", NodeRekeyed = "node_rekeyed", NodeRevoked = "node_revoked",
     UnitsPublished = "units_published", UnitsReorganised = "units_reorganised", PolicyPublished = "policy_published",
     ForkDecided = "fork_decided", RulesPublished = "rules_published",

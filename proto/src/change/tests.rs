@@ -70,6 +70,51 @@ fn a_value_of_the_future_is_carried_as_unknown() {
 }
 
 #[test]
+fn what_a_finding_saw_reads_back_and_what_is_newer_is_left_out() {
+    let id = ChangeId::first(1, [2; 6]);
+    let seen = |name: &str, value| Seen { name: name.into(), value };
+    let opened = FindingOpened {
+        change: id,
+        reason: "not_resident".into(),
+        severity: Severity::Warning,
+        other: Some(id),
+        seen: vec![
+            seen("a", SeenValue::Date(20_210_200)),
+            seen("b", SeenValue::Lunar(20_201_120, false)),
+            seen("c", SeenValue::Lunar(20_201_120, true)),
+            seen("d", SeenValue::Number(-3)),
+            seen("e", SeenValue::Word("17065".into())),
+            seen("f", SeenValue::Person(id)),
+            seen("g", SeenValue::Change(id)),
+        ],
+    };
+    let body = Body::FindingOpened(opened.clone());
+    assert_eq!(Body::from_pb(change(body.clone()).to_pb().body), Ok(body));
+    let edited = |edit: &dyn Fn(&mut pb::FindingOpened)| {
+        let mut message = change(Body::FindingOpened(opened.clone())).to_pb();
+        if let Some(pb::change::Body::FindingOpened(m)) = &mut message.body {
+            edit(m);
+        }
+        Body::from_pb(message.body).map_err(|refusal| refusal.reason)
+    };
+    let read = edited(&|m| {
+        m.severity = 99;
+        m.seen[0].value = None;
+    });
+    let Ok(Body::FindingOpened(read)) = read else { panic!("{read:?}") };
+    assert_eq!((read.severity, read.seen.len()), (Severity::Error, 6));
+    assert_eq!(edited(&|m| m.seen = vec![m.seen[0].clone(); limits::SEEN_MAX + 1]), Err(Reason::TooLarge));
+    let withdrawn = FindingAnswered { change: id, code: "not_resident".into(), verdict: Verdict::Withdrawn(id) };
+    let body = Body::FindingAnswered(withdrawn.clone());
+    assert_eq!(Body::from_pb(change(body.clone()).to_pb().body), Ok(body));
+    let mut newer = change(Body::FindingAnswered(withdrawn)).to_pb();
+    if let Some(pb::change::Body::FindingAnswered(m)) = &mut newer.body {
+        m.verdict = 99;
+    }
+    assert_eq!(Body::from_pb(newer.body), Ok(Body::Unknown));
+}
+
+#[test]
 fn wrong_shapes_are_refused_with_their_reason() {
     let person = ChangeId::first(1, [2; 6]);
     let reason = |set: &ChangeSet| ChangeSet::decode(&set.encode()).map(|_| ()).map_err(|r| r.reason);

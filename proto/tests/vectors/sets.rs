@@ -109,10 +109,17 @@ pub fn bodies() -> Vec<Body> {
             evidence: Some([0xe5; 32]),
             reason: "bản ở huyện là đúng".into(),
         }),
-        Body::FindingOpened(FindingOpened { change: id(9), reason: "person_unknown".into() }),
+        Body::FindingOpened(FindingOpened {
+            change: id(9),
+            reason: "person_unknown".into(),
+            severity: Severity::Error,
+            other: None,
+            seen: Vec::new(),
+        }),
         Body::FindingClosed(FindingClosed { change: id(9), reason: String::new(), note: "đã bổ sung".into() }),
         Body::TransferOffered(TransferOffered { person: id(6), to_unit: "17035".parse().expect("code") }),
         Body::ReceiptForwarded(ReceiptForwarded { log: commune().log(Stream::Records), note: "a note".into() }),
+        Body::FindingAnswered(FindingAnswered { change: id(9), code: "not_resident".into(), verdict: Verdict::Right }),
     ]
 }
 
@@ -152,6 +159,29 @@ pub fn cases() -> Vec<Case> {
         set(commune().log(Stream::Directory), 3, vec![change(&unit, Body::NodeRekeyed(rekeyed))]).encode(),
         None,
     ));
+    let id = |n: u8| ChangeId::first(1_736_000_000_000, [n; 6]);
+    let doubtful = FindingOpened {
+        change: id(9),
+        reason: "of_tomorrow".into(),
+        severity: Severity::Warning,
+        other: Some(id(8)),
+        seen: vec![
+            Seen { name: "event_date".into(), value: SeenValue::Date(20_250_100) },
+            Seen { name: "as_lunar".into(), value: SeenValue::Lunar(20_241_204, false) },
+            Seen { name: "age".into(), value: SeenValue::Number(-1) },
+            Seen { name: "lives_in".into(), value: SeenValue::Word("17035".into()) },
+            Seen { name: "mother".into(), value: SeenValue::Person(id(6)) },
+        ],
+    };
+    let body = Body::FindingOpened(doubtful);
+    cases.push((
+        "a finding with what was seen".into(),
+        set(log_for(&body), 3, vec![change(&unit, body)]).encode(),
+        None,
+    ));
+    let verdict = Verdict::Withdrawn(id(10));
+    let body = Body::FindingAnswered(FindingAnswered { change: id(9), code: "not_resident".into(), verdict });
+    cases.push(("an answer is withdrawn".into(), set(log_for(&body), 3, vec![change(&unit, body)]).encode(), None));
     cases.push(("some changes with identity".into(), set_with_parts(3).0.encode(), None));
     let many = vec![change(&unit, closed(2)); 40];
     cases.push(("forty changes, ids counting".into(), set(log_for(&closed(1)), 9, many).encode(), None));

@@ -4,7 +4,7 @@ use danso_core::calendar::{VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
 use danso_core::ledger::Draft;
 use danso_proto::change::{
     Birth, Body, Change, ContraceptionChanged, Death, Divorce, EventDate, FindingOpened, MaritalStatus, Marriage,
-    Method, MovedIn, MovedOut, NewHousehold, PeriodClosed, PersonEnrolled, PersonUpdated, Retraction, Sex,
+    Method, MovedIn, MovedOut, NewHousehold, PeriodClosed, PersonEnrolled, PersonUpdated, Retraction, Severity, Sex,
 };
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
@@ -50,6 +50,9 @@ pub fn letter(rng: &mut Rng, now_ms: i64, unit: UnitCode) -> Draft {
     let body = Body::FindingOpened(FindingOpened {
         change: Node::change_id(now_ms, rng.bytes()),
         reason: "person_unknown".into(),
+        severity: Severity::Error,
+        other: None,
+        seen: Vec::new(),
     });
     single(rng, now_ms, change(unit, body))
 }

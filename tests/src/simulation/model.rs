@@ -36,7 +36,7 @@ impl Figures {
             self.findings.remove(&person.id());
         }
         for finding in outcome.findings {
-            let row = (finding.change, finding.unit, finding.reason);
+            let row = (finding.change, finding.unit, finding.kind);
             self.findings.entry(finding.person).or_default().push(row);
         }
         self.persons.extend(outcome.persons.into_iter().map(|person| (person.id(), person)));

@@ -465,7 +465,7 @@ fn write_outcome(store: &mut Store, outcome: &Outcome) -> Result<(), Crashed> {
     store.count(&outcome.delta)?;
     let mut findings: BTreeMap<PersonId, Vec<_>> = BTreeMap::new();
     for finding in &outcome.findings {
-        findings.entry(finding.person).or_default().push((finding.change, finding.unit.clone(), finding.reason));
+        findings.entry(finding.person).or_default().push((finding.change, finding.unit.clone(), finding.kind));
     }
     for person in &outcome.persons {
         store.finding(person.id(), findings.remove(&person.id()).unwrap_or_default())?;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use danso_core::cube::{CubeDelta, CubeKey};
+use danso_core::finding::FindingKind;
 use danso_core::ledger::{Entry, LogHead};
 use danso_core::register::{HouseholdKey, PeriodEnd};
 use danso_proto::evidence::Contradiction;
@@ -54,7 +55,7 @@ pub struct ReceiptRow {
 }
 
 /// What does not count of a person, and why.
-pub type FindingRow = (ChangeId, UnitCode, Reason);
+pub type FindingRow = (ChangeId, UnitCode, FindingKind);
 
 enum Undo {
     Log(LogId, Option<LogRow>),

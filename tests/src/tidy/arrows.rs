@@ -13,13 +13,14 @@ const CORE: &[(&str, &[&str])] = &[
     ("units", &["calendar", "tier"]),
     ("verify", &["calendar", "tier", "units"]),
     ("ledger", &["calendar", "tier", "units", "verify"]),
-    ("register", &["calendar", "tier", "units", "verify", "ledger"]),
-    ("rules", &["calendar", "units", "verify", "register"]),
-    ("cube", &["calendar", "tier", "units", "verify", "ledger", "register"]),
+    ("finding", &[]),
+    ("register", &["calendar", "tier", "units", "verify", "ledger", "finding"]),
+    ("rules", &["calendar", "units", "verify", "finding", "register"]),
+    ("cube", &["calendar", "tier", "units", "verify", "ledger", "finding", "register"]),
     ("rollup", &["calendar", "units", "register", "cube"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube", "rollup"]),
     ("forms", &["calendar", "tier", "units", "ledger", "register", "rules"]),
-    ("messages", &["tier", "calendar", "rules", "forms"]),
+    ("messages", &["tier", "calendar", "finding", "rules", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];
 

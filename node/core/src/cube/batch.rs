@@ -8,9 +8,8 @@ use super::delta::{Row, UnitTable, fold};
 use super::measure::method_code;
 use super::{BirthDetail, CubeDelta, Measure, ResidentDetail};
 use crate::calendar::Month;
-use crate::register::{
-    Event, Fact, Finding, Household, HouseholdKey, Label, Person, Presence, RegisterChange, Step, walk,
-};
+use crate::finding::Finding;
+use crate::register::{Event, Fact, Household, HouseholdKey, Label, Person, Presence, RegisterChange, Step, walk};
 
 /// Changes on their way into the register, sorted by person.
 #[derive(Debug)]
@@ -251,8 +250,8 @@ impl Tally {
             let all = i + 1 == months.len();
             let known = person.facts().iter().filter(|fact| all || fact.recorded() <= *month);
             walk(person.id(), known, &mut |step| match step {
-                Step::Finding { change, unit, reason } if all && sign > 0 => {
-                    self.findings.push(Finding { person: person.id(), change, unit: unit.clone(), reason });
+                Step::Finding { change, unit, kind, about } if all && sign > 0 => {
+                    self.findings.push(about.finding(person.id(), change, unit, kind));
                 }
                 step => {
                     for (recorded, sign) in [here, next].into_iter().flatten() {
@@ -266,8 +265,8 @@ impl Tally {
 
     fn findings(&mut self, person: &Person) {
         walk(person.id(), person.facts().iter(), &mut |step| {
-            if let Step::Finding { change, unit, reason } = step {
-                self.findings.push(Finding { person: person.id(), change, unit: unit.clone(), reason });
+            if let Step::Finding { change, unit, kind, about } = step {
+                self.findings.push(about.finding(person.id(), change, unit, kind));
             }
         });
     }

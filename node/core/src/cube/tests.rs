@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use danso_proto::change::{Body, MaritalStatus, Method, NewHousehold, PersonUpdated, Sex};
 use danso_proto::ids::{ChangeId, PersonId};
-use danso_proto::refusal::Reason;
 use proptest::prelude::*;
 
 use super::*;
 use crate::calendar::Month;
+use crate::finding::{Finding, FindingKind};
 use crate::register::samples::*;
-use crate::register::{Finding, Household, HouseholdKey, Person, RegisterChange};
+use crate::register::{Household, HouseholdKey, Person, RegisterChange};
 
 /// A store in memory: rows as bytes, as in a real one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl World {
         self.persons.get(&id).map(|bytes| Person::from_bytes(bytes).expect("as written"))
     }
 
-    fn reasons(&self) -> Vec<(ChangeId, Reason)> {
-        self.findings.values().flatten().map(|finding| (finding.change, finding.reason)).collect()
+    fn reasons(&self) -> Vec<(ChangeId, FindingKind)> {
+        self.findings.values().flatten().map(|finding| (finding.change, finding.kind)).collect()
     }
 
     /// The cube as known at the end of `recorded`, without telling when things became known.
@@ -363,20 +363,20 @@ fn a_corrected_birth_moves_with_the_birth_month() {
 fn what_makes_no_sense_is_a_finding_and_counts_nothing() {
     let start = fact(0, "A", 20210105, 20210105, moved_in(None, None, Sex::Female, 199_001, ""));
     for (body, unit, date, reason) in [
-        (died(id(0)), "A", 20201231, Reason::NotResident),
-        (died(id(0)), "B", 20210210, Reason::NotResident),
-        (married(id(0)), "A", 20220101, Reason::EventAfterReport),
-        (married(id(0)), "A", 20210231, Reason::DateInvalid),
-        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "A", 20210310, Reason::AlreadyResident),
-        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "B", 20200310, Reason::PersonUnknown),
-        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "B", 19800310, Reason::EventBeforeBirth),
-        (retracted(id(0), id(7)), "A", 0, Reason::CorrectsNothing),
-        (retracted(id(0), id(0)), "B", 0, Reason::CorrectsNothing),
+        (died(id(0)), "A", 20201231, FindingKind::NotResident),
+        (died(id(0)), "B", 20210210, FindingKind::NotResident),
+        (married(id(0)), "A", 20220101, FindingKind::EventAfterReport),
+        (married(id(0)), "A", 20210231, FindingKind::DateInvalid),
+        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "A", 20210310, FindingKind::AlreadyResident),
+        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "B", 20200310, FindingKind::PersonUnknown),
+        (moved_in(Some(id(0)), None, Sex::Female, 199_001, ""), "B", 19800310, FindingKind::EventBeforeBirth),
+        (retracted(id(0), id(7)), "A", 0, FindingKind::CorrectsNothing),
+        (retracted(id(0), id(0)), "B", 0, FindingKind::CorrectsNothing),
         (
             Body::PersonUpdated(PersonUpdated { sex: Some(Sex::Male), ..update(id(0), None) }),
             "B",
             0,
-            Reason::NotResident,
+            FindingKind::NotResident,
         ),
     ] {
         let world = World::of(&[start.clone(), fact(1, unit, date, 20210405, body.clone())]);
@@ -384,13 +384,13 @@ fn what_makes_no_sense_is_a_finding_and_counts_nothing() {
         assert_eq!(world.cube, World::of(std::slice::from_ref(&start)).cube, "{body:?}");
     }
     let unknown = World::of(&[fact(1, "A", 20210210, 20210225, died(id(0)))]);
-    assert_eq!((unknown.reasons(), unknown.cube.len()), (vec![(id(1), Reason::PersonUnknown)], 0));
+    assert_eq!((unknown.reasons(), unknown.cube.len()), (vec![(id(1), FindingKind::PersonUnknown)], 0));
     let dead = World::of(&[
         start,
         fact(1, "A", 20210210, 20210225, died(id(0))),
         fact(2, "A", 20210310, 20210325, married(id(0))),
     ]);
-    assert_eq!(dead.reasons(), [(id(2), Reason::NotResident)]);
+    assert_eq!(dead.reasons(), [(id(2), FindingKind::NotResident)]);
 }
 
 #[test]

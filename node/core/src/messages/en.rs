@@ -394,6 +394,18 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The row was taken, but on the day of the event this code was another unit than it is now.",
             "Look which unit is meant by its name; if it is another one, correct the slip with an update slip.",
         ),
+        Reason::FindingsOpen => (
+            "There are records that do not count or are doubtful.",
+            "See which ones, why, and what to do: danso-admin finding list.",
+        ),
+        Reason::FindingNeedsCorrection => (
+            "The record does not count, and saying that it is right does not change that: it contradicts other records.",
+            "Correct it or the other record with a slip `update` or `retract`; danso-admin finding show says which.",
+        ),
+        Reason::FindingUnknown => (
+            "There is no such finding here, or it was settled.",
+            "See the open ones with danso-admin finding list, and the settled ones too with --all.",
+        ),
         Reason::NotResident => (
             "The person was not a resident at that time.",
             "Check the date and earlier moves of the person; correct with an update or a retraction.",

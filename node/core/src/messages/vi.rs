@@ -357,6 +357,18 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Dòng đã được nhận, nhưng vào ngày xảy ra mã này là đơn vị khác so với hiện nay.",
             "Xem tên để biết là đơn vị nào; nếu là đơn vị khác, hãy sửa bằng phiếu cập nhật.",
         ),
+        Reason::FindingsOpen => (
+            "Có bản ghi không được tính hoặc đáng nghi ngờ.",
+            "Xem bản ghi nào, vì sao và phải làm gì: danso-admin finding list.",
+        ),
+        Reason::FindingNeedsCorrection => (
+            "Bản ghi không được tính, và trả lời rằng nó đúng không thay đổi được điều đó: nó mâu thuẫn với các bản ghi khác.",
+            "Hãy sửa nó hoặc bản ghi kia bằng phiếu `update` hay `retract`; danso-admin finding show cho biết bản ghi nào.",
+        ),
+        Reason::FindingUnknown => (
+            "Ở đây không có phát hiện như vậy, hoặc nó đã được xử lý.",
+            "Xem các phát hiện còn mở bằng danso-admin finding list, cả những cái đã xong với --all.",
+        ),
         Reason::NotResident => (
             "Lúc đó người này không cư trú tại đây.",
             "Kiểm tra ngày và các lần chuyển trước; sửa bằng phiếu cập nhật hoặc phiếu hủy.",

@@ -7,6 +7,7 @@ use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use super::stored::Label;
 use super::{Fact, Rules, Said};
 use crate::calendar::Month;
+use crate::finding::FindingAnswer;
 use crate::ledger::Entry;
 
 /// One fact on its way into the register: about whom, what, and the labels that came with it. Made by [`Intake::take`] only.
@@ -98,6 +99,8 @@ pub struct Intake {
     pub closed: Vec<PeriodEnd>,
     /// Changes of unknown kinds.
     pub unknown: Vec<UnknownKind>,
+    /// Answers to findings.
+    pub answers: Vec<FindingAnswer>,
     rules: Rules,
 }
 
@@ -124,6 +127,13 @@ impl Intake {
                     Month::from_ymm(m.month).map(|month| PeriodEnd { change: id, unit: change.unit.clone(), month });
                 self.closed.extend(end);
             }
+            Body::FindingAnswered(m) => self.answers.push(FindingAnswer {
+                id,
+                unit: change.unit.clone(),
+                change: m.change,
+                code: m.code.clone(),
+                verdict: m.verdict,
+            }),
             _ => self.changes.extend(RegisterChange::new(id, change, recorded_at_ms, part)),
         }
     }

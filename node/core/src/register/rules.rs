@@ -15,7 +15,8 @@ impl Rules {
     /// Their number goes up whenever the same entries would make other rows: a kind of change that is known now, another count, another
     /// stored form. A node whose rows were made by another number makes them anew from its logs.
     ///
-    /// 1: version 0.1.0. 2: a month that was closed twice is closed by the change with the lowest id, whichever came first. 3: roll-ups of the cube. 4: persons keep what doubts rest on, and mothers.
+    /// 1: version 0.1.0. 2: a month that was closed twice is closed by the change with the lowest id, whichever came first. 3: roll-ups of the cube. 4: findings say what they saw, and are
+    /// answered; persons keep what doubts rest on, and mothers.
     pub const CURRENT: Self = Self { version: 4, skips: |_| false };
 
     /// Those of a version that did not know some kinds: they are carried and listed. For tests of upgrades.

@@ -3,28 +3,14 @@
 mod correct;
 mod walk;
 
-use danso_proto::change::{MaritalStatus, Method, Sex};
+use danso_proto::change::{MaritalStatus, Method, SeenValue, Sex};
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
-use danso_proto::refusal::Reason;
 
-use crate::calendar::Month;
+use crate::calendar::{Month, PartialDate};
+use crate::finding::{Finding, FindingKind, Sights};
 
 pub(crate) use correct::withdrawn;
 pub(crate) use walk::walk;
-
-/// A fact that does not count, and why.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Finding {
-    /// The person.
-    pub person: PersonId,
-    /// The change that does not count.
-    pub change: ChangeId,
-    /// The unit that the change is about.
-    pub unit: UnitCode,
-    /// `person_unknown`, `not_resident`, `already_resident`, `corrects_nothing`, `date_invalid`, `event_after_report` or
-    /// `event_before_birth`.
-    pub reason: Reason,
-}
 
 /// What a resident's record says and time changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +31,7 @@ pub(crate) enum Step<'a> {
     /// Something that happened to a resident, or was said of one, in `month`.
     Event { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, event: Event<'a>, more: More },
     /// A fact that does not count.
-    Finding { change: ChangeId, unit: &'a UnitCode, reason: Reason },
+    Finding { change: ChangeId, unit: &'a UnitCode, kind: FindingKind, about: About<'a> },
 }
 
 /// What is not counted of an event, and what doubts are about.
@@ -87,4 +73,37 @@ pub(crate) enum Event<'a> {
     },
     /// Not counted: the household book, or an update, says something of the resident.
     Said,
+}
+
+/// What a finding saw, as small as a step has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct About<'a> {
+    /// Another change.
+    pub(crate) other: Option<ChangeId>,
+    /// Named values.
+    pub(crate) seen: [Option<(&'static str, Sight<'a>)>; 3],
+}
+
+/// A value that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight<'a> {
+    Date(PartialDate),
+    Month(Month),
+    Unit(&'a UnitCode),
+}
+
+impl About<'_> {
+    /// The finding of this kind about a change.
+    pub(crate) fn finding(&self, person: PersonId, change: ChangeId, unit: &UnitCode, kind: FindingKind) -> Finding {
+        let seen = self.seen.iter().flatten().map(|(name, sight)| {
+            let value = match sight {
+                Sight::Date(date) => SeenValue::Date(date.packed()),
+                Sight::Month(month) => SeenValue::Date(month.ymm() * 100),
+                Sight::Unit(unit) => SeenValue::Word(unit.to_string()),
+            };
+            (*name, value)
+        });
+        let (severity, other, seen) = (kind.severity(), self.other, Sights::signed(seen));
+        Finding { person, change, unit: unit.clone(), kind, severity, other, seen }
+    }
 }

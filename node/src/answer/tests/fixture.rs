@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use danso_core::cube::Batch;
+use danso_core::finding::{FindingKind, Sights};
 use danso_core::ledger::{Draft, Entry, LogHead, Sealing, append, seal};
 use danso_core::register::Intake;
 use danso_core::units::{UnitList, UnitLists};
 use danso_core::verify::{Directory, verify};
 use danso_proto::change::{
-    Birth, Body, Change, EventDate, ForwardingPolicy, Genesis, MovedIn, MovedOut, NodeEnrolled, PersonEnrolled, Sex,
+    Birth, Body, Change, EventDate, ForwardingPolicy, Genesis, MovedIn, MovedOut, NodeEnrolled, PersonEnrolled,
+    Severity, Sex,
 };
 use danso_proto::envelope::{Signer, SoftwareSigner};
 use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::pb::query::v1 as pb;
-use danso_proto::refusal::Reason;
 
 use crate::answer::{Answer, Answers, Query};
 use crate::clock::ManualClock;
@@ -179,7 +180,10 @@ async fn fill(store: &Store, entries: &[(&Entry, &LogHead)], lists: &[&UnitList]
         log,
         sequence: 0,
         unit,
-        reason: Reason::NotResident,
+        kind: FindingKind::NotResident,
+        severity: Severity::Error,
+        other: None,
+        seen: Sights::default(),
     };
     let found: Vec<UnitCode> = entries.iter().map(|(entry, _)| entry.change_set().changes[0].unit.clone()).collect();
     store

@@ -68,8 +68,7 @@ impl Batch<'_> {
             true => rollup::follow(self.tx, self.directory.units()).await?,
             false => rolled(self.directory.units()),
         };
-        let findings = apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?;
-        self.found.take(findings.forgotten, findings.found);
+        self.found.extend(apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?);
         tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use danso_core::finding::FindingKind;
 use danso_core::ledger::{Draft, LogHead, Sealing, seal, seal_by_both};
 use danso_core::register::Rules;
 use danso_core::units::UnitList;
@@ -15,7 +16,6 @@ use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::merkle::CompactTree;
 use danso_proto::package::{Package, SealedEntry};
-use danso_proto::refusal::Reason;
 
 use crate::clock::ManualClock;
 use crate::faults::place::Place;
@@ -251,9 +251,9 @@ impl Bed {
         rows.iter().map(|(_, count)| count).sum()
     }
 
-    pub(super) async fn findings(&self) -> Vec<Reason> {
+    pub(super) async fn findings(&self) -> Vec<FindingKind> {
         let findings = self.store.read("test").await.expect("store").finding_list().await.expect("findings");
-        findings.into_iter().map(|finding| finding.reason).collect()
+        findings.into_iter().map(|finding| finding.kind).collect()
     }
 
     /// What is kept as evidence.
@@ -262,12 +262,12 @@ impl Bed {
     }
 
     /// Findings with the logs of their records.
-    pub(super) async fn finding_rows(&self) -> Vec<(LogId, ChangeId, Reason)> {
+    pub(super) async fn finding_rows(&self) -> Vec<(LogId, ChangeId, FindingKind)> {
         let mut tx = self.store.read("test").await.expect("store");
         let logs: Vec<_> = tx.log_list().await.expect("logs");
         let log = |pk| logs.iter().find(|row| row.pk == pk).expect("its log").log.clone();
         let findings = tx.finding_list().await.expect("findings");
-        findings.into_iter().map(|finding| (log(finding.log), finding.change, finding.reason)).collect()
+        findings.into_iter().map(|finding| (log(finding.log), finding.change, finding.kind)).collect()
     }
 
     /// The envelopes of a log.

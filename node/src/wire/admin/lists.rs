@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use danso_core::messages::{self, Lang};
+use danso_proto::change::Severity;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::refusal::Refusal;
 use tokio::sync::mpsc;
@@ -100,7 +101,7 @@ impl Parts {
             change_id: finding.change.to_string(),
             unit: text(|record| record.unit.to_string()),
             reason: finding.reason.clone(),
-            message: messages::finding(&finding.reason, lang),
+            message: messages::finding(&finding.reason, finding.what.severity.unwrap_or(Severity::Error), lang),
             said_by: giver.to_string(),
             said_by_unit: unit.to_string(),
             said_by_tier: self.unit(directory, &unit).map(|unit| unit.tier.to_string()).unwrap_or_default(),

@@ -3,13 +3,39 @@
 use super::*;
 
 kind! {
-    /// A receiver found a record that it cannot count.
-    FindingOpened { change: ChangeId, reason: String, }
+    /// A receiver found something about a record.
+    FindingOpened {
+        change: ChangeId,
+        reason: String,
+        severity: Severity,
+        other: Option<ChangeId>,
+        seen: Vec<Seen>,
+    }
     from(m) {
         text("reason", &m.reason, limits::TEXT_MAX)?;
-        Ok(Self { change: id(&m.change_id)?, reason: m.reason })
+        if m.seen.len() > limits::SEEN_MAX {
+            let detail = format!("{} values seen; at most {}", m.seen.len(), limits::SEEN_MAX);
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        let mut seen = Vec::with_capacity(m.seen.len());
+        for value in m.seen {
+            seen.extend(Seen::from_pb(value)?);
+        }
+        Ok(Self {
+            change: id(&m.change_id)?,
+            reason: m.reason,
+            severity: Severity::from_pb(m.severity),
+            other: id_or_none(&m.other)?,
+            seen,
+        })
     };
-    to(s) pb::FindingOpened { change_id: id_bytes(Some(s.change)), reason: s.reason.clone() }
+    to(s) pb::FindingOpened {
+        change_id: id_bytes(Some(s.change)),
+        reason: s.reason.clone(),
+        severity: s.severity.to_pb() as i32,
+        other: id_bytes(s.other),
+        seen: s.seen.iter().map(Seen::to_pb).collect(),
+    }
 }
 
 kind! {

@@ -217,3 +217,33 @@ kind! {
     from(m) Ok(Self { month: packed_month(m.month)?.ok_or_else(|| malformed("no month"))? });
     to(s) pb::PeriodClosed { month: s.month }
 }
+
+kind! {
+    /// Somebody says something about a finding that a record has.
+    FindingAnswered { change: ChangeId, code: String, verdict: Verdict, }
+    from(m) {
+        text("code", &m.code, limits::TEXT_MAX)?;
+        Ok(Self {
+            change: id(&m.change_id)?,
+            code: m.code,
+            verdict: match pb::FindingVerdict::try_from(m.verdict) {
+                Ok(pb::FindingVerdict::Right) => Verdict::Right,
+                Ok(pb::FindingVerdict::Withdrawn) => Verdict::Withdrawn(id(&m.withdraws)?),
+                Ok(pb::FindingVerdict::Unspecified) => return Err(malformed("no verdict")),
+                Err(_) => return Err(newer("verdict", m.verdict)),
+            },
+        })
+    };
+    to(s) pb::FindingAnswered {
+        change_id: id_bytes(Some(s.change)),
+        code: s.code.clone(),
+        verdict: match s.verdict {
+            Verdict::Right => pb::FindingVerdict::Right,
+            Verdict::Withdrawn(_) => pb::FindingVerdict::Withdrawn,
+        } as i32,
+        withdraws: match s.verdict {
+            Verdict::Right => Bytes::new(),
+            Verdict::Withdrawn(answer) => id_bytes(Some(answer)),
+        },
+    }
+}

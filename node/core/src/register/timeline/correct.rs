@@ -6,10 +6,10 @@
 
 use danso_proto::change::{MaritalStatus, Method, Sex};
 use danso_proto::ids::{ChangeId, HouseholdId, UnitCode};
-use danso_proto::refusal::Reason;
 
-use super::Step;
+use super::{About, Step};
 use crate::calendar::{Month, PartialDate};
+use crate::finding::FindingKind;
 use crate::register::fact::{Fact, Kind, Update};
 
 /// What corrections set in one fact.
@@ -114,7 +114,8 @@ fn settle<'a>(
             Some(id) => {
                 amended[i].done = true;
                 let Some(target) = find(&amended, fact, id) else {
-                    out(Step::Finding { change: fact.id, unit: &fact.unit, reason: Reason::CorrectsNothing });
+                    let about = About { other: Some(id), ..About::default() };
+                    out(Step::Finding { change: fact.id, unit: &fact.unit, kind: FindingKind::CorrectsNothing, about });
                     continue;
                 };
                 Some(target)
@@ -145,7 +146,8 @@ fn settle<'a>(
                     particulars.sex = particulars.sex.or(update.sex);
                     particulars.birth_month = particulars.birth_month.or(birth_month);
                 } else if amended.iter().any(|item| item.fact.start().is_some()) {
-                    out(Step::Finding { change: fact.id, unit: &fact.unit, reason: Reason::NotResident });
+                    let (kind, about) = (FindingKind::NotResident, About::default());
+                    out(Step::Finding { change: fact.id, unit: &fact.unit, kind, about });
                 }
             }
             (None, None) => {}

@@ -3,12 +3,12 @@
 use std::cmp::max;
 
 use danso_proto::change::{MaritalStatus, Method, Sex};
-use danso_proto::ids::{HouseholdId, PersonId, UnitCode};
-use danso_proto::refusal::Reason;
+use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
 use super::correct::{Amended, Particulars, correct};
-use super::{Event, More, State, Step};
+use super::{About, Event, More, Sight, State, Step};
 use crate::calendar::{Month, PartialDate};
+use crate::finding::{FindingKind, name};
 use crate::register::fact::{Fact, Kind, Start, Update};
 
 /// A fact at its place in time.
@@ -27,6 +27,12 @@ impl Placed<'_> {
         self.item.fact.start().is_some()
     }
 
+    /// When it happened, to be shown.
+    fn seen(&self) -> (&'static str, Sight<'static>) {
+        let date = self.item.amendment.date.map(|(date, _)| date).or(self.item.fact.date);
+        happened(self.month, date.map(|date| (date, self.month)))
+    }
+
     /// Whether `later`, which is placed behind this, may have happened before it.
     fn may_follow(&self, later: &Self) -> bool {
         self.month == later.month && (self.day == later.day || !self.day_known || !later.day_known)
@@ -41,8 +47,11 @@ pub(crate) fn walk<'a>(person: PersonId, facts: impl Iterator<Item = &'a Fact>, 
     let origin = starts().find(|(fact, _)| fact.id == person);
     let Some((origin_fact, said)) = origin.or_else(|| starts().next()) else {
         for item in &amended {
-            let reason = if item.fact.kind == Kind::Unreadable { Reason::DateInvalid } else { Reason::PersonUnknown };
-            out(Step::Finding { change: item.fact.id, unit: &item.fact.unit, reason });
+            let kind = match item.fact.kind {
+                Kind::Unreadable => FindingKind::DateInvalid,
+                _ => FindingKind::PersonUnknown,
+            };
+            out(Step::Finding { change: item.fact.id, unit: &item.fact.unit, kind, about: About::default() });
         }
         return;
     };
@@ -53,6 +62,7 @@ pub(crate) fn walk<'a>(person: PersonId, facts: impl Iterator<Item = &'a Fact>, 
         birth_known: birth.known_month().is_some(),
         known_by: origin.map(|(fact, _)| fact),
         stay: None,
+        end: None,
         dead: false,
         out,
     };
@@ -73,11 +83,18 @@ fn month_in(date: PartialDate, recorded: Month) -> Month {
     }
 }
 
+/// When something happened: the date where there is one, else the month in which it counts.
+fn happened(month: Month, date: Option<(PartialDate, Month)>) -> (&'static str, Sight<'static>) {
+    (name::EVENT_DATE, date.map_or(Sight::Month(month), |(date, _)| Sight::Date(date)))
+}
+
 /// Where a resident lives.
 struct Stay<'a> {
     unit: &'a UnitCode,
     household: HouseholdId,
     state: State,
+    /// The change that began it, and when.
+    since: (ChangeId, Month),
 }
 
 struct Life<'a, 'o, F> {
@@ -88,6 +105,8 @@ struct Life<'a, 'o, F> {
     /// The fact that made the person known, as long as the walk has not come to it.
     known_by: Option<&'a Fact>,
     stay: Option<Stay<'a>>,
+    /// The change by which the person left or died last, and when.
+    end: Option<(ChangeId, Month)>,
     dead: bool,
     out: &'o mut F,
 }
@@ -109,7 +128,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
                 Kind::MovedOut { .. } => (7, 32),
                 Kind::Death => (8, 32),
                 Kind::Unreadable => {
-                    self.finding(fact, Reason::DateInvalid);
+                    self.finding(fact, FindingKind::DateInvalid, About::default());
                     continue;
                 }
                 // Has been applied.
@@ -130,9 +149,12 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
             }
             known_in = max(known_in, fact.recorded);
             if month > known_in {
-                self.finding(fact, Reason::EventAfterReport);
+                let seen = [Some(happened(month, date)), Some((name::RECORDED, Sight::Month(known_in))), None];
+                self.finding(fact, FindingKind::EventAfterReport, About { other: None, seen });
             } else if month < self.birth_month && fact.start().is_some() {
-                self.finding(fact, Reason::EventBeforeBirth);
+                let born = (name::BIRTH_MONTH, Sight::Month(self.birth_month));
+                let seen = [Some(happened(month, date)), Some(born), None];
+                self.finding(fact, FindingKind::EventBeforeBirth, About { other: None, seen });
             } else {
                 let month_known = match fact.kind {
                     Kind::Birth { .. } => self.birth_known,
@@ -171,12 +193,18 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         let fact = at.item.fact;
         let known = self.known_by.is_none_or(|origin| std::ptr::eq(origin, fact));
         match (fact.start(), &fact.kind) {
-            (Some(_), _) if !known => self.finding(fact, Reason::PersonUnknown),
-            (Some(_), _) if self.dead => self.finding(fact, Reason::NotResident),
+            (Some(_), _) if !known => {
+                let about = About { other: self.known_by.map(|origin| origin.id), seen: [Some(at.seen()), None, None] };
+                self.finding(fact, FindingKind::PersonUnknown, about);
+            }
+            (Some(_), _) if self.dead => self.not_resident(at),
             (Some(start), _) => {
                 self.known_by = None;
-                if self.stay.is_some() {
-                    self.finding(fact, Reason::AlreadyResident);
+                if let Some(Stay { unit, since: (other, month), .. }) = self.stay {
+                    let since = (name::RESIDENT_SINCE, Sight::Month(month));
+                    let lives = (name::LIVES_IN, Sight::Unit(unit));
+                    let about = About { other: Some(other), seen: [Some(at.seen()), Some(since), Some(lives)] };
+                    self.finding(fact, FindingKind::AlreadyResident, about);
                 } else {
                     self.begin(at, start);
                 }
@@ -187,7 +215,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
                 Some(stay) if stay.unit == &fact.unit => self.change(at, kind, stay),
                 stay => {
                     self.stay = stay;
-                    self.finding(fact, Reason::NotResident);
+                    self.not_resident(at);
                 }
             },
         }
@@ -215,7 +243,8 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         if let Some(event) = event {
             self.event(&fact.unit, at, event, (State::default(), state));
         }
-        let stay = Stay { unit: &fact.unit, household: amendment.household.unwrap_or(start.household), state };
+        let household = amendment.household.unwrap_or(start.household);
+        let stay = Stay { unit: &fact.unit, household, state, since: (fact.id, at.month) };
         self.resident(&stay, at.month, 1);
         self.member(&stay, at.month, 1);
         self.stay = Some(stay);
@@ -255,12 +284,13 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         }
         if matches!(kind, Kind::Death | Kind::MovedOut { .. }) {
             self.dead = matches!(kind, Kind::Death);
+            self.end = Some((at.item.fact.id, at.month));
             self.resident(&stay, at.month, -1);
             self.member(&stay, at.month, -1);
             return;
         }
         household = amendment.household.unwrap_or(household);
-        let now = Stay { unit: stay.unit, household, state };
+        let now = Stay { household, state, ..stay };
         if now.state != stay.state {
             self.resident(&stay, at.month, -1);
             self.resident(&now, at.month, 1);
@@ -272,8 +302,21 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         self.stay = Some(now);
     }
 
-    fn finding(&mut self, fact: &'a Fact, reason: Reason) {
-        (self.out)(Step::Finding { change: fact.id, unit: &fact.unit, reason });
+    fn finding(&mut self, fact: &'a Fact, kind: FindingKind, about: About<'a>) {
+        (self.out)(Step::Finding { change: fact.id, unit: &fact.unit, kind, about });
+    }
+
+    /// Not here: lives elsewhere, has left, or has not come yet.
+    fn not_resident(&mut self, at: &Placed<'a>) {
+        let (other, why, lives) = match (&self.stay, self.end) {
+            (Some(Stay { unit, since: (other, month), .. }), _) => {
+                let lives = (name::LIVES_IN, Sight::Unit(unit));
+                (Some(*other), Some((name::RESIDENT_SINCE, Sight::Month(*month))), Some(lives))
+            }
+            (None, Some((other, month))) => (Some(other), Some((name::LEFT, Sight::Month(month))), None),
+            (None, None) => (self.known_by.map(|origin| origin.id), None, None),
+        };
+        self.finding(at.item.fact, FindingKind::NotResident, About { other, seen: [Some(at.seen()), why, lives] });
     }
 
     fn event(&mut self, unit: &'a UnitCode, at: &Placed<'a>, event: Event<'a>, (before, after): (State, State)) {
