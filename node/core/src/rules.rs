@@ -1,4 +1,4 @@
-//! Rules of consistency: what a record says that can hardly be so. A rule is a piece of data with a code, a weight and numbers, which a signed policy
+//! Rules of consistency: what a record says that can hardly be so. A rule is a piece of data: the finding that it makes, and numbers, which a signed policy
 //! switches and tunes by unit ([`Rulebooks`]).
 //!
 //! What breaks a rule is doubted and counts all the same: it may be true, and who wrote it answers. What cannot be counted is no rule's business: it is a
@@ -17,11 +17,13 @@ pub use book::{PolicyError, Rulebook, Rulebooks, Setting, Tuned, check_settings}
 pub use family::{Family, family};
 pub use lunar::{LunarReading, read_as_lunar, read_by_month, read_by_year};
 pub use place::{HamletDoubt, UnitDoubt, hamlet, other_unit};
-pub use rule::{COVERED, Parameter, Rule, Weight};
+pub use rule::{COVERED, Parameter, Rule};
 
+use danso_proto::change::{SeenValue, Severity};
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
 
 use crate::calendar::{LunarDate, PartialDate};
+use crate::finding::{Finding, Sights, name};
 
 /// A change that breaks a rule. It counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,12 +43,19 @@ pub struct Suspicion {
 }
 
 impl Suspicion {
-    /// How much it weighs: a date that was corrected from a lunar to the solar one only wants a look.
-    pub fn weight(&self) -> Weight {
+    /// How bad it is: a date that was corrected from the lunar to the solar one only wants a look.
+    pub fn severity(&self) -> Severity {
         match self.seen {
-            Seen::Lunar { counts_solar: true, .. } => Weight::Notice,
-            _ => self.rule.weight(),
+            Seen::Lunar { counts_solar: true, .. } => Severity::Notice,
+            _ => self.rule.severity(),
         }
+    }
+
+    /// As a finding.
+    pub fn into_finding(self) -> Finding {
+        let severity = self.severity();
+        let Self { person, change, unit, rule, other, seen } = self;
+        Finding { person, change, unit, kind: rule.kind(), severity, other, seen: seen.sights() }
     }
 }
 
@@ -95,9 +104,31 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// Whether it says the day of somebody's birth.
-    pub fn identifies(&self) -> bool {
-        matches!(self, Self::Lunar { .. })
+    fn sights(self) -> Sights {
+        let number = |number: u32| SeenValue::Number(number.into());
+        let of_part = |name: &str, value| danso_proto::change::Seen { name: name.into(), value };
+        match self {
+            Self::Plain => Sights::default(),
+            Self::Age { years, bound } => Sights::signed([(name::AGE, number(years)), (name::BOUND, number(bound))]),
+            Self::Months { months, bound } => {
+                Sights::signed([(name::MONTHS_BETWEEN, number(months)), (name::BOUND, number(bound))])
+            }
+            Self::Order { order, before } => {
+                Sights::signed([(name::BIRTH_ORDER, number(order)), (name::BIRTH_ORDER_BEFORE, number(before))])
+            }
+            Self::Years { number, recorded } => Sights {
+                of_parts: vec![of_part(name::YEAR_BY_NUMBER, SeenValue::Number(number.into()))],
+                ..Sights::signed([(name::YEAR_RECORDED, SeenValue::Number(recorded.into()))])
+            },
+            // A full date of birth.
+            Self::Lunar { lunar, solar, .. } => Sights {
+                signed: Vec::new(),
+                of_parts: vec![
+                    of_part(name::LUNAR_DATE, SeenValue::Lunar(lunar.packed(), lunar.leap())),
+                    of_part(name::SOLAR_DATE, SeenValue::Date(solar.packed())),
+                ],
+            },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod cut;
 mod forks;
 mod old_copy;
 mod rebuild;
+mod rules;
 mod telling;
 mod trust;
 mod unclean;

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use danso_core::calendar::{PartialDate, VIET_NAM_OFFSET_MINUTES};
+use danso_core::finding::FindingKind;
 use danso_proto::change::ChangeSet;
 use danso_proto::envelope::Envelope;
 use danso_proto::identity::IdentityPart;
@@ -52,9 +54,10 @@ impl View {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn findings(&self, closed_too: bool) -> Result<Vec<Finding>, Error> {
+    pub async fn findings(&self, closed_too: bool, today: PartialDate) -> Result<Vec<Finding>, Error> {
         self.sound()?;
-        let times = self.store.read("findings").await?.finding_times(closed_too).await?;
+        let mut tx = self.store.read("findings").await?;
+        let times = tx.finding_times(closed_too).await?;
         let finding = |time: FindingTime| Finding {
             change: time.key.0,
             reason: time.key.1,
@@ -64,7 +67,20 @@ impl View {
             what: time.what,
             record: None,
         };
-        Ok(times.into_iter().map(finding).collect())
+        let mut findings: Vec<Finding> = times.into_iter().map(finding).collect();
+        // Whether a name is overdue depends on the day, and not on the logs alone: it is asked here.
+        let kind = FindingKind::Unnamed;
+        findings.extend(tx.unnamed_due(today).await?.into_iter().map(|row| Finding {
+            change: row.change,
+            reason: kind.code().to_owned(),
+            giver: None,
+            opened_at_ms: Some(i64::from(row.due) * 86_400_000 - i64::from(VIET_NAM_OFFSET_MINUTES) * 60_000),
+            closed_at_ms: None,
+            what: What { severity: Some(kind.severity()), ..What::default() },
+            record: None,
+        }));
+        findings.sort_by(|a, b| (a.change, &a.reason).cmp(&(b.change, &b.reason)));
+        Ok(findings)
     }
 
     /// Fills in the records of some findings. `me` is this node.

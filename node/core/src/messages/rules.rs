@@ -1,53 +1,17 @@
 //! What is told of records that are doubted and count all the same: what is wrong, why it matters, and what to do. A doubt is no accusation; who wrote the
 //! record can answer that it is right as it is.
 
-use super::Lang;
-use crate::rules::{Rule, Seen};
-
-/// What is told of a broken rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doubt {
-    /// What is wrong.
-    pub what: &'static str,
-    /// Why it matters.
-    pub why: &'static str,
-    /// What to do next.
-    pub next: &'static str,
-}
-
-/// What a rule saw, with its numbers; empty when its text says all.
-pub fn seen(seen: &Seen, lang: Lang) -> String {
-    match (seen, lang) {
-        (Seen::Plain, _) => String::new(),
-        (Seen::Age { years, bound }, Lang::En) => format!("age {years}; expected bound {bound}"),
-        (Seen::Age { years, bound }, Lang::Vi) => format!("{years} tuổi; mốc thông thường {bound} tuổi"),
-        (Seen::Months { months, bound }, Lang::En) => format!("{months} months apart; expected bound {bound}"),
-        (Seen::Months { months, bound }, Lang::Vi) => {
-            format!("cách nhau {months} tháng; mốc thông thường {bound} tháng")
-        }
-        (Seen::Order { order, before }, Lang::En) => format!("birth order {order} after birth order {before}"),
-        (Seen::Order { order, before }, Lang::Vi) => format!("con thứ {order} sau con thứ {before}"),
-        (Seen::Years { number, recorded }, Lang::En) => format!("{number} by the number, {recorded} as recorded"),
-        (Seen::Years { number, recorded }, Lang::Vi) => format!("theo số là {number}, đã ghi là {recorded}"),
-        (Seen::Lunar { lunar, solar, .. }, Lang::En) => format!("lunar {lunar} is solar {}", day(*solar)),
-        (Seen::Lunar { lunar, solar, .. }, Lang::Vi) => format!("âm lịch {lunar} là dương lịch {}", day(*solar)),
-    }
-}
-
-/// As it is written on forms.
-fn day(date: crate::calendar::PartialDate) -> String {
-    let packed = date.packed();
-    format!("{:02}/{:02}/{:04}", packed % 100, packed / 100 % 100, packed / 10_000)
-}
+use super::{FindingText, Lang};
+use crate::rules::Rule;
 
 macro_rules! texts {
     ($($rule:ident { $what:literal, $why:literal, $next:literal; $what_vi:literal, $why_vi:literal, $next_vi:literal })*) => {
         /// What is told of a rule that a record breaks.
-        pub fn doubt(rule: Rule, lang: Lang) -> Doubt {
+        pub(super) fn doubt(rule: Rule, lang: Lang) -> FindingText {
             match (rule, lang) {
                 $(
-                    (Rule::$rule, Lang::En) => Doubt { what: $what, why: $why, next: $next },
-                    (Rule::$rule, Lang::Vi) => Doubt { what: $what_vi, why: $why_vi, next: $next_vi },
+                    (Rule::$rule, Lang::En) => FindingText { what: $what, why: $why, next: $next },
+                    (Rule::$rule, Lang::Vi) => FindingText { what: $what_vi, why: $why_vi, next: $next_vi },
                 )*
             }
         }
@@ -58,10 +22,10 @@ texts! {
     MotherYoung {
         "The mother was very young at the birth.",
         "A wrong date of birth of the mother makes wrong figures of births by age.",
-        "Look at the mother's date of birth in the household book. If it is wrong, correct it (`update` without `refers_to`), then the birth (`update`, its slip number in `refers_to`). If it is right, answer so.";
+        "Look at the mother's date of birth in the household book. If it is wrong, correct it (`update` without `refers_to`), then the birth (`update`, its slip number in `refers_to`).";
         "Người mẹ còn rất nhỏ tuổi khi sinh.",
         "Ngày sinh của mẹ sai thì số sinh theo tuổi mẹ sai.",
-        "Xem ngày sinh của mẹ trong sổ hộ. Nếu sai, sửa ngày sinh của mẹ (`update`, không có `refers_to`), rồi sửa phiếu sinh (`update`, số phiếu trong `refers_to`). Nếu đúng, hãy trả lời là đúng."
+        "Xem ngày sinh của mẹ trong sổ hộ. Nếu sai, sửa ngày sinh của mẹ (`update`, không có `refers_to`), rồi sửa phiếu sinh (`update`, số phiếu trong `refers_to`)."
     }
     MotherOld {
         "The mother was very old at the birth.",
@@ -98,10 +62,10 @@ texts! {
     MarriageYoung {
         "Somebody marries below the age of the law: 18 for women, 20 for men, unless your unit has other bounds.",
         "Child marriages are reported by themselves; a wrong date of birth would make one that is none.",
-        "Look at the date of birth. If it is wrong, correct it (`update` without `refers_to`). If it is right, answer so: it is counted.";
+        "Look at the date of birth. If it is wrong, correct it (`update` without `refers_to`).";
         "Người này kết hôn khi chưa đủ tuổi theo luật: nữ 18, nam 20, nếu đơn vị không có mốc khác.",
         "Tảo hôn được báo cáo riêng; ngày sinh sai sẽ tạo ra một trường hợp không có thật.",
-        "Xem lại ngày sinh. Nếu sai, hãy sửa (`update`, không có `refers_to`). Nếu đúng, hãy trả lời là đúng: trường hợp này được tính."
+        "Xem lại ngày sinh. Nếu sai, hãy sửa (`update`, không có `refers_to`)."
     }
     ContraceptionOfMan {
         "Contraception stands on a man's record.",
@@ -130,18 +94,18 @@ texts! {
     NumberSex {
         "The fourth digit of the personal number says the other sex.",
         "Either the sex or the number was written wrongly. It is no proof: such numbers exist.",
-        "Compare with the card. Correct the sex or the number (`update`). If both are as on the card, answer so.";
+        "Compare with the card. Correct the sex or the number (`update`).";
         "Chữ số thứ tư của số định danh cho giới tính khác.",
         "Giới tính hoặc số định danh đã ghi sai. Đây không phải bằng chứng: vẫn có những số như vậy.",
-        "Đối chiếu với thẻ căn cước. Sửa giới tính hoặc số (`update`). Nếu cả hai đúng như trên thẻ, hãy trả lời là đúng."
+        "Đối chiếu với thẻ căn cước. Sửa giới tính hoặc số (`update`)."
     }
     NumberYear {
         "The personal number says another year of birth.",
         "Either the date of birth or the number was written wrongly. It is no proof: such numbers exist.",
-        "Compare with the card or the birth certificate. Correct the date or the number (`update`). If both are as there, answer so.";
+        "Compare with the card or the birth certificate. Correct the date or the number (`update`).";
         "Số định danh cho năm sinh khác.",
         "Ngày sinh hoặc số định danh đã ghi sai. Đây không phải bằng chứng: vẫn có những số như vậy.",
-        "Đối chiếu với thẻ căn cước hoặc giấy khai sinh. Sửa ngày sinh hoặc số (`update`). Nếu cả hai đúng như giấy tờ, hãy trả lời là đúng."
+        "Đối chiếu với thẻ căn cước hoặc giấy khai sinh. Sửa ngày sinh hoặc số (`update`)."
     }
     NumberForm {
         "The personal number has neither 12 digits nor the 9 of an old card.",
@@ -265,7 +229,7 @@ mod tests {
     fn every_rule_is_explained_in_both_languages() {
         for rule in Rule::ALL {
             for lang in [Lang::Vi, Lang::En] {
-                let Doubt { what, why, next } = doubt(*rule, lang);
+                let FindingText { what, why, next } = doubt(*rule, lang);
                 for text in [what, why, next] {
                     assert!(text.ends_with('.') && text.len() > 20, "{rule} {lang}: {text}");
                 }
@@ -273,13 +237,5 @@ mod tests {
             }
             assert_ne!(doubt(*rule, Lang::Vi).what, doubt(*rule, Lang::En).what);
         }
-    }
-
-    #[test]
-    fn both_readings_of_a_lunar_date_are_shown() {
-        let lunar = "15/12/1990".parse().expect("a lunar date");
-        let solar = crate::calendar::PartialDate::from_packed(19_910_130).expect("a date");
-        let shown = seen(&Seen::Lunar { lunar, solar, counts_solar: false }, Lang::Vi);
-        assert_eq!(shown, "âm lịch 15/12/1990 là dương lịch 30/01/1991");
     }
 }

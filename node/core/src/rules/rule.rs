@@ -1,17 +1,10 @@
-//! The closed list of rules: code, weight and numbers of each. Knows nothing of how a rule is applied.
+//! The closed list of rules: the finding that each makes, and its numbers. Knows nothing of how a rule is applied.
 
 use std::fmt;
 
-use danso_proto::refusal::Reason;
+use danso_proto::change::Severity;
 
-/// How much a broken rule weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Weight {
-    /// Hardly possible: somebody should look at it.
-    Warning,
-    /// Possible, and rare.
-    Notice,
-}
+use crate::finding::FindingKind;
 
 /// A number by which a rule is tuned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +21,8 @@ pub struct Parameter {
 pub(super) const PARAMETERS_MAX: usize = 2;
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $weight:ident $(, $parameter:ident: $default:literal ..= $max:literal)*;)*) => {
-        /// A rule. The codes are part of the protocol: they are added, never changed.
+    ($($(#[$doc:meta])* $name:ident $(, $parameter:ident: $default:literal ..= $max:literal)*;)*) => {
+        /// A rule. Its code is that of the finding it makes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Rule { $($(#[$doc])* $name,)* }
@@ -38,19 +31,14 @@ macro_rules! rules {
             /// All rules.
             pub const ALL: &'static [Rule] = &[$(Rule::$name,)*];
 
-            /// The stable code.
-            pub fn code(self) -> &'static str {
-                match self { $(Rule::$name => $code,)* }
+            /// The finding that it makes.
+            pub fn kind(self) -> FindingKind {
+                match self { $(Rule::$name => FindingKind::$name,)* }
             }
 
-            /// The rule with this code, if this version knows it.
-            pub fn from_code(code: &str) -> Option<Rule> {
-                match code { $($code => Some(Rule::$name),)* _ => None }
-            }
-
-            /// How much it weighs when it is broken.
-            pub fn weight(self) -> Weight {
-                match self { $(Rule::$name => Weight::$weight,)* }
+            /// The rule that makes findings of this kind; `None` for those of the register.
+            pub fn of_kind(kind: FindingKind) -> Option<Rule> {
+                match kind { $(FindingKind::$name => Some(Rule::$name),)* _ => None }
             }
 
             /// The numbers that tune it.
@@ -71,60 +59,75 @@ macro_rules! rules {
 rules! {
     // --- of one record (`alone`)
     /// A mother is younger than `years` at the birth.
-    MotherYoung = "mother_young", Warning, years: 12 ..= 30;
+    MotherYoung, years: 12 ..= 30;
     /// A mother is older than `years` at the birth.
-    MotherOld = "mother_old", Warning, years: 55 ..= 99;
+    MotherOld, years: 55 ..= 99;
     /// A child of this order needs a mother who had `months` for each before it, from the age of `years` on.
-    OrderHigh = "birth_order_high", Warning, years: 12 ..= 30, months: 10 ..= 36;
+    OrderHigh, years: 12 ..= 30, months: 10 ..= 36;
     /// Somebody marries who is married.
-    MarriedAlready = "married_already", Warning;
+    MarriedAlready;
     /// Somebody divorces who is not married.
-    DivorceUnmarried = "divorce_unmarried", Warning;
+    DivorceUnmarried;
     /// Somebody marries below the age that the law asks for (Law on Marriage and Family 2014, article 8).
-    MarriageYoung = "marriage_young", Notice, women: 18 ..= 30, men: 20 ..= 30;
+    MarriageYoung, women: 18 ..= 30, men: 20 ..= 30;
     /// Contraception stands on a man's record: it is counted on the woman's.
-    ContraceptionOfMan = "contraception_of_man", Warning;
+    ContraceptionOfMan;
     /// Contraception starts at an age at which nobody conceives.
-    ContraceptionAge = "contraception_age", Warning, youngest: 12 ..= 30, oldest: 55 ..= 99;
+    ContraceptionAge, youngest: 12 ..= 30, oldest: 55 ..= 99;
     /// A sterilised woman starts another method.
-    ContraceptionAfterSterilisation = "contraception_after_sterilisation", Warning;
+    ContraceptionAfterSterilisation;
     /// The personal number says the other sex.
-    NumberSex = "number_sex", Warning;
+    NumberSex;
     /// The personal number says another year or century of birth.
-    NumberYear = "number_birth_year", Warning;
+    NumberYear;
     /// The personal number has neither 12 nor 9 digits.
-    NumberForm = "number_form", Warning;
+    NumberForm;
     /// The insurance number has none of its three forms.
-    InsuranceForm = "insurance_form", Warning;
+    InsuranceForm;
     /// The insurance number is a personal number, and not this person's.
-    InsuranceOther = "insurance_other_number", Warning;
+    InsuranceOther;
     /// Two statements of one birth differ as the lunar and the solar date of one day do.
-    LunarDate = "lunar_date", Warning;
+    LunarDate;
     /// A newborn has no name after `days`.
-    Unnamed = "newborn_unnamed", Notice, days: 60 ..= 3_650;
+    Unnamed, days: 60 ..= 3_650;
     // --- of a mother and her children (`family`)
     /// The mother is recorded as a man.
-    MotherMale = "mother_male", Warning;
+    MotherMale;
     /// The mother had died before the birth.
-    MotherDead = "mother_dead", Warning;
+    MotherDead;
     /// The birth says another month of the mother's birth than her own record.
-    MotherMonth = "mother_birth_month_differs", Notice;
+    MotherMonth;
     /// Two deliveries of one mother within less than `months`; births of one delivery are at most `days` apart.
-    BirthsClose = "births_close", Warning, months: 7 ..= 24, days: 3 ..= 90;
+    BirthsClose, months: 7 ..= 24, days: 3 ..= 90;
     /// One delivery is told twice: same mother, sex, order, and no other day.
-    BirthTwice = "birth_twice", Warning;
+    BirthTwice;
     /// A later child has no higher birth order, or one that the time between does not allow.
-    OrderWrong = "birth_order_wrong", Warning, months: 7 ..= 24;
+    OrderWrong, months: 7 ..= 24;
     /// A method that is not begun in pregnancy began within the `months` before a birth.
-    ContraceptionPregnant = "contraception_pregnant", Warning, months: 5 ..= 9;
+    ContraceptionPregnant, months: 5 ..= 9;
     // --- of a place (`other_unit`, `hamlet`)
     /// A code means another unit in the list that was in force on the day of the event.
-    UnitOfOtherList = "unit_of_other_list", Warning;
+    UnitOfOtherList;
     /// A hamlet that the commune does not have.
-    HamletUnknown = "hamlet_unknown", Warning;
+    HamletUnknown;
 }
 
 impl Rule {
+    /// The stable code: that of its finding.
+    pub fn code(self) -> &'static str {
+        self.kind().code()
+    }
+
+    /// The rule with this code, if this version knows it.
+    pub fn from_code(code: &str) -> Option<Rule> {
+        Rule::of_kind(FindingKind::from_code(code)?)
+    }
+
+    /// How bad it is that it is broken.
+    pub fn severity(self) -> Severity {
+        self.kind().severity()
+    }
+
     /// The rules of a mother and her children.
     pub const FAMILY: [Rule; 7] = [
         Rule::MotherMale,
@@ -137,14 +140,14 @@ impl Rule {
     ];
 }
 
-/// Rules that the register keeps by not counting what breaks them: each with the reason of its finding.
-pub const COVERED: [(&str, Reason); 6] = [
-    ("death before birth, and every event before birth", Reason::EventBeforeBirth),
-    ("second death, moves and events of the departed and the dead", Reason::NotResident),
-    ("second arrival of one who lives here", Reason::AlreadyResident),
-    ("event after it was reported", Reason::EventAfterReport),
-    ("date that does not exist", Reason::DateInvalid),
-    ("correction of nothing", Reason::CorrectsNothing),
+/// Rules that the register keeps by not counting what breaks them: each with its finding.
+pub const COVERED: [(&str, FindingKind); 6] = [
+    ("death before birth, and every event before birth", FindingKind::EventBeforeBirth),
+    ("second death, moves and events of the departed and the dead", FindingKind::NotResident),
+    ("second arrival of one who lives here", FindingKind::AlreadyResident),
+    ("event after it was reported", FindingKind::EventAfterReport),
+    ("date that does not exist", FindingKind::DateInvalid),
+    ("correction of nothing", FindingKind::CorrectsNothing),
 ];
 
 impl fmt::Display for Rule {

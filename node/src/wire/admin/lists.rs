@@ -63,7 +63,7 @@ pub(super) fn findings(
     let (out, answers) = mpsc::channel(AHEAD);
     let (parts, closed_too) = (parts.clone(), wanted.closed);
     tokio::spawn(async move {
-        let findings = parts.view.findings(closed_too).await;
+        let findings = parts.view.findings(closed_too, parts.today()).await;
         let mut findings = match findings {
             Ok(findings) => findings,
             Err(error) => {

@@ -48,6 +48,8 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "The figures of that node, and of those above that are as old, lack this record until then.",
             "There is nothing to correct: the operator of that node updates its software, and the record then counts.",
         ),
+        // Those of rules have their texts in `messages::rules`.
+        _ => return UNKNOWN,
     };
     FindingText { what, why, next }
 }
@@ -69,6 +71,15 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::RESIDENT_SINCE => "lives there since",
         name::LEFT => "left or died in",
         name::LIVES_IN => "lived then in unit",
+        name::AGE => "full years of age",
+        name::MONTHS_BETWEEN => "months between the two",
+        name::BOUND => "expected bound",
+        name::BIRTH_ORDER => "birth order",
+        name::BIRTH_ORDER_BEFORE => "birth order of the birth before",
+        name::YEAR_BY_NUMBER => "year of birth by the personal number",
+        name::YEAR_RECORDED => "year of birth as recorded",
+        name::LUNAR_DATE => "read as a lunar date",
+        name::SOLAR_DATE => "its solar date",
         _ => return None,
     })
 }

@@ -48,6 +48,8 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "Đến lúc đó, số liệu của nút ấy và của các nút cấp trên cũng cũ như vậy còn thiếu bản ghi này.",
             "Không có gì phải sửa: người vận hành nút đó cập nhật phần mềm, rồi bản ghi sẽ được tính.",
         ),
+        // Those of rules have their texts in `messages::rules`.
+        _ => return UNKNOWN,
     };
     FindingText { what, why, next }
 }
@@ -69,6 +71,15 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::RESIDENT_SINCE => "cư trú ở đó từ",
         name::LEFT => "đã đi hoặc mất trong tháng",
         name::LIVES_IN => "lúc đó cư trú tại đơn vị",
+        name::AGE => "tuổi tròn",
+        name::MONTHS_BETWEEN => "số tháng giữa hai lần",
+        name::BOUND => "mốc thông thường",
+        name::BIRTH_ORDER => "con thứ",
+        name::BIRTH_ORDER_BEFORE => "lần sinh trước là con thứ",
+        name::YEAR_BY_NUMBER => "năm sinh theo số định danh",
+        name::YEAR_RECORDED => "năm sinh đã ghi",
+        name::LUNAR_DATE => "hiểu là ngày âm lịch",
+        name::SOLAR_DATE => "ngày dương lịch tương ứng",
         _ => return None,
     })
 }

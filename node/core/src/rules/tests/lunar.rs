@@ -21,7 +21,8 @@ fn lunar_of(changes: Vec<RegisterChange>) -> Vec<(ChangeId, Option<ChangeId>, St
     found
         .filter_map(|suspicion| match suspicion.seen {
             Seen::Lunar { lunar, solar, counts_solar } => {
-                assert!(suspicion.seen.identifies());
+                let sights = suspicion.clone().into_finding().seen;
+                assert!(sights.signed.is_empty() && sights.of_parts.len() == 2, "a full date of birth is not signed");
                 Some((suspicion.change, suspicion.other, lunar.to_string(), solar.packed(), counts_solar))
             }
             _ => None,
@@ -42,7 +43,7 @@ fn a_slip_and_its_correction() {
     let [suspicion] = &judged(vec![written(), said(19_910_130)], &Rulebooks::default())[..] else {
         panic!("one suspicion")
     };
-    assert_eq!(suspicion.weight(), Weight::Notice, "it was set right");
+    assert_eq!(suspicion.severity(), Severity::Notice, "it was set right");
     // A day more or less is another mistake.
     assert_eq!(lunar_of(vec![written(), said(19_910_131)]), []);
     // The correction was withdrawn: the record says one thing again.
@@ -51,7 +52,7 @@ fn a_slip_and_its_correction() {
     // The other way round, what counts is the lunar date.
     let solar = labelled(0, "A", 0, 20_200_101, enrolled(None, Sex::Female, 199_101), part(19_910_130));
     let found = judged(vec![solar, said(19_901_215)], &Rulebooks::default());
-    assert_eq!(found.iter().map(|s| (s.change, s.weight())).collect::<Vec<_>>(), [(id(1), Weight::Warning)]);
+    assert_eq!(found.iter().map(|s| (s.change, s.severity())).collect::<Vec<_>>(), [(id(1), Severity::Warning)]);
 }
 
 #[test]
