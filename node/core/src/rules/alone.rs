@@ -8,9 +8,14 @@ use super::{Rule, Rulebooks, Seen, Suspicion, read_as_lunar, read_by_year};
 use crate::calendar::{Month, PartialDate};
 use crate::register::{Event, Fact, More, Person, Said, Step, walk};
 
+/// Statements of parts that are looked at, and different dates among them, of each person the first by id: nobody has so many, and each is compared with
+/// each other.
+const STATEMENTS_MAX: usize = 64;
+const DATES_MAX: usize = 16;
+
 /// Tells `out` what is doubtful in a person's record by itself, in no order.
 pub fn alone(person: &Person, books: &Rulebooks, out: &mut Vec<Suspicion>) {
-    let mut life = Life { person, books, born: None, married_by: None, out };
+    let mut life = Life { person, books, born: None, married_by: None, first: out.len(), out };
     walk(person.id(), person.facts().iter(), &mut |step| {
         if let Step::Event { unit, month, sex, birth_month, event, more } = step {
             life.born = Some((sex, birth_month, more.birth_known));
@@ -100,6 +105,8 @@ struct Life<'a, 'o> {
     born: Option<(Sex, Month, bool)>,
     /// What says that the person is married.
     married_by: Option<ChangeId>,
+    /// Where those of this person begin in `out`.
+    first: usize,
     out: &'o mut Vec<Suspicion>,
 }
 
@@ -200,7 +207,7 @@ impl Life<'_, '_> {
         let id = person.id();
         let mut first: Option<(ChangeId, PartialDate)> = None;
         let mut more: Vec<(ChangeId, PartialDate)> = Vec::new();
-        for said in person.standing() {
+        for said in person.standing().take(STATEMENTS_MAX) {
             let change = said.from(id);
             let Some(unit) = speaker(person, change) else { continue };
             for (is_odd, rule) in [
@@ -233,7 +240,8 @@ impl Life<'_, '_> {
                     None => first = Some((change, date)),
                     Some((_, known)) if known == date => {}
                     Some(_) if more.iter().any(|(_, known)| *known == date) => {}
-                    Some(_) => more.push((change, date)),
+                    Some(_) if more.len() < DATES_MAX => more.push((change, date)),
+                    Some(_) => {}
                 }
             }
         }
@@ -268,7 +276,7 @@ impl Life<'_, '_> {
     fn found(&mut self, rule: Rule, change: ChangeId, unit: &UnitCode, other: Option<ChangeId>, seen: Seen) {
         if self.books.of(unit).tuned(rule).is_some() {
             let suspicion = Suspicion { person: self.person.id(), change, unit: unit.clone(), rule, other, seen };
-            if !self.out.contains(&suspicion) {
+            if !self.out[self.first..].contains(&suspicion) {
                 self.out.push(suspicion);
             }
         }
