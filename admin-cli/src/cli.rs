@@ -81,7 +81,7 @@ pub enum Noun {
     /// Slips that wait for a person who is not known yet
     #[command(subcommand)]
     Waiting(Waiting),
-    /// Records that cannot be counted
+    /// Records that do not count or are doubtful, and what is answered
     #[command(subcommand)]
     Finding(Finding),
     /// Months
@@ -220,6 +220,12 @@ verbs! {
     Finding {
         /// List the findings
         List(finding_list),
+        /// Everything about the findings of one change: what was seen, why it matters, what to do, what was answered
+        Show(finding_show),
+        /// Say that a doubtful record is right as it is and why, or withdraw that; signed, and told to all above
+        Answer(finding_answer),
+        /// Write the findings as CSV for a spreadsheet, in the reader's language
+        Export(finding_export),
     }
 }
 
@@ -281,6 +287,9 @@ impl Noun {
             Self::Doctor(args) => doctor::run(args, ctx).await,
             Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
             Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,
+            Self::Finding(Finding::Show(args)) => finding_show::run(args, ctx).await,
+            Self::Finding(Finding::Answer(args)) => finding_answer::run(args, ctx).await,
+            Self::Finding(Finding::Export(args)) => finding_export::run(args, ctx).await,
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
             Self::Rule(Rule::List(args)) => rule_list::run(args, ctx).await,
             Self::Rule(Rule::Set(args)) => rule_set::run(args, ctx).await,

@@ -13,6 +13,7 @@ pub mod decision;
 pub mod decode;
 pub mod exit;
 pub mod files;
+pub mod findings;
 pub mod lang;
 pub mod output;
 pub mod say;

@@ -123,6 +123,8 @@ metrics! {
     describe_gauge SLIPS_WAITING = "danso_slips_waiting", Count;
     /// Findings that are open.
     describe_gauge FINDINGS_OPEN = "danso_findings_open", Count;
+    /// Findings that are not closed, by `severity` and `state`.
+    describe_gauge FINDINGS = "danso_findings", Count;
     /// Bytes that this node may still write where its database is.
     describe_gauge DISK_FREE = "danso_disk_free_bytes", Bytes;
     /// 0 while there is room, 1 when packages of others are refused (below store.min_free_mib), 2 when new work is refused, too.

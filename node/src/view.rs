@@ -1,6 +1,6 @@
 //! What the operator may look at: counts, waiting slips, findings, receipts, entries, and proofs made of them. Reads the store and never
 //! writes; knows nothing of gRPC. Leaves out what identifies persons: of identity parts nothing comes out of here but, for own records, the
-//! numbers and references under which the collaborator keeps the paper.
+//! numbers and references under which the collaborator keeps the paper, and for one finding at a time what was written in its answers.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub use crate::store::{Disk, Health, Level};
 pub use authors::Shared;
 use authors::Twice;
 pub use evidence::Evidence;
-pub use findings::{Finding, Record};
+pub use findings::{Finding, FindingAnswered, FindingState, Record};
 pub use held::{Held, HeldSince};
 pub use prove::Receipts;
 
@@ -58,8 +58,6 @@ pub struct Counts {
     pub persons: u64,
     /// Slips that wait.
     pub waiting: u64,
-    /// Records that cannot be counted.
-    pub findings: u64,
 }
 
 /// A slip that waits.
@@ -143,8 +141,8 @@ impl View {
     /// When the store fails.
     pub async fn counts(&self) -> Result<Counts, Error> {
         let mut tx = self.store.read("counts").await?;
-        let (persons, waiting, findings) = tx.counts().await?;
-        Ok(Counts { changes: tx.change_count().await?, persons, waiting, findings })
+        let (persons, waiting, _) = tx.counts().await?;
+        Ok(Counts { changes: tx.change_count().await?, persons, waiting })
     }
 
     /// Slips that wait, by unit and number: at most `max` behind `after`.

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
 use crate::output::{Column, Field, Format, Sheet, column};
-use crate::{say, tables};
+use crate::{findings, say, tables};
 
 /// Nothing to choose.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {}
 pub async fn run(_: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
     let mut node = connect::admin(ctx).await?;
     let status = connect::within(ctx, PROMPT, node.get_status(GetStatusRequest {})).await?;
-    let facts = facts(&status, ctx.lang);
+    let facts = facts(&status, ctx.lang, ctx.format == Format::Table);
     match ctx.format {
         Format::Table => {
             let facts = facts.into_iter().map(|(column, value)| (column, translated(&value, ctx.lang))).collect();
@@ -55,7 +55,15 @@ fn next_step(code: &str, lang: Lang) -> &'static str {
     Reason::from_code(code).map_or("", |reason| messages::next_step(reason, lang.into()))
 }
 
-fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
+/// Findings in a state, by how bad they are: `2 error, 1 warning`.
+fn tally(status: &GetStatusResponse, state: &str, lang: Lang, people: bool) -> String {
+    let of_state = status.finding_counts.iter().filter(|of| of.state == state);
+    let word = |word| if people { findings::severity_for_people(word, lang) } else { word };
+    let each = of_state.map(|of| format!("{} {}", of.count, word(&of.severity)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn facts(status: &GetStatusResponse, lang: Lang, people: bool) -> Vec<(Column, Field)> {
     let text = |text: &str| Field::from(text);
     // Not "never" where there is none.
     let ends = if status.certificate_ends_ms == 0 { text("") } else { Field::Time(status.certificate_ends_ms) };
@@ -88,7 +96,12 @@ fn facts(status: &GetStatusResponse, lang: Lang) -> Vec<(Column, Field)> {
             Field::Count(status.own_entries_receipted),
         ),
         (column("waiting", "Phiếu đang chờ", "Slips waiting"), Field::Count(status.waiting)),
-        (column("findings", "Bản ghi không tính được", "Findings"), Field::Count(status.findings)),
+        (column("findings", "Phát hiện còn mở", "Findings open"), Field::Count(status.findings)),
+        (column("findings_open", "Còn mở theo mức độ", "Open by severity"), text(&tally(status, "open", lang, people))),
+        (
+            column("findings_answered", "Đã trả lời, chờ cấp trên", "Answered, not closed above"),
+            text(&tally(status, "answered", lang, people)),
+        ),
         (column("disk", "Ổ đĩa", "Disk"), text(disk(status.disk_level()))),
         (column("disk_free_mib", "Chỗ trống (MiB)", "Free (MiB)"), Field::Count(status.disk_free_bytes >> 20)),
         (

@@ -269,6 +269,20 @@ impl AdminService for Fake {
         Ok(Response::new(SetRuleResponse { log: format!("log-of-{}", request.into_inner().rule), sequence: 7 }))
     }
 
+    async fn answer_finding(
+        &self,
+        request: Request<AnswerFindingRequest>,
+    ) -> Result<Response<AnswerFindingResponse>, Status> {
+        self.permit()?;
+        let repeated = request.into_inner().because == "again";
+        Ok(Response::new(AnswerFindingResponse {
+            log: "a/records".into(),
+            sequence: 9,
+            answer_ids: vec!["id".into()],
+            repeated,
+        }))
+    }
+
     async fn close_period(
         &self,
         request: Request<ClosePeriodRequest>,

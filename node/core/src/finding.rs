@@ -3,7 +3,10 @@
 
 use danso_proto::change::{Seen, SeenValue, Severity, Verdict};
 use danso_proto::ids::{ChangeId, PersonId, UnitCode};
+use danso_proto::limits;
+use danso_proto::refusal::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $severity:ident;)*) => {
@@ -50,6 +53,8 @@ kinds! {
     EventBeforeBirth = "event_before_birth", Error;
     /// A kind of change that this version does not know.
     KindUnknown = "kind_unknown", Error;
+    /// The month of the event is not known.
+    MonthUnknown = "month_unknown", Warning;
     // --- rules of consistency (`rules`): the record counts
     /// A mother is younger than `years` at the birth.
     MotherYoung = "mother_young", Warning;
@@ -204,6 +209,18 @@ pub struct FindingAnswer {
     pub verdict: Verdict,
 }
 
+/// What somebody wrote in an answer, as it is kept: without blanks around it, NFC. May be empty.
+///
+/// # Errors
+/// `field_too_long`.
+pub fn written(text: &str) -> Result<String, Refusal> {
+    let text: String = text.trim().nfc().collect();
+    if text.len() > limits::NOTE_MAX {
+        return Err(Refusal::new(Reason::FieldTooLong, format!("{} bytes; at most {}", text.len(), limits::NOTE_MAX)));
+    }
+    Ok(text)
+}
+
 /// Names of what is seen. They are part of the protocol; each has its words in `messages`.
 pub mod name {
     /// When it happened by the record.
@@ -216,6 +233,8 @@ pub mod name {
     pub const RESIDENT_SINCE: &str = "resident_since";
     /// Month in which the person left, or died.
     pub const LEFT: &str = "left";
+    /// Month in which the event is counted.
+    pub const COUNTED_IN: &str = "counted_in";
     /// Unit in which the person lived then.
     pub const LIVES_IN: &str = "lives_in";
 
@@ -245,6 +264,7 @@ pub mod name {
         BIRTH_MONTH,
         RESIDENT_SINCE,
         LEFT,
+        COUNTED_IN,
         LIVES_IN,
         AGE,
         MONTHS_BETWEEN,
@@ -288,5 +308,14 @@ mod tests {
         assert_eq!((Sights::default().to_bytes(), Sights::from_bytes(&[])), (Vec::new(), Ok(Sights::default())));
         assert_eq!(Sights::from_bytes(&bytes[..bytes.len() - 1]), Err(SightsError));
         assert_eq!(Sights::from_bytes(&[9, 0, 0]), Err(SightsError));
+    }
+
+    #[test]
+    fn what_was_written_is_normal_and_bounded() {
+        assert_eq!(written("  vo\u{302} ly\u{301} \n"), Ok("vô lý".into()));
+        assert_eq!(
+            written(&"x".repeat(limits::NOTE_MAX + 1)).map_err(|refusal| refusal.reason),
+            Err(Reason::FieldTooLong)
+        );
     }
 }

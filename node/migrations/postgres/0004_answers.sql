@@ -1,6 +1,5 @@
 -- Findings say how bad they are and what they saw, and they are answered. All of it is derived, and made again with the next start by the rules
 -- of this version.
-DELETE FROM finding;
 ALTER TABLE finding ADD COLUMN severity BIGINT NOT NULL DEFAULT 1; -- 1 error: the record does not count, 2 warning, 3 notice
 ALTER TABLE finding ADD COLUMN other BYTEA;                        -- another change that it is about
 ALTER TABLE finding ADD COLUMN seen BYTEA NOT NULL DEFAULT ''::bytea; -- danso-core, finding::Sights

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use danso_proto::change::Severity;
 use danso_proto::ids::NodeId;
 
 use crate::link::Children;
 use crate::pipeline::Handle;
 use crate::telemetry;
-use crate::view::View;
+use crate::view::{FindingState, View};
 
 /// How often; a scrape comes every 15 to 60 seconds.
 const EVERY: Duration = Duration::from_secs(10);
@@ -40,9 +41,22 @@ impl Gauges {
         match self.view.counts().await {
             Ok(counts) => {
                 metrics::gauge!(telemetry::SLIPS_WAITING).set(counts.waiting as f64);
-                metrics::gauge!(telemetry::FINDINGS_OPEN).set(counts.findings as f64);
             }
             Err(error) => tracing::warn!(%error, "the gauges could not be read"),
+        }
+        match self.view.finding_tally(snapshot.me()).await {
+            Ok(tally) => {
+                let count = |severity, state| tally.get(&(severity, state)).copied().unwrap_or_default();
+                let open: u64 = Severity::ALL.into_iter().map(|severity| count(severity, FindingState::Open)).sum();
+                metrics::gauge!(telemetry::FINDINGS_OPEN).set(open as f64);
+                for severity in Severity::ALL {
+                    for state in [FindingState::Open, FindingState::Answered] {
+                        let labels = [("severity", severity.as_str()), ("state", state.as_str())];
+                        metrics::gauge!(telemetry::FINDINGS, &labels).set(count(severity, state) as f64);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the findings could not be counted"),
         }
         let Some(parent) = &self.parent else { return };
         match self.view.receipts(None).await {

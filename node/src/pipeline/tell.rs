@@ -1,10 +1,10 @@
 //! Findings reach their authors: what a batch found about records of a child goes into the mail log to that child, in the same transaction,
 //! so that it is told exactly when it is known. And what nodes above told about our own records is kept.
 //!
-//! The author's parent tells: one voice is enough, and it is the nearest that counts what the author wrote. What only a node further up can see
-//! that node tells itself, down the same path. Knows nothing of what is wrong with a record.
+//! The author's parent tells: one voice is enough, and it is the nearest that counts what the author wrote. What only a node further up can see,
+//! because the other record stands in another branch, the nearest node that holds both tells, down the same path. Knows nothing of what is wrong with a record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use danso_core::finding::{FindingKind, Sights};
 use danso_core::ledger::{Draft, Entry};
@@ -16,7 +16,7 @@ use danso_proto::limits;
 use super::Error;
 use super::batch::Batch;
 use crate::keys;
-use crate::store::{FindingDue, FindingKey, Said, Tx, What};
+use crate::store::{FindingDue, FindingKey, Said, Tx, What, set_id};
 
 /// Findings of which one batch tells: each author gets one mail entry of it.
 const TOLD_PER_BATCH: usize = limits::CHANGES_PER_SET_MAX;
@@ -86,12 +86,48 @@ impl Batch<'_> {
         (node.unit().clone(), reach)
     }
 
+    /// Of the other changes that findings are about, those that no node between this one and `author` holds: they stand in logs of another
+    /// branch, so that nobody nearer can have found the same.
+    async fn seen_from_here_alone(&mut self, author: &NodeId, due: &[FindingDue]) -> Result<BTreeSet<ChangeId>, Error> {
+        let others: BTreeSet<ChangeId> =
+            due.iter().filter(|finding| finding.is_open).filter_map(|finding| finding.what.other).collect();
+        if others.is_empty() {
+            return Ok(others);
+        }
+        let sets: BTreeSet<[u8; 12]> = others.iter().map(|other| set_id(*other)).collect();
+        let places = self.tx.entry_find(&sets.into_iter().collect::<Vec<_>>()).await?;
+        let wanted: HashSet<i64> = places.values().map(|(log, _)| *log).collect();
+        let directory = self.directory();
+        // The node below this one on the way to the author.
+        let mut nearer = author;
+        while let Some(parent) =
+            directory.node(nearer).and_then(|node| node.parent()).filter(|parent| *parent != self.me())
+        {
+            nearer = parent;
+        }
+        let elsewhere: HashSet<i64> = self
+            .log_rows()
+            .filter(|row| wanted.contains(&row.pk) && !at_or_below(row.log.node(), nearer, directory))
+            .map(|row| row.pk)
+            .collect();
+        let is_alone = |other: &ChangeId| places.get(&set_id(*other)).is_some_and(|(log, _)| elsewhere.contains(log));
+        Ok(others.into_iter().filter(is_alone).collect())
+    }
+
     /// Tells one author. Says whether that made room for more.
     async fn tell_author(&mut self, log: &LogId, due: Vec<FindingDue>, now_ms: i64) -> Result<bool, Error> {
         let (unit, reach) = self.reach(log.node());
+        let alone =
+            if reach == Reach::Below { self.seen_from_here_alone(log.node(), &due).await? } else { BTreeSet::new() };
         let is_ours = |finding: &FindingDue| match reach {
             Reach::Child => true,
-            Reach::Below => FindingKind::from_code(&finding.key.1).is_some_and(FindingKind::is_told_from_afar),
+            // Who told it tells its end.
+            Reach::Below if !finding.is_open => finding.told,
+            Reach::Below => {
+                let kind = FindingKind::from_code(&finding.key.1);
+                kind.is_some_and(FindingKind::is_told_from_afar)
+                    || finding.what.other.is_some_and(|other| alone.contains(&other))
+            }
             Reach::Nobody => false,
         };
         let told = self.tx.finding_told(log).await?;

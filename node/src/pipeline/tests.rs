@@ -1,6 +1,7 @@
 //! What the pipeline takes and what it refuses, on a real store: each refusal with its own reason, nothing half written, everybody else
 //! unharmed.
 
+mod answers;
 mod bed;
 mod condition;
 mod crash;

@@ -163,9 +163,7 @@ impl Tx {
             "SELECT severity, COUNT(*) AS findings FROM finding WHERE {OPEN} GROUP BY severity ORDER BY severity"
         );
         let rows = self.rows(&sql, []).await?;
-        rows.iter()
-            .map(|row| Ok((severity(row.get("severity")?)?, unsigned(row.get("findings")?, "finding", "findings")?)))
-            .collect()
+        rows.iter().map(by_severity).collect()
     }
 
     /// Keeps answers.
@@ -313,31 +311,59 @@ impl Tx {
         self.write_many(&sql, [], rows).await.map(drop)
     }
 
-    /// What this node found and what nodes above said, by change; those that are closed too, if wanted.
-    pub async fn finding_times(&mut self, closed_too: bool) -> Result<Vec<FindingTime>> {
+    /// What this node found and what nodes above said, by change; those that are closed too, if wanted; only about one change, if one is named.
+    pub async fn finding_times(&mut self, closed_too: bool, of: Option<ChangeId>) -> Result<Vec<FindingTime>> {
+        let only = |column: &str| match of {
+            Some(_) => format!("AND {column} = $2"),
+            None => String::new(),
+        };
         // What this node found has no giver, and comes first.
-        let sql = "SELECT state.change, state.reason, opened_at_ms, closed_at_ms, '' AS giver, severity, other, seen FROM finding_state AS state
-                   LEFT JOIN finding ON finding.change = state.change AND finding.reason = state.reason
-                   WHERE $1 = 1 OR closed_at_ms IS NULL
-                   UNION ALL
-                   SELECT change, reason, opened_at_ms, closed_at_ms, giver, severity, other, seen FROM finding_said
-                   WHERE $1 = 1 OR closed_at_ms IS NULL
-                   ORDER BY 1, 2, 5";
-        let rows = self.rows(sql, [closed_too.into()]).await?;
+        let sql = format!(
+            "SELECT state.change, state.reason, opened_at_ms, closed_at_ms, '' AS giver, severity, other, seen FROM finding_state AS state
+             LEFT JOIN finding ON finding.change = state.change AND finding.reason = state.reason
+             WHERE ($1 = 1 OR closed_at_ms IS NULL) {}
+             UNION ALL {SAID} WHERE ($1 = 1 OR closed_at_ms IS NULL) {} ORDER BY 1, 2, 5",
+            only("state.change"),
+            only("change")
+        );
+        let mut values: Vec<Value> = vec![closed_too.into()];
+        values.extend(of.map(|of| Value::from(of.as_bytes())));
+        let rows = self.rows(&sql, values).await?;
+        rows.iter().map(time).collect()
+    }
+
+    /// What nodes above say is open and this node never found.
+    pub async fn finding_said_alone(&mut self) -> Result<Vec<FindingTime>> {
+        let sql = format!(
+            "{SAID} WHERE closed_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM finding_state AS state
+             WHERE state.change = finding_said.change AND state.reason = finding_said.reason) ORDER BY 1, 2, 5"
+        );
+        let rows = self.rows(&sql, []).await?;
+        rows.iter().map(time).collect()
+    }
+
+    /// How many findings nodes above say are open that were found and settled here, by severity.
+    pub async fn finding_said_settled(&mut self) -> Result<Vec<(Severity, u64)>> {
+        let sql = "SELECT severity, COUNT(*) AS findings FROM
+                   (SELECT change, reason, MIN(severity) AS severity FROM finding_said WHERE closed_at_ms IS NULL GROUP BY change, reason) AS said
+                   WHERE EXISTS (SELECT 1 FROM finding_state AS state
+                   WHERE state.change = said.change AND state.reason = said.reason AND state.closed_at_ms IS NOT NULL)
+                   GROUP BY severity ORDER BY severity";
+        let rows = self.rows(sql, []).await?;
+        rows.iter().map(by_severity).collect()
+    }
+
+    /// Of these findings those that this node found at any time, and whether they are settled here.
+    pub async fn finding_own(&mut self, keys: &[FindingKey]) -> Result<BTreeMap<FindingKey, bool>> {
+        let sql = "SELECT change, reason, closed_at_ms FROM finding_state WHERE (change, reason) IN ({rows})";
+        let rows = self.rows_by(sql, [], keys.iter().map(values)).await?;
         rows.iter()
-            .map(|row| {
-                let giver: &str = row.get("giver")?;
-                Ok(FindingTime {
-                    key: key(row, "finding_state")?,
-                    opened_at_ms: row.get("opened_at_ms")?,
-                    closed_at_ms: row.get("closed_at_ms")?,
-                    giver: (!giver.is_empty()).then(|| parsed(giver, "finding_said", "giver")).transpose()?,
-                    what: what(row, "finding_said")?,
-                })
-            })
+            .map(|row| Ok((key(row, "finding_state")?, row.get::<Option<i64>>("closed_at_ms")?.is_some())))
             .collect()
     }
 }
+
+const SAID: &str = "SELECT change, reason, opened_at_ms, closed_at_ms, giver, severity, other, seen FROM finding_said";
 
 /// Statements that bring `finding_state` in line with what there is `among` some findings, at the time `$1`.
 fn follow(among: &str) -> [String; 3] {
@@ -358,6 +384,21 @@ fn follow(among: &str) -> [String; 3] {
              SELECT change, reason, log, $1, $1, 0, 0 FROM finding WHERE {among} AND NOT {OPEN} ON CONFLICT (change, reason) DO NOTHING"
         ),
     ]
+}
+
+fn time(row: &Row) -> Result<FindingTime> {
+    let giver: &str = row.get("giver")?;
+    Ok(FindingTime {
+        key: key(row, "finding_state")?,
+        opened_at_ms: row.get("opened_at_ms")?,
+        closed_at_ms: row.get("closed_at_ms")?,
+        giver: (!giver.is_empty()).then(|| parsed(giver, "finding_said", "giver")).transpose()?,
+        what: what(row, "finding_said")?,
+    })
+}
+
+fn by_severity(row: &Row) -> Result<(Severity, u64)> {
+    Ok((severity(row.get("severity")?)?, unsigned(row.get("findings")?, "finding", "findings")?))
 }
 
 fn values((change, reason): &FindingKey) -> [Value; 2] {

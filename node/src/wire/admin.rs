@@ -29,6 +29,7 @@ use crate::view::{self, View};
 
 mod authors;
 mod checkup;
+mod findings;
 mod forks;
 mod held;
 mod import;
@@ -226,9 +227,16 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::ListFindingsRequest>,
     ) -> Result<Response<Self::ListFindingsStream>, Status> {
-        let request = request.into_inner();
-        let lang = lang(&request.lang).map_err(|refusal| status::from_refusal(&refusal))?;
-        Ok(responses(lists::findings(&self.0, &request, lang)))
+        let wanted = self.0.wanted_findings(request.into_inner());
+        let wanted = wanted.map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(responses(findings::findings(&self.0, wanted)))
+    }
+
+    async fn answer_finding(
+        &self,
+        request: Request<pb::AnswerFindingRequest>,
+    ) -> Result<Response<pb::AnswerFindingResponse>, Status> {
+        answered(self.0.answer_finding(request.into_inner()).await)
     }
 
     async fn list_rules(

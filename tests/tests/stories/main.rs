@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this binary is test code, its helpers too")]
 
+mod answers;
 mod backups;
 mod below;
 mod damage;

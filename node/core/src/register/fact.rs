@@ -125,6 +125,15 @@ impl Fact {
         }
     }
 
+    /// The change that it corrects or withdraws.
+    pub(super) fn refers_to(&self) -> Option<ChangeId> {
+        match &self.kind {
+            Kind::Updated(update) => update.refers_to,
+            Kind::Retraction { refers_to } => Some(*refers_to),
+            _ => None,
+        }
+    }
+
     /// Whether it says that somebody becomes a resident.
     pub(crate) fn begins_stay(&self) -> bool {
         self.start().is_some()

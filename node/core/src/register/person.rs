@@ -94,6 +94,11 @@ impl Person {
         profile
     }
 
+    /// Whether something that was said of the person since corrects or withdraws a change.
+    pub fn is_corrected(&self, change: ChangeId) -> bool {
+        self.facts.iter().any(|fact| fact.refers_to() == Some(change))
+    }
+
     /// Takes a label; says whether anything changed.
     pub(crate) fn label(&mut self, reference: Label) -> bool {
         Label::offer(&mut self.reference, reference, self.id)

@@ -37,12 +37,13 @@ struct Born<'a> {
 }
 
 /// What the mother's record says.
-#[derive(Default)]
 struct Mother {
+    /// The change that made her known.
+    known_by: ChangeId,
     sex: Option<Sex>,
     /// Where it is known by month.
     birth_month: Option<Month>,
-    died: Option<Month>,
+    died: Option<(Month, ChangeId)>,
     /// Methods that nobody begins in pregnancy, and when they began.
     begun: Vec<(Month, ChangeId)>,
 }
@@ -75,7 +76,7 @@ fn birth(child: &Person, mother: PersonId) -> Option<Born<'_>> {
 }
 
 fn read(record: &Person) -> Mother {
-    let mut mother = Mother::default();
+    let mut mother = Mother { known_by: record.id(), sex: None, birth_month: None, died: None, begun: Vec::new() };
     walk(record.id(), record.facts().iter(), &mut |step| {
         let Step::Event { month, sex, birth_month, event, more, .. } = step else { return };
         mother.sex = Some(sex);
@@ -83,7 +84,7 @@ fn read(record: &Person) -> Mother {
             mother.birth_month = Some(birth_month);
         }
         match event {
-            Event::Death if more.exact => mother.died = Some(month),
+            Event::Death if more.exact => mother.died = Some((month, more.change)),
             Event::ContraceptionStart { method } if more.exact => {
                 use Method::{Implant, Injectable, Iud, SterilisationFemale};
                 if matches!(method, Iud | Implant | Injectable | SterilisationFemale) {
@@ -105,16 +106,18 @@ fn found(born: &Born<'_>, rule: Rule, other: Option<ChangeId>, seen: Seen, out: 
 fn with_mother(born: &Born<'_>, mother: &Mother, books: &Rulebooks, out: &mut Vec<Suspicion>) {
     let book = books.of(born.unit);
     if mother.sex == Some(Sex::Male) && book.tuned(Rule::MotherMale).is_some() {
-        found(born, Rule::MotherMale, None, Seen::Plain, out);
+        found(born, Rule::MotherMale, Some(mother.known_by), Seen::Plain, out);
     }
-    if mother.died.is_some_and(|died| died < born.month) && born.exact && book.tuned(Rule::MotherDead).is_some() {
-        found(born, Rule::MotherDead, None, Seen::Plain, out);
+    if let Some((_, death)) = mother.died.filter(|(died, _)| *died < born.month && born.exact)
+        && book.tuned(Rule::MotherDead).is_some()
+    {
+        found(born, Rule::MotherDead, Some(death), Seen::Plain, out);
     }
     if let (Some(stated), Some(recorded)) = (born.mother, mother.birth_month)
         && stated != recorded
         && book.tuned(Rule::MotherMonth).is_some()
     {
-        found(born, Rule::MotherMonth, None, Seen::Plain, out);
+        found(born, Rule::MotherMonth, Some(mother.known_by), Seen::Plain, out);
     }
     if let Some(tuned) = book.tuned(Rule::ContraceptionPregnant).filter(|_| born.exact) {
         for (month, change) in &mother.begun {

@@ -79,6 +79,11 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// The rows of all logs; one that this batch touched stands twice, as it was and as it is.
+    pub(in crate::pipeline) fn log_rows(&self) -> impl Iterator<Item = &LogRow> {
+        self.base.logs().chain(self.logs.values())
+    }
+
     /// Writes the pending entries to the ledger and counts them.
     pub(in crate::pipeline) async fn flush(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() {

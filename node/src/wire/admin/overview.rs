@@ -1,6 +1,6 @@
 //! The node at a glance: itself, its link, its logs, its children.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use danso_proto::ids::{LogId, Stream};
 use danso_proto::pb::admin::v1 as pb;
@@ -10,7 +10,7 @@ use super::forks::unit_of;
 use super::{Parts, of_view, own_unit};
 use crate::link;
 use crate::pipeline::{self, Snapshot};
-use crate::view::{Health, Level};
+use crate::view::{FindingState, Health, Level};
 
 /// Logs and children that a status names, so that it stays far below a gRPC message; all of them are in the lists of their own.
 const GLANCE: usize = 1_000;
@@ -18,6 +18,11 @@ const GLANCE: usize = 1_000;
 impl Parts {
     pub(super) async fn status(&self) -> Result<pb::GetStatusResponse, Refusal> {
         let counts = self.view.counts().await.map_err(of_view)?;
+        let tally = match self.view.finding_tally(self.pipeline.me()).await {
+            // What can still be said is said.
+            Err(_) if self.view.health().damage.is_some() => BTreeMap::new(),
+            tally => tally.map_err(of_view)?,
+        };
         // After the counts: what they count is in these logs.
         let snapshot = self.pipeline.snapshot();
         let (directory, me) = (snapshot.directory(), snapshot.me());
@@ -68,7 +73,15 @@ impl Parts {
             changes: counts.changes,
             persons: counts.persons,
             waiting: counts.waiting,
-            findings: counts.findings,
+            findings: tally.iter().filter(|((_, state), _)| *state == FindingState::Open).map(|(_, count)| count).sum(),
+            finding_counts: tally
+                .into_iter()
+                .map(|((severity, state), count)| pb::FindingCount {
+                    severity: severity.as_str().into(),
+                    state: state.as_str().into(),
+                    count,
+                })
+                .collect(),
             logs,
             children,
             own_entries,

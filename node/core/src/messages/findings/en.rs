@@ -48,6 +48,11 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "The figures of that node, and of those above that are as old, lack this record until then.",
             "There is nothing to correct: the operator of that node updates its software, and the record then counts.",
         ),
+        FindingKind::MonthUnknown => (
+            "The record does not say in which month it happened.",
+            "It counts, in a month that was chosen for it: the middle of the year, or the month in which it became known. Figures by month may be wrong.",
+            "If the month is known, say it: `update`, with the number of this slip in `refers_to` and the right `event_date`.",
+        ),
         // Those of rules have their texts in `messages::rules`.
         _ => return UNKNOWN,
     };
@@ -70,6 +75,7 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::BIRTH_MONTH => "born in",
         name::RESIDENT_SINCE => "lives there since",
         name::LEFT => "left or died in",
+        name::COUNTED_IN => "counted in",
         name::LIVES_IN => "lived then in unit",
         name::AGE => "full years of age",
         name::MONTHS_BETWEEN => "months between the two",

@@ -48,6 +48,11 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "Đến lúc đó, số liệu của nút ấy và của các nút cấp trên cũng cũ như vậy còn thiếu bản ghi này.",
             "Không có gì phải sửa: người vận hành nút đó cập nhật phần mềm, rồi bản ghi sẽ được tính.",
         ),
+        FindingKind::MonthUnknown => (
+            "Bản ghi không cho biết sự việc xảy ra trong tháng nào.",
+            "Nó vẫn được tính, vào một tháng được chọn thay: giữa năm, hoặc tháng ghi nhận. Số liệu theo tháng có thể sai.",
+            "Nếu biết tháng, hãy bổ sung bằng phiếu `update` với số của phiếu này trong `refers_to` và `event_date` đúng.",
+        ),
         // Those of rules have their texts in `messages::rules`.
         _ => return UNKNOWN,
     };
@@ -70,6 +75,7 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::BIRTH_MONTH => "sinh tháng",
         name::RESIDENT_SINCE => "cư trú ở đó từ",
         name::LEFT => "đã đi hoặc mất trong tháng",
+        name::COUNTED_IN => "được tính vào tháng",
         name::LIVES_IN => "lúc đó cư trú tại đơn vị",
         name::AGE => "tuổi tròn",
         name::MONTHS_BETWEEN => "số tháng giữa hai lần",

@@ -29,8 +29,11 @@ impl Placed<'_> {
 
     /// When it happened, to be shown.
     fn seen(&self) -> (&'static str, Sight<'static>) {
-        let date = self.item.amendment.date.map(|(date, _)| date).or(self.item.fact.date);
-        happened(self.month, date.map(|date| (date, self.month)))
+        happened(self.month, self.date().map(|date| (date, self.month)))
+    }
+
+    fn date(&self) -> Option<PartialDate> {
+        self.item.amendment.date.map(|(date, _)| date).or(self.item.fact.date)
     }
 
     /// Whether `later`, which is placed behind this, may have happened before it.
@@ -221,7 +224,18 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         }
     }
 
+    /// What counts in a month that nobody said.
+    fn doubt(&mut self, at: &Placed<'a>) {
+        let is_event = !matches!(at.item.fact.kind, Kind::Enrolled { .. } | Kind::Birth { .. } | Kind::Updated(_));
+        if is_event && at.date().is_none_or(|date| date.known_month().is_none()) {
+            let counted = (name::COUNTED_IN, Sight::Month(at.month));
+            let seen = [at.date().map(|_| at.seen()), Some(counted), None];
+            self.finding(at.item.fact, FindingKind::MonthUnknown, About { other: None, seen });
+        }
+    }
+
     fn begin(&mut self, at: &Placed<'a>, start: &Start) {
+        self.doubt(at);
         let Amended { fact, amendment, .. } = &at.item;
         let (mut state, event) = match &fact.kind {
             Kind::Enrolled { marital, method, .. } => (State { marital: *marital, method: *method }, Some(Event::Said)),
@@ -251,6 +265,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
     }
 
     fn change(&mut self, at: &Placed<'a>, kind: &'a Kind, stay: Stay<'a>) {
+        self.doubt(at);
         let amendment = &at.item.amendment;
         let (mut state, mut household) = (stay.state, stay.household);
         let event = match kind {
