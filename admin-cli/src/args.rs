@@ -20,6 +20,18 @@ pub fn month(text: &str) -> Result<u32, String> {
     Ok(year * 100 + month)
 }
 
+/// Reads a name and its number: `years=13`.
+pub fn number(text: &str) -> Result<(String, u32), String> {
+    let wrong = || "a number is written NAME=N, for example years=13".to_owned();
+    let (name, number) = text.split_once('=').ok_or_else(wrong)?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    match (name, number.parse()) {
+        ("", _) | (_, Err(_)) => Err(wrong()),
+        (_, Ok(_)) if !is_number => Err(wrong()),
+        (name, Ok(number)) => Ok((name.to_owned(), number)),
+    }
+}
+
 /// Reads a duration: `7d`, `12h`, `60s`, `500ms`, `1h 30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
@@ -57,6 +69,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_names() {
+        assert_eq!(number("years=13"), Ok(("years".to_owned(), 13)));
+        for bad in ["", "years", "=13", "years=", "years=-1", "years=+1", "years=x", "years=99999999999"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn durations_are_human() {
         assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
         assert_eq!(duration("12h"), Ok(Duration::from_secs(12 * 3600)));
@@ -70,7 +90,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,12}") {
-            let _ = (month(&text), duration(&text));
+            let _ = (month(&text), duration(&text), number(&text));
         }
 
         #[test]

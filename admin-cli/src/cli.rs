@@ -87,6 +87,9 @@ pub enum Noun {
     /// Months
     #[command(subcommand)]
     Period(Period),
+    /// Rules of consistency, by which records are doubted
+    #[command(subcommand)]
+    Rule(Rule),
     /// Dates of the lunar calendar; needs no node
     #[command(subcommand)]
     Calendar(Calendar),
@@ -235,6 +238,16 @@ verbs! {
 }
 
 verbs! {
+    /// Verbs of `rule`.
+    Rule {
+        /// The rules as they hold in a unit
+        List(rule_list),
+        /// Switch or tune a rule in a unit and below it, by a signed entry of this node
+        Set(rule_set),
+    }
+}
+
+verbs! {
     /// Verbs of `calendar`.
     Calendar {
         /// Solar dates, and what they are in the lunar calendar
@@ -278,6 +291,8 @@ impl Noun {
             Self::Finding(Finding::Answer(args)) => finding_answer::run(args, ctx).await,
             Self::Finding(Finding::Export(args)) => finding_export::run(args, ctx).await,
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
+            Self::Rule(Rule::List(args)) => rule_list::run(args, ctx).await,
+            Self::Rule(Rule::Set(args)) => rule_set::run(args, ctx).await,
             Self::Calendar(Calendar::ToLunar(args)) => calendar::run(args, calendar::To::Lunar, ctx),
             Self::Calendar(Calendar::ToSolar(args)) => calendar::run(args, calendar::To::Solar, ctx),
         }

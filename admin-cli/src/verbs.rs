@@ -28,5 +28,7 @@ pub mod quarantine_reset;
 pub mod receipt_list;
 pub mod receipt_show;
 pub mod receipt_wait;
+pub mod rule_list;
+pub mod rule_set;
 pub mod status;
 pub mod waiting_list;

@@ -158,6 +158,8 @@ async fn a_refusal_exits_by_its_class_and_leaves_standard_output_empty() {
             &["receipt", "wait"],
             &["waiting", "list"],
             &["period", "close", "--unit", "17065", "--month", "2021-01"],
+            &["rule", "list"],
+            &["rule", "set", "mother_young", "--unit", "420", "--off", "--reason", "x"],
         ] {
             let said = node.admin(words).await;
             assert_eq!((said.exit, said.out.as_str()), (exit, ""), "{words:?}");
@@ -428,4 +430,22 @@ async fn dates_are_converted_without_a_node_and_what_is_no_date_is_said() {
     let wrong = node.file("wrong.csv", "day\n2023-02-20\n");
     let said = node.admin(&["calendar", "to-lunar", "--file", &wrong]).await;
     assert!(said.exit == Exit::Refused && said.err.contains("solar_date"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn rules_are_listed_and_set() {
+    let node = Fake::default().start().await;
+    let said = node.admin(&["rule", "list", "--output", "csv"]).await;
+    let head = "rule,severity,on,numbers,message\n";
+    let row = "mother_young,warning,true,years=13 (12),The mother was very young at the birth.\n";
+    assert_eq!((said.exit, said.out), (Exit::Done, format!("{head}{row}")));
+    let set = ["rule", "set", "mother_young", "--unit", "420", "--reason", "x", "--output", "csv"];
+    let said = node.admin(&[&set[..], &["--on", "--number", "years=13"]].concat()).await;
+    assert_eq!(
+        (said.exit, &*said.out),
+        (Exit::Done, "rule,unit,log,sequence\nmother_young,420,log-of-mother_young,7\n")
+    );
+    assert_eq!(node.admin(&set).await.exit, Exit::Usage, "neither on nor off");
+    assert_eq!(node.admin(&[&set[..], &["--on", "--off"]].concat()).await.exit, Exit::Usage, "both");
+    assert_eq!(node.admin(&[&set[..], &["--on", "--number", "years"]].concat()).await.exit, Exit::Usage);
 }

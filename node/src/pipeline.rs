@@ -32,6 +32,7 @@ mod gate;
 pub mod heads;
 mod import;
 mod job;
+mod judge;
 mod rebuild;
 mod receipts;
 mod rollup;

@@ -207,7 +207,8 @@ impl Body {
             | Self::UnitsPublished(_)
             | Self::UnitsReorganised(_)
             | Self::PolicyPublished(_)
-            | Self::ForkDecided(_) => *stream == Stream::Directory,
+            | Self::ForkDecided(_)
+            | Self::RulesPublished(_) => *stream == Stream::Directory,
             Self::FindingOpened(_) | Self::FindingClosed(_) | Self::TransferOffered(_) | Self::ReceiptForwarded(_) => {
                 matches!(stream, Stream::Mail(_))
             }

@@ -52,6 +52,14 @@ pub const NOTE_BYTES_MAX: usize = 8 * 1024;
 /// What one node says in its directory log about the keys of one node, itself or one below, and as often about its end: a key a year is used up
 /// after two lifetimes.
 pub const WORDS_MAX: usize = 256;
+/// Settings of rules in one change.
+pub const RULE_SETTINGS_MAX: usize = 256;
+/// Settings of rules that one node publishes in all: each is looked at when rules change. All rules, each changed every year of a lifetime.
+pub const RULE_WORDS_MAX: usize = 4_096;
+/// Bytes of a rule's code, or of a name of one of its numbers.
+pub const RULE_CODE_MAX: usize = 64;
+/// Numbers in a setting of a rule.
+pub const RULE_VALUES_MAX: usize = 8;
 /// Keys of a child that its parent vouches for without its operator's word: a child could make the parent's directory grow.
 pub const VOUCHES_ASKED_MAX: usize = 16;
 /// Keys that a node states when it moves: the last ones that it had.

@@ -265,6 +265,10 @@ reasons! {
     SlipUnknown = "slip_unknown", Invalid;
     /// An update that changes nothing.
     NothingToUpdate = "nothing_to_update", Invalid;
+    /// A date of birth and the one that is known differ as the lunar and the solar date of one day may.
+    LunarDate = "lunar_date", Conflict;
+    /// On the day of the event the code was another unit than in the list in force.
+    UnitOfOtherList = "unit_of_other_list", Invalid;
     /// The person is not known yet: the slip waits.
     PersonUnknown = "person_unknown", NotFound;
     // --- findings: verified, logged, and left out of the figures or doubtful

@@ -251,6 +251,24 @@ impl AdminService for Fake {
         Ok(answers(Vec::new()))
     }
 
+    async fn list_rules(&self, request: Request<ListRulesRequest>) -> Result<Response<ListRulesResponse>, Status> {
+        self.permit()?;
+        let number = RuleNumber { name: "years".into(), value: 13, product: 12 };
+        let rule = ListedRule {
+            rule: "mother_young".into(),
+            severity: "warning".into(),
+            on: true,
+            numbers: vec![number],
+            message: "The mother was very young at the birth.".into(),
+        };
+        Ok(Response::new(ListRulesResponse { unit: request.into_inner().unit, rules: vec![rule] }))
+    }
+
+    async fn set_rule(&self, request: Request<SetRuleRequest>) -> Result<Response<SetRuleResponse>, Status> {
+        self.permit()?;
+        Ok(Response::new(SetRuleResponse { log: format!("log-of-{}", request.into_inner().rule), sequence: 7 }))
+    }
+
     async fn answer_finding(
         &self,
         request: Request<AnswerFindingRequest>,

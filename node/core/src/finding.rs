@@ -55,6 +55,57 @@ kinds! {
     KindUnknown = "kind_unknown", Error;
     /// The month of the event is not known.
     MonthUnknown = "month_unknown", Warning;
+    // --- rules of consistency (`rules`): the record counts
+    /// A mother is younger than `years` at the birth.
+    MotherYoung = "mother_young", Warning;
+    /// A mother is older than `years` at the birth.
+    MotherOld = "mother_old", Warning;
+    /// A child of this order needs a mother who had `months` for each before it, from the age of `years` on.
+    OrderHigh = "birth_order_high", Warning;
+    /// Somebody marries who is married.
+    MarriedAlready = "married_already", Warning;
+    /// Somebody divorces who is not married.
+    DivorceUnmarried = "divorce_unmarried", Warning;
+    /// Somebody marries below the age that the law asks for (Law on Marriage and Family 2014, article 8).
+    MarriageYoung = "marriage_young", Notice;
+    /// Contraception stands on a man's record: it is counted on the woman's.
+    ContraceptionOfMan = "contraception_of_man", Warning;
+    /// Contraception starts at an age at which nobody conceives.
+    ContraceptionAge = "contraception_age", Warning;
+    /// A sterilised woman starts another method.
+    ContraceptionAfterSterilisation = "contraception_after_sterilisation", Warning;
+    /// The personal number says the other sex.
+    NumberSex = "number_sex", Warning;
+    /// The personal number says another year or century of birth.
+    NumberYear = "number_birth_year", Warning;
+    /// The personal number has neither 12 nor 9 digits.
+    NumberForm = "number_form", Warning;
+    /// The insurance number has none of its three forms.
+    InsuranceForm = "insurance_form", Warning;
+    /// The insurance number is a personal number, and not this person's.
+    InsuranceOther = "insurance_other_number", Warning;
+    /// Two statements of one birth differ as the lunar and the solar date of one day do.
+    LunarDate = "lunar_date", Warning;
+    /// A newborn has no name after `days`.
+    Unnamed = "newborn_unnamed", Notice;
+    /// The mother is recorded as a man.
+    MotherMale = "mother_male", Warning;
+    /// The mother had died before the birth.
+    MotherDead = "mother_dead", Warning;
+    /// The birth says another month of the mother's birth than her own record.
+    MotherMonth = "mother_birth_month_differs", Notice;
+    /// Two deliveries of one mother within less than `months`; births of one delivery are at most `days` apart.
+    BirthsClose = "births_close", Warning;
+    /// One delivery is told twice: same mother, sex, order, and no other day.
+    BirthTwice = "birth_twice", Warning;
+    /// A later child has no higher birth order, or one that the time between does not allow.
+    OrderWrong = "birth_order_wrong", Warning;
+    /// A method that is not begun in pregnancy began within the `months` before a birth.
+    ContraceptionPregnant = "contraception_pregnant", Warning;
+    /// A code means another unit in the list that was in force on the day of the event.
+    UnitOfOtherList = "unit_of_other_list", Warning;
+    /// A hamlet that the commune does not have.
+    HamletUnknown = "hamlet_unknown", Warning;
 }
 
 impl FindingKind {
@@ -187,8 +238,44 @@ pub mod name {
     /// Unit in which the person lived then.
     pub const LIVES_IN: &str = "lives_in";
 
+    /// Full years of age.
+    pub const AGE: &str = "age";
+    /// Months between two events.
+    pub const MONTHS_BETWEEN: &str = "months_between";
+    /// What a rule expects, at least or at most.
+    pub const BOUND: &str = "bound";
+    /// Birth order by the record.
+    pub const BIRTH_ORDER: &str = "birth_order";
+    /// Birth order of the birth before.
+    pub const BIRTH_ORDER_BEFORE: &str = "birth_order_before";
+    /// Year of birth by the personal number.
+    pub const YEAR_BY_NUMBER: &str = "year_by_number";
+    /// Year of birth as recorded.
+    pub const YEAR_RECORDED: &str = "year_recorded";
+    /// A date of birth read as a lunar date.
+    pub const LUNAR_DATE: &str = "lunar_date";
+    /// The solar day of a lunar date.
+    pub const SOLAR_DATE: &str = "solar_date";
+
     /// All names.
-    pub const ALL: &[&str] = &[EVENT_DATE, RECORDED, BIRTH_MONTH, RESIDENT_SINCE, LEFT, COUNTED_IN, LIVES_IN];
+    pub const ALL: &[&str] = &[
+        EVENT_DATE,
+        RECORDED,
+        BIRTH_MONTH,
+        RESIDENT_SINCE,
+        LEFT,
+        COUNTED_IN,
+        LIVES_IN,
+        AGE,
+        MONTHS_BETWEEN,
+        BOUND,
+        BIRTH_ORDER,
+        BIRTH_ORDER_BEFORE,
+        YEAR_BY_NUMBER,
+        YEAR_RECORDED,
+        LUNAR_DATE,
+        SOLAR_DATE,
+    ];
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use danso_proto::refusal::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::PartialDate;
-use crate::units::UnitList;
+use crate::rules::{UnitDoubt, other_unit};
+use crate::units::{UnitList, UnitLists};
 
 mod digest;
 mod draft;
@@ -143,6 +144,25 @@ impl Row {
             column: Some(Column::NationalId.as_str().into()),
             reason: Reason::IdentifierInvalid,
             found: String::new(),
+            severity: Severity::Warning,
+        })
+    }
+
+    /// What an officer should look at although the row is taken: the other unit of a move had another name on the day of the event than in the list in force.
+    pub fn unit_warning(&self, units: &UnitList, lists: &UnitLists) -> Option<RowProblem> {
+        let Self::Slip(slip) = self else { return None };
+        let code = slip.other_unit.as_ref()?;
+        let found = match other_unit(code, slip.event.solar, units, lists)? {
+            UnitDoubt::Other { then, named, .. } => format!("{code}: {} / {}", then.name, named.name),
+            UnitDoubt::NotThen { named } => format!("{code}: {}", named.name),
+            // Of a unit that the list in force does not have the row was refused.
+            UnitDoubt::Elsewhere { .. } => return None,
+        };
+        Some(RowProblem {
+            line: self.line(),
+            column: Some(Column::OtherUnit.as_str().into()),
+            reason: Reason::UnitOfOtherList,
+            found: found.chars().take(40).collect(),
             severity: Severity::Warning,
         })
     }

@@ -10,6 +10,7 @@ use crate::forms::{FileProblem, RowProblem, Severity};
 
 mod en;
 mod findings;
+mod rules;
 mod vi;
 
 pub use findings::{FindingText, finding, finding_next, finding_text, seen, severity};

@@ -10,6 +10,7 @@ mod fact;
 mod household;
 mod person;
 mod rules;
+mod said;
 mod stored;
 mod timeline;
 
@@ -18,11 +19,12 @@ pub use fact::{Fact, person_of};
 pub use household::{Household, HouseholdKey};
 pub use person::{Person, Profile};
 pub use rules::Rules;
+pub use said::Said;
 pub use stored::StoredError;
 
 pub(crate) use household::Presence;
 pub(crate) use stored::{Label, from_bytes, to_bytes};
-pub(crate) use timeline::{Event, Step, walk};
+pub(crate) use timeline::{Event, More, Step, walk};
 
 #[cfg(test)]
 pub(crate) mod samples;

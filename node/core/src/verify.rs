@@ -188,6 +188,14 @@ fn check_directory(
             Body::NodeRekeyed(rekeyed) => {
                 speaks_below(&rekeyed.node, "a key is changed by its node, or vouched for by a node above")?;
             }
+            Body::RulesPublished(rules) => {
+                let Some(list) = directory.units().get(&rules.units_version) else {
+                    return Err(Refusal::new(Reason::UnitsVersionUnknown, rules.units_version.clone()));
+                };
+                if rules.settings.iter().any(|setting| !list.is_within(&setting.unit, author.unit())) {
+                    return denied("rules are set for units of the author and below it");
+                }
+            }
             Body::ForkDecided(decided) => {
                 speaks_below(decided.log.node(), "only a node above decides about a log with two histories")?;
             }
@@ -235,6 +243,16 @@ fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Resu
 
 /// Everything said about a node is judged again with each further word.
 fn check_words(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    let settings = set.changes.iter().map(|change| match &change.body {
+        Body::RulesPublished(rules) => rules.settings.len(),
+        _ => 0,
+    });
+    let settings = settings.sum::<usize>();
+    if settings > 0 && settings + directory.rule_words(author.id()) > limits::RULE_WORDS_MAX {
+        let detail =
+            format!("{} entry {} sets rules; {} settings at most", set.log, set.sequence, limits::RULE_WORDS_MAX);
+        return Err(Refusal::new(Reason::TooLarge, detail));
+    }
     let mut words: BTreeMap<(&NodeId, About), usize> = BTreeMap::new();
     for change in &set.changes {
         let (node, about) = match &change.body {

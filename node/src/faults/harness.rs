@@ -88,6 +88,8 @@ const MEANING: &[(&str, &str)] = &[
     ("rollup", "list, unit, stock, span"),
     ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("finding_answer", "(SELECT name FROM log WHERE log.id = finding_answer.log), sequence, reason, unit"),
+    ("kin", "(SELECT reference FROM person WHERE person.id = kin.child)"),
+    ("unnamed", "unit, due"),
     ("period", "unit, month"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),

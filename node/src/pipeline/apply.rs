@@ -7,23 +7,34 @@ use danso_core::finding::{Finding, FindingAnswer, FindingKind, Sights};
 use danso_core::ledger::Entry;
 use danso_core::register::{HouseholdKey, Intake, Person, Rules};
 use danso_core::rollup::spread;
+use danso_core::rules::{Rulebooks, Suspicion};
 use danso_core::units::UnitList;
 use danso_proto::ids::{LogId, PersonId, Stream};
 
 use super::Error;
+use super::judge::{Judged, judge};
 use crate::store::{AnswerRow, FindingKey, FindingRow, LogRow, Tx, set_id};
 
-/// Counts what verified entries say, and names the findings that came, went or were answered. The entries' logs have their rows already, and
-/// `lists` are those that roll-ups are kept for.
+/// What entries are counted and judged by.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    /// How entries become register and cube.
+    pub(super) rules: Rules,
+    /// The unit lists that roll-ups are kept for.
+    pub(super) lists: &'a [&'a UnitList],
+    /// The rules of consistency.
+    pub(super) books: &'a Rulebooks,
+}
+
+/// Counts what verified entries say, and names the findings that came, went or were answered. The entries' logs have their rows already.
 pub(super) async fn apply(
     tx: &mut Tx,
     logs: &BTreeMap<LogId, LogRow>,
     entries: &[Entry],
-    rules: Rules,
-    lists: &[&UnitList],
+    by: By<'_>,
 ) -> Result<Vec<FindingKey>, Error> {
     let mut changed = Vec::new();
-    let mut intake = Intake::new(rules);
+    let mut intake = Intake::new(by.rules);
     for entry in entries {
         intake.take(entry);
     }
@@ -80,15 +91,28 @@ pub(super) async fn apply(
     tx.household_put(&outcome.households, &known_households).await?;
     tx.household_remove(&outcome.emptied).await?;
     tx.cube_add(&outcome.delta).await?;
-    tx.rollup_add(spread(&outcome.delta, lists)).await?;
+    tx.rollup_add(spread(&outcome.delta, by.lists)).await?;
     // Only a person that was here before can have old findings, and only whom the outcome names gets them again.
     let old: Vec<PersonId> = outcome.persons.iter().map(Person::id).filter(|id| known.contains(id)).collect();
     changed.extend(tx.finding_remove(&old).await?);
+    let Judged { forgotten, suspicions } = judge(tx, &outcome.persons, |id| known.contains(&id), by.books).await?;
+    changed.extend(forgotten);
+    let mut findings = outcome.findings;
+    findings.extend(suspicions.into_iter().map(Suspicion::into_finding));
+    changed.extend(add(tx, places, findings).await?);
+    Ok(changed)
+}
+
+/// Adds findings, and names them. `places` says where change sets stand, as far as that is at hand.
+pub(super) async fn add(
+    tx: &mut Tx,
+    mut places: HashMap<[u8; 12], (i64, u64)>,
+    findings: Vec<Finding>,
+) -> Result<Vec<FindingKey>, Error> {
     let far: Vec<[u8; 12]> =
-        outcome.findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
+        findings.iter().map(|f| set_id(f.change)).filter(|set| !places.contains_key(set)).collect();
     places.extend(tx.entry_find(&far).await?);
-    let findings: Vec<FindingRow> = outcome
-        .findings
+    let findings: Vec<FindingRow> = findings
         .into_iter()
         .filter_map(|finding| {
             let (log, sequence) = *places.get(&set_id(finding.change))?;
@@ -97,8 +121,7 @@ pub(super) async fn apply(
         })
         .collect();
     tx.finding_add(&findings).await?;
-    changed.extend(findings.iter().map(key));
-    Ok(changed)
+    Ok(findings.iter().map(key).collect())
 }
 
 fn key(row: &FindingRow) -> FindingKey {

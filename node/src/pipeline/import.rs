@@ -154,7 +154,7 @@ impl Batch<'_> {
                             run.refused.push(RefusedSlip { unit, slip_no, problem });
                         }
                     }
-                    (Outcome::Unchanged | Outcome::Waits { .. }, _) => {}
+                    (Outcome::Unchanged | Outcome::Doubted(_) | Outcome::Waits { .. }, _) => {}
                 }
             }
         }
@@ -336,7 +336,7 @@ impl<F: FnMut() -> ChangeId> Run<F> {
                 self.known.add_waiting(unit, key);
                 self.waits.push(Wait { missing: missing.clone(), row: row.clone(), at });
             }
-            Outcome::Unchanged | Outcome::Refused(_) => {}
+            Outcome::Unchanged | Outcome::Doubted(_) | Outcome::Refused(_) => {}
         }
         Ok(outcome)
     }

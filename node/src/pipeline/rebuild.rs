@@ -9,6 +9,7 @@ use std::sync::Arc;
 use danso_core::forms::remembered;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Rules;
+use danso_core::rules::Rulebooks;
 use danso_core::units::UnitList;
 use danso_core::verify::{Directory, Verified, verify_again};
 use danso_proto::envelope::{Opened, PublicKey};
@@ -188,6 +189,8 @@ pub(super) struct Recount<'a> {
     rules: Rules,
     /// The unit lists that roll-ups are kept for.
     lists: Vec<&'a UnitList>,
+    /// The rules of consistency, as they hold at the end.
+    books: Rulebooks,
     progress: Progress<'a>,
     total: u64,
     done: Rebuilt,
@@ -213,7 +216,8 @@ impl Recount<'_> {
 
     async fn apply(&mut self, tx: &mut Tx, entries: &[Entry]) -> Result<(), Error> {
         self.done.changes += entries.iter().map(|entry| entry.change_set().changes.len() as u64).sum::<u64>();
-        apply::apply(tx, self.logs, entries, self.rules, &self.lists).await?;
+        let by = apply::By { rules: self.rules, lists: &self.lists, books: &self.books };
+        apply::apply(tx, self.logs, entries, by).await?;
         (self.progress)(self.done.entries, self.total);
         Ok(())
     }
@@ -231,7 +235,7 @@ pub(super) async fn again(
     let lists = rollup::follow(tx, directory.units()).await?;
     let total = logs.values().map(|row| row.head.size()).sum();
     let done = Rebuilt { logs: logs.len() as u64, ..Rebuilt::default() };
-    let mut count = Recount { logs, directory, rules, lists, progress, total, done };
+    let mut count = Recount { logs, directory, rules, lists, books: Rulebooks::by(directory), progress, total, done };
     let rows: Vec<LogRow> = logs.values().cloned().collect();
     replay_into(tx, &rows, directory.anchor(), Some(&mut count)).await?;
     // Those of many small logs are written together, and while they are, the next ones are opened.

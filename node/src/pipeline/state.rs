@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use danso_core::calendar::{VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
 use danso_core::register::Rules;
+use danso_core::rules::Rulebooks;
 use danso_core::verify::{Directory, verify};
 use danso_proto::checkpoint;
 use danso_proto::envelope::Envelope;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     /// When the backup was taken that this was restored from, while nobody has said that it is not behind.
     restored: Option<i64>,
     directory: Arc<Directory>,
+    /// Of the directory.
+    books: Arc<Rulebooks>,
     logs: Arc<BTreeMap<LogId, Arc<LogRow>>>,
 }
 
@@ -77,6 +80,11 @@ impl Snapshot {
     /// The directory, to keep.
     pub fn directory_arc(&self) -> Arc<Directory> {
         self.directory.clone()
+    }
+
+    /// The rules of consistency, by unit.
+    pub fn rulebooks(&self) -> Arc<Rulebooks> {
+        self.books.clone()
     }
 
     /// A log.
@@ -154,7 +162,9 @@ impl Shared {
         heads::check_leaves(&mut tx, &rows).await?;
         let directory = replay(&mut tx, &rows, outfit.anchor).await?;
         let logs = rows.into_iter().map(|row| (row.log.clone(), Arc::new(row))).collect();
-        let current = Snapshot { me: me.clone(), restored, directory: Arc::new(directory), logs: Arc::new(logs) };
+        let books = Arc::new(Rulebooks::by(&directory));
+        let (directory, logs) = (Arc::new(directory), Arc::new(logs));
+        let current = Snapshot { me: me.clone(), restored, directory, books, logs };
         Ok(Self {
             me,
             rules,
@@ -201,6 +211,7 @@ impl Shared {
             current.restored = None;
         }
         if let Some(directory) = done.directory {
+            current.books = Arc::new(Rulebooks::by(&directory));
             current.directory = directory;
         }
         if !done.logs.is_empty() {

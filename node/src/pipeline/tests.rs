@@ -9,6 +9,7 @@ mod cut;
 mod forks;
 mod old_copy;
 mod rebuild;
+mod rules;
 mod telling;
 mod trust;
 mod unclean;

@@ -7,7 +7,7 @@ use super::{Result, SourceRow, Tx, unsigned};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 10] = [
     ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
     ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
     ("cube", "SELECT unit, measure, month, data FROM cube ORDER BY unit, measure, month"),
@@ -22,6 +22,8 @@ const TABLES: [(&str, &str); 8] = [
         "SELECT log.name, sequence, answer, change, finding_answer.reason, unit, withdraws
          FROM finding_answer JOIN log ON log.id = finding_answer.log ORDER BY 1, 2, 3",
     ),
+    ("kin", "SELECT mother, child FROM kin ORDER BY mother, child"),
+    ("unnamed", "SELECT person, change, unit, due FROM unnamed ORDER BY person"),
     ("period", "SELECT unit, month, change FROM period ORDER BY unit, month"),
     ("log_unit", "SELECT log.name, unit FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2"),
 ];
@@ -101,6 +103,8 @@ impl Tx {
             "DELETE FROM rollup",
             "DELETE FROM finding",
             "DELETE FROM finding_answer",
+            "DELETE FROM kin",
+            "DELETE FROM unnamed",
             "DELETE FROM period",
             "DELETE FROM log_unit",
         ] {

@@ -23,7 +23,7 @@ fn looked_for(text: Option<&str>) -> Option<&str> {
 impl Tx {
     /// Persons with these ids, as far as they are here.
     pub async fn person_read(&mut self, ids: &[PersonId]) -> Result<Vec<Person>> {
-        let ids = self.not_all_new("person", ids, |id| id.as_bytes()).await?;
+        let ids = self.not_all_new(("person", "id"), ids, |id| id.as_bytes()).await?;
         let rows = self.rows_by(
             "SELECT data FROM person WHERE id IN ({rows})",
             [],
@@ -35,10 +35,10 @@ impl Tx {
     }
 
     /// `keys` without those of change sets none of whose ids is in the table: most of a household book is new, and is asked for once a set and not once
-    /// a row. What is left may be there or not.
-    async fn not_all_new<'k, K>(
+    /// a row. What is left may be there or not. `column` comes first in an index.
+    pub(super) async fn not_all_new<'k, K>(
         &mut self,
-        table: &str,
+        (table, column): (&str, &str),
         keys: &'k [K],
         id: impl Fn(&K) -> &[u8; 16],
     ) -> Result<Vec<&'k K>> {
@@ -52,7 +52,7 @@ impl Tx {
         };
         let sql = format!(
             "WITH span (first, last) AS ({{rows}})
-             SELECT first FROM span WHERE (SELECT id FROM {table} WHERE id >= first AND id <= last ORDER BY id LIMIT 1) IS NOT NULL"
+             SELECT first FROM span WHERE (SELECT {column} FROM {table} WHERE {column} >= first AND {column} <= last ORDER BY {column} LIMIT 1) IS NOT NULL"
         );
         let rows = self.rows_by(&sql, [], large.iter().map(span)).await?;
         let found: Result<HashSet<&[u8]>> = rows.iter().map(|row| Ok(&row.get::<&[u8]>("first")?[..12])).collect();
@@ -82,7 +82,7 @@ impl Tx {
 
     /// Households with these keys, as far as they are here.
     pub async fn household_read(&mut self, keys: &[HouseholdKey]) -> Result<Vec<Household>> {
-        let keys = self.not_all_new("household", keys, |key| key.id.as_bytes()).await?;
+        let keys = self.not_all_new(("household", "id"), keys, |key| key.id.as_bytes()).await?;
         let sql = "SELECT data FROM household WHERE (id, unit) IN ({rows})";
         let rows = self.rows_by(sql, [], keys.into_iter().map(household_values)).await?;
         let household = |row: &Row| {

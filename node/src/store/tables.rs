@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// All but `meta`, of which some is about the database itself. What others point at comes first.
-pub(super) const TABLES: [Table; 18] = [
+pub(super) const TABLES: [Table; 20] = [
     Table::new(
         "log",
         1,
@@ -141,6 +141,8 @@ pub(super) const TABLES: [Table; 18] = [
             ("withdraws", Blob),
         ],
     ),
+    Table::new("kin", 2, &[("mother", Blob), ("child", Blob)]),
+    Table::new("unnamed", 1, &[("person", Blob), ("change", Blob), ("unit", Text), ("due", Int)]),
     Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob)]),
     Table::new(
         "source",

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use danso_core::calendar::{PartialDate, VIET_NAM_OFFSET_MINUTES};
+use danso_core::finding::FindingKind;
 use danso_core::register::{Person, person_of};
 use danso_proto::change::{ChangeSet, Severity, Verdict};
 use danso_proto::envelope::Envelope;
@@ -145,10 +147,30 @@ impl View {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn findings(&self, closed_too: bool, of: Option<ChangeId>) -> Result<Vec<Finding>, Error> {
+    pub async fn findings(
+        &self,
+        closed_too: bool,
+        of: Option<ChangeId>,
+        today: PartialDate,
+    ) -> Result<Vec<Finding>, Error> {
         self.sound()?;
-        let times = self.store.read("findings").await?.finding_times(closed_too, of).await?;
-        Ok(times.into_iter().map(Finding::from).collect())
+        let mut tx = self.store.read("findings").await?;
+        let times = tx.finding_times(closed_too, of).await?;
+        let mut findings: Vec<Finding> = times.into_iter().map(Finding::from).collect();
+        // Whether a name is overdue depends on the day, and not on the logs alone: it is asked here.
+        let kind = FindingKind::Unnamed;
+        let due = tx.unnamed_due(today).await?.into_iter().filter(|row| of.is_none_or(|of| of == row.change));
+        findings.extend(due.map(|row| {
+            Finding::from(FindingTime {
+                key: (row.change, kind.code().to_owned()),
+                opened_at_ms: Some(i64::from(row.due) * 86_400_000 - i64::from(VIET_NAM_OFFSET_MINUTES) * 60_000),
+                closed_at_ms: None,
+                giver: None,
+                what: What { severity: Some(kind.severity()), ..What::default() },
+            })
+        }));
+        findings.sort_by(|a, b| (a.change, &a.reason).cmp(&(b.change, &b.reason)));
+        Ok(findings)
     }
 
     /// Fills in the records of some findings, what was answered, and so how far each is. `me` is this node. With `notes`, also what was

@@ -41,6 +41,7 @@ mod logs;
 mod overview;
 mod period;
 mod receipts;
+mod rules;
 mod standing;
 
 /// What the operator's service is made of.
@@ -236,6 +237,19 @@ impl AdminService for Admin {
         request: Request<pb::AnswerFindingRequest>,
     ) -> Result<Response<pb::AnswerFindingResponse>, Status> {
         answered(self.0.answer_finding(request.into_inner()).await)
+    }
+
+    async fn list_rules(
+        &self,
+        request: Request<pb::ListRulesRequest>,
+    ) -> Result<Response<pb::ListRulesResponse>, Status> {
+        let request = request.into_inner();
+        let lang = lang(&request.lang).map_err(|refusal| status::from_refusal(&refusal))?;
+        answered(self.0.list_rules(&request, lang))
+    }
+
+    async fn set_rule(&self, request: Request<pb::SetRuleRequest>) -> Result<Response<pb::SetRuleResponse>, Status> {
+        answered(self.0.set_rule(request.into_inner()).await)
     }
 
     async fn close_period(

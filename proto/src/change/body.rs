@@ -140,6 +140,7 @@ pub enum Body {
     UnitsReorganised(UnitsReorganised),
     PolicyPublished(PolicyPublished),
     ForkDecided(ForkDecided),
+    RulesPublished(RulesPublished),
     FindingOpened(FindingOpened),
     FindingClosed(FindingClosed),
     TransferOffered(TransferOffered),
@@ -208,7 +209,7 @@ bodies! {
     FindingAnswered = "finding_answered",
     Genesis = "genesis", NodeEnrolled = "node_enrolled", NodeRekeyed = "node_rekeyed", NodeRevoked = "node_revoked",
     UnitsPublished = "units_published", UnitsReorganised = "units_reorganised", PolicyPublished = "policy_published",
-    ForkDecided = "fork_decided",
+    ForkDecided = "fork_decided", RulesPublished = "rules_published",
     FindingOpened = "finding_opened", FindingClosed = "finding_closed", TransferOffered = "transfer_offered",
     ReceiptForwarded = "receipt_forwarded",
 }

@@ -120,6 +120,30 @@ pub fn bodies() -> Vec<Body> {
         Body::TransferOffered(TransferOffered { person: id(6), to_unit: "17035".parse().expect("code") }),
         Body::ReceiptForwarded(ReceiptForwarded { log: commune().log(Stream::Records), note: "a note".into() }),
         Body::FindingAnswered(FindingAnswered { change: id(9), code: "not_resident".into(), verdict: Verdict::Right }),
+        Body::RulesPublished(RulesPublished {
+            units_version: "vn-2024".into(),
+            settings: vec![
+                RuleSetting {
+                    unit: "420".parse().expect("code"),
+                    rule: "mother_young".into(),
+                    state: Some(true),
+                    values: vec![("years".into(), 13)],
+                },
+                RuleSetting {
+                    unit: "17065".parse().expect("code"),
+                    rule: "births_close".into(),
+                    state: Some(false),
+                    values: Vec::new(),
+                },
+                RuleSetting {
+                    unit: "17065".parse().expect("code"),
+                    rule: "marriage_young".into(),
+                    state: None,
+                    values: Vec::new(),
+                },
+            ],
+            reason: "theo chỉ đạo của tỉnh".into(),
+        }),
     ]
 }
 

@@ -15,11 +15,12 @@ const CORE: &[(&str, &[&str])] = &[
     ("ledger", &["calendar", "tier", "units", "verify"]),
     ("finding", &[]),
     ("register", &["calendar", "tier", "units", "verify", "ledger", "finding"]),
+    ("rules", &["calendar", "units", "verify", "finding", "register"]),
     ("cube", &["calendar", "tier", "units", "verify", "ledger", "finding", "register"]),
     ("rollup", &["calendar", "units", "register", "cube"]),
     ("question", &["calendar", "tier", "units", "verify", "ledger", "register", "cube", "rollup"]),
-    ("forms", &["calendar", "tier", "units", "ledger", "register"]),
-    ("messages", &["tier", "finding", "forms"]),
+    ("forms", &["calendar", "tier", "units", "ledger", "register", "rules"]),
+    ("messages", &["tier", "calendar", "finding", "rules", "forms"]),
     ("sync", &["ledger", "verify"]),
 ];
 

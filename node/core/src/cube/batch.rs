@@ -58,6 +58,7 @@ impl Batch {
                     labels.push((household, tally.units.number(change.fact().unit()), label));
                 }
                 labelled |= change.take_person_ref().is_some_and(|label| person.label(label));
+                labelled |= change.take_said().is_some_and(|said| person.say(said));
                 if person.has(change.fact()) || fresh.last() == Some(change.fact()) {
                     counts.repeated += 1;
                     continue;
@@ -290,15 +291,16 @@ impl Tally {
                 let step = Presence { recorded, month, delta: delta * i32::from(sign) };
                 self.members.push(Membership { unit: self.units.number(unit), household, step });
             }
-            Step::Event { unit, month, sex, birth_month, event } => {
+            Step::Event { unit, month, sex, birth_month, event, .. } => {
                 let (measure, detail, other) = match event {
-                    Event::Birth { order, mother } => (Measure::Births, BirthDetail { order, mother }.pack(), None),
+                    Event::Birth { order, mother, .. } => (Measure::Births, BirthDetail { order, mother }.pack(), None),
                     Event::Death => (Measure::Deaths, 0, None),
                     Event::Marriage => (Measure::Marriages, 0, None),
                     Event::Divorce => (Measure::Divorces, 0, None),
                     Event::Arrival { other } => (Measure::Arrivals, 0, other),
                     Event::Departure { other } => (Measure::Departures, 0, other),
                     Event::ContraceptionStart { method } => (Measure::ContraceptionStarts, method_code(method), None),
+                    Event::Said => return,
                 };
                 let other = other.map(|other| self.units.number(other));
                 let row = row(self.units.number(unit), (month, recorded), measure, (Some(sex), Some(birth_month)));

@@ -14,6 +14,7 @@ use super::{
     Source, digest, household_key,
 };
 use crate::calendar::PartialDate;
+use crate::rules::read_by_month;
 
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Outcome {
     },
     /// It was here before.
     Unchanged,
+    /// It was here before, and says otherwise what cannot be both: nothing is changed, and somebody should look.
+    Doubted(RowProblem),
     /// It can be taken once something is known.
     Waits {
         /// What.
@@ -178,8 +181,8 @@ fn month_of(date: PartialDate) -> u32 {
 
 fn enrol<'a>(row: &'a HouseholdRow, known: &Known) -> Drafted<'a> {
     // Known from a slip, or from a book whose rows are not remembered: the book adds only whom nobody knows.
-    if known.person(&row.unit, &row.person_ref).is_some() {
-        return Err(Box::new(Outcome::Unchanged));
+    if let Some(person) = known.person(&row.unit, &row.person_ref) {
+        return Err(Box::new(lunar(row, person).map_or(Outcome::Unchanged, Outcome::Doubted)));
     }
     let household = known.household(&row.unit, household_key(&row.household_no));
     let birth_month = month_of(row.birth_date);
@@ -207,6 +210,14 @@ fn enrol<'a>(row: &'a HouseholdRow, known: &Known) -> Drafted<'a> {
         },
         person: Whom::New(&row.person_ref, row.sex, birth_month, household),
     })
+}
+
+/// Of a person who is known: whether the book's date of birth and what is known are probably the lunar and the solar date of one day.
+fn lunar(row: &HouseholdRow, known: KnownPerson) -> Option<RowProblem> {
+    let month = PartialDate::from_ymm(known.birth_month).ok().filter(|date| date.known_month().is_some())?.month();
+    let reading = read_by_month(row.birth_date, month)?;
+    let found = format!("{} = {}", reading.lunar, reading.solar);
+    Some(RowProblem { severity: Severity::Warning, ..problem(row.line, Column::BirthDate, Reason::LunarDate, &found) })
 }
 
 fn draft<'a>(slip: &'a Slip, known: &Known) -> Drafted<'a> {

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod doubt;
+
 const P0: &str = "slip_no,unit_code,hamlet,household_no,change_type,event_date,calendar,reported_on,person_ref,full_name,sex,birth_date,\
 national_id,health_insurance_no,ethnicity,mother_ref,birth_order,birth_weight_g,birth_place,spouse_ref,spouse_name,other_unit_code,method,\
 method_since,cause,refers_to,note,marital_status";

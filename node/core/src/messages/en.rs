@@ -386,6 +386,14 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "The person is not known yet; the slip waits.",
             "Import the household book, or the slip by which the person was born or arrived; this slip is then taken by itself. If the reference is wrong, correct it and import the slip again.",
         ),
+        Reason::LunarDate => (
+            "Known already, and with another date of birth: probably one is the lunar and the other the solar date. Nothing was changed.",
+            "Look at the birth certificate. If what is known is wrong, send an update slip with the solar date; if the book is wrong, correct the book.",
+        ),
+        Reason::UnitOfOtherList => (
+            "The row was taken, but on the day of the event this code was another unit than it is now.",
+            "Look which unit is meant by its name; if it is another one, correct the slip with an update slip.",
+        ),
         Reason::FindingsOpen => (
             "There are records that do not count or are doubtful.",
             "See which ones, why, and what to do: danso-admin finding list.",

@@ -4,7 +4,9 @@
 use danso_proto::change::{Seen, SeenValue, Severity};
 
 use super::Lang;
+use super::rules::doubt;
 use crate::finding::FindingKind;
+use crate::rules::Rule;
 
 mod en;
 mod vi;
@@ -22,7 +24,11 @@ pub struct FindingText {
 
 /// What is told of findings with this code, which may be of a newer version when another node says it.
 pub fn finding_text(code: &str, lang: Lang) -> FindingText {
-    match (FindingKind::from_code(code), lang) {
+    let kind = FindingKind::from_code(code);
+    if let Some(rule) = kind.and_then(Rule::of_kind) {
+        return doubt(rule, lang);
+    }
+    match (kind, lang) {
         (Some(kind), Lang::Vi) => vi::text(kind),
         (Some(kind), Lang::En) => en::text(kind),
         (None, Lang::Vi) => vi::UNKNOWN,

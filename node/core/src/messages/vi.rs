@@ -349,6 +349,14 @@ pub(super) fn sentences(reason: Reason) -> (&'static str, &'static str) {
             "Chưa biết người này; phiếu đang chờ.",
             "Nhập sổ hộ gia đình, hoặc phiếu sinh hay phiếu chuyển đến của người đó; phiếu này sẽ tự được nhận. Nếu mã người sai, hãy sửa rồi nhập lại phiếu.",
         ),
+        Reason::LunarDate => (
+            "Người này đã có, với ngày sinh khác: có lẽ một bên là ngày âm lịch, một bên là ngày dương lịch. Không có gì thay đổi.",
+            "Xem giấy khai sinh. Nếu dữ liệu đang có sai, hãy lập phiếu cập nhật với ngày dương lịch; nếu sổ sai, hãy sửa sổ.",
+        ),
+        Reason::UnitOfOtherList => (
+            "Dòng đã được nhận, nhưng vào ngày xảy ra mã này là đơn vị khác so với hiện nay.",
+            "Xem tên để biết là đơn vị nào; nếu là đơn vị khác, hãy sửa bằng phiếu cập nhật.",
+        ),
         Reason::FindingsOpen => (
             "Có bản ghi không được tính hoặc đáng nghi ngờ.",
             "Xem bản ghi nào, vì sao và phải làm gì: danso-admin finding list.",

@@ -5,7 +5,7 @@ use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
 use super::stored::Label;
-use super::{Fact, Rules};
+use super::{Fact, Rules, Said};
 use crate::calendar::Month;
 use crate::finding::FindingAnswer;
 use crate::ledger::Entry;
@@ -17,15 +17,17 @@ pub struct RegisterChange {
     fact: Fact,
     person_ref: Option<Label>,
     household_no: Option<Label>,
+    said: Option<Said>,
 }
 
 impl RegisterChange {
     fn new(id: ChangeId, change: &Change, recorded_at_ms: i64, part: Option<IdentityPart>) -> Option<Self> {
         let (person, fact) = Fact::of(id, change, recorded_at_ms)?;
+        let said = part.as_ref().and_then(|part| Said::of(person, id, part));
         let label = |text: String| (!text.is_empty()).then(|| Label { from: id, text: text.into() });
         let (person_ref, household_no) =
             part.map_or((None, None), |part| (label(part.person_ref), label(part.household_no)));
-        Some(Self { person, fact, person_ref, household_no })
+        Some(Self { person, fact, person_ref, household_no, said })
     }
 
     /// The person that it is about.
@@ -56,6 +58,11 @@ impl RegisterChange {
     /// The number of the household that it names, to be kept with the household.
     pub(crate) fn take_household_label(&mut self) -> Option<(HouseholdId, Label)> {
         Some((self.fact.household()?, self.household_no.take()?))
+    }
+
+    /// What doubts can rest on, to be kept with the person.
+    pub(crate) fn take_said(&mut self) -> Option<Said> {
+        self.said.take()
     }
 
     pub(crate) fn into_fact(self) -> Fact {

@@ -30,6 +30,7 @@ pub(super) enum Kind {
         start: Start,
         order: u32,
         mother: Option<PartialDate>,
+        mother_id: Option<PersonId>,
     },
     MovedIn {
         start: Start,
@@ -116,6 +117,14 @@ impl Fact {
         }
     }
 
+    /// The mother that a birth names.
+    pub fn mother(&self) -> Option<PersonId> {
+        match &self.kind {
+            Kind::Birth { mother_id, .. } => *mother_id,
+            _ => None,
+        }
+    }
+
     /// The change that it corrects or withdraws.
     pub(super) fn refers_to(&self) -> Option<ChangeId> {
         match &self.kind {
@@ -123,6 +132,16 @@ impl Fact {
             Kind::Retraction { refers_to } => Some(*refers_to),
             _ => None,
         }
+    }
+
+    /// Whether it says that somebody becomes a resident.
+    pub(crate) fn begins_stay(&self) -> bool {
+        self.start().is_some()
+    }
+
+    /// Whether it is one that withdraws another.
+    pub(super) fn is_retraction(&self) -> bool {
+        matches!(self.kind, Kind::Retraction { .. })
     }
 
     /// The household that it names.
@@ -181,6 +200,7 @@ fn kind(id: ChangeId, body: &Body) -> Result<Kind, CalendarError> {
             start: start(m.household, m.sex, m.birth_month)?,
             order: m.birth_order,
             mother: m.mother_birth_month.map(PartialDate::from_ymm).transpose()?,
+            mother_id: m.mother,
         },
         Body::MovedIn(m) => {
             Kind::MovedIn { start: start(m.household, m.sex, m.birth_month)?, other: m.other_unit.clone() }

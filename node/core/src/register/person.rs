@@ -4,8 +4,9 @@ use danso_proto::change::Sex;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use serde::{Deserialize, Serialize};
 
-use super::Fact;
 use super::stored::{self, Label, StoredError};
+use super::timeline::withdrawn;
+use super::{Fact, Said};
 
 /// A person as the register holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct Person {
     reference: Option<Label>,
     // Sorted and without repetition, so that the bytes do not depend on the order of arrival.
     facts: Vec<Fact>,
+    // As the facts.
+    said: Vec<Said>,
 }
 
 /// See [`Person::profile`].
@@ -30,7 +33,7 @@ pub struct Profile {
 impl Person {
     /// A person of whom nothing is known yet.
     pub(crate) fn new(id: PersonId) -> Self {
-        Self { id, reference: None, facts: Vec::with_capacity(1) }
+        Self { id, reference: None, facts: Vec::with_capacity(1), said: Vec::new() }
     }
 
     /// Id: that of the change which made the person known.
@@ -52,6 +55,26 @@ impl Person {
     /// The facts, by id.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+
+    /// What identity parts say of it that doubts can rest on.
+    pub fn said(&self) -> &[Said] {
+        &self.said
+    }
+
+    /// The mothers that births of it name: one, unless somebody is wrong.
+    pub fn mothers(&self) -> impl Iterator<Item = PersonId> {
+        self.facts.iter().filter_map(Fact::mother)
+    }
+
+    /// What identity parts say that came with changes which were not withdrawn.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &Said> {
+        // In the order of the facts, which is that of the ids.
+        let withdrawn: Vec<ChangeId> = match self.facts.iter().any(Fact::is_retraction) {
+            true => withdrawn(self.facts.iter()).collect(),
+            false => Vec::new(),
+        };
+        self.said.iter().filter(move |said| withdrawn.binary_search(&said.from(self.id)).is_err())
     }
 
     /// What a form needs to know of the person: sex, month of birth (yyyymm, mm 00 where unknown) and household, by the facts with the
@@ -81,6 +104,15 @@ impl Person {
         Label::offer(&mut self.reference, reference, self.id)
     }
 
+    /// Takes what a part says; says whether it is new.
+    pub(crate) fn say(&mut self, said: Said) -> bool {
+        let place = self.said.binary_search(&said).err();
+        if let Some(place) = place {
+            self.said.insert(place, said);
+        }
+        place.is_some()
+    }
+
     /// Whether the fact is here. The whole fact is compared: the same id with another content is another author's.
     pub(crate) fn has(&self, fact: &Fact) -> bool {
         self.facts.binary_search(fact).is_ok()
@@ -104,7 +136,8 @@ impl Person {
     /// When another version wrote it or it is broken: the register is derived, and is then rebuilt.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoredError> {
         let person: Self = stored::from_bytes(bytes)?;
-        let sorted = person.facts.windows(2).all(|pair| pair[0] < pair[1]);
+        let sorted = person.facts.windows(2).all(|pair| pair[0] < pair[1])
+            && person.said.windows(2).all(|pair| pair[0] < pair[1]);
         if sorted { Ok(person) } else { Err(StoredError::Broken) }
     }
 }

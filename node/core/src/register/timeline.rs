@@ -9,6 +9,7 @@ use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 use crate::calendar::{Month, PartialDate};
 use crate::finding::{Finding, FindingKind, Sights};
 
+pub(crate) use correct::withdrawn;
 pub(crate) use walk::walk;
 
 /// What a resident's record says and time changes.
@@ -27,22 +28,51 @@ pub(crate) enum Step<'a> {
     Resident { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, state: State, delta: i64 },
     /// Members of the household, from `month` on.
     Member { unit: &'a UnitCode, household: HouseholdId, month: Month, delta: i32 },
-    /// Something that happened to a resident in `month`.
-    Event { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, event: Event<'a> },
+    /// Something that happened to a resident, or was said of one, in `month`.
+    Event { unit: &'a UnitCode, month: Month, sex: Sex, birth_month: Month, event: Event<'a>, more: More },
     /// A fact that does not count.
     Finding { change: ChangeId, unit: &'a UnitCode, kind: FindingKind, about: About<'a> },
+}
+
+/// What is not counted of an event, and what doubts are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct More {
+    /// The change that says it; corrections name it.
+    pub(crate) change: ChangeId,
+    /// What the record said before.
+    pub(crate) before: State,
+    /// What it says now.
+    pub(crate) after: State,
+    /// Whether the month of the event and the month of birth are known, and not only a year.
+    pub(crate) exact: bool,
+    /// Whether the month of birth is.
+    pub(crate) birth_known: bool,
 }
 
 /// What is counted by period. The other unit of a move is `None` when it is abroad or unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    Birth { order: u32, mother: Option<Month> },
+    /// `exact`: the month of the mother's birth is known, and not only the year.
+    Birth {
+        order: u32,
+        mother: Option<Month>,
+        exact: bool,
+        mother_id: Option<PersonId>,
+    },
     Death,
     Marriage,
     Divorce,
-    Arrival { other: Option<&'a UnitCode> },
-    Departure { other: Option<&'a UnitCode> },
-    ContraceptionStart { method: Method },
+    Arrival {
+        other: Option<&'a UnitCode>,
+    },
+    Departure {
+        other: Option<&'a UnitCode>,
+    },
+    ContraceptionStart {
+        method: Method,
+    },
+    /// Not counted: the household book, or an update, says something of the resident.
+    Said,
 }
 
 /// What a finding saw, as small as a step has to be.

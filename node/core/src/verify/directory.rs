@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, UnitsPublished};
+use danso_proto::change::{Body, ForkDecided, ForwardingPolicy, NodeEnrolled, RulesPublished, UnitsPublished};
 use danso_proto::envelope::{self, Envelope, Keys, Opened, PublicKey};
 use danso_proto::ids::{Fingerprint, LogId, NodeId, Stream, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
@@ -130,6 +130,8 @@ pub struct Directory {
     units: Arc<UnitLists>,
     /// What was said about keys and ends of nodes, whether it counts or not.
     pub(super) said: Arc<BTreeMap<NodeId, Arc<Words>>>,
+    /// What was said about rules, by whom, and where in its directory.
+    rules: Arc<BTreeMap<NodeId, Vec<(u64, RulesPublished)>>>,
     /// What operators decided about each log with two histories, with who wrote it, and where in its directory.
     pub(super) forks: Arc<BTreeMap<LogId, Vec<Decision>>>,
 }
@@ -161,6 +163,7 @@ impl Directory {
             assembler: UnitListAssembler::default(),
             units: Arc::default(),
             said: Arc::default(),
+            rules: Arc::default(),
             forks: Arc::default(),
         };
         let key = PublicKey::new(genesis.log_public_key)?;
@@ -248,6 +251,21 @@ impl Directory {
         decisions.filter(|(by, at, _)| self.counts(by, *at, log.node())).map(|(by, _, decided)| (by, decided))
     }
 
+    /// What counts of all that was said about rules of consistency: who said it, and in which entry of its directory log.
+    pub fn rules(&self) -> impl Iterator<Item = (&Node, u64, &RulesPublished)> {
+        let by = self.rules.iter().filter_map(|(by, said)| Some((self.node(by)?, said)));
+        let by = by.filter(|(by, _)| by.has_place() || by.id() == self.root());
+        by.flat_map(|(by, said)| {
+            let bound = by.valid_size(&LogId::new(by.id().clone(), Stream::Directory)).unwrap_or(u64::MAX);
+            said.iter().filter(move |(at, _)| *at < bound).map(move |(at, rules)| (by, *at, rules))
+        })
+    }
+
+    /// How many settings of rules a node has published.
+    pub(super) fn rule_words(&self, by: &NodeId) -> usize {
+        self.rules.get(by).into_iter().flatten().map(|(_, rules)| rules.settings.len()).sum()
+    }
+
     /// Whether `above` is above `node`: its parent, or above that.
     pub fn is_above(&self, above: &NodeId, node: &NodeId) -> bool {
         self.lineage(node).skip(1).any(|up| up == above)
@@ -330,6 +348,9 @@ impl Directory {
                 Body::ForkDecided(decided) => {
                     let decision = (by.clone(), at, decided.clone());
                     Arc::make_mut(&mut self.forks).entry(decided.log.clone()).or_default().push(decision);
+                }
+                Body::RulesPublished(rules) => {
+                    Arc::make_mut(&mut self.rules).entry(by.clone()).or_default().push((at, rules.clone()));
                 }
                 Body::UnitsPublished(part) => self.publish(part)?,
                 _ => {}

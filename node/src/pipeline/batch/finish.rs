@@ -1,12 +1,16 @@
 //! The end of a batch: what is pending is written and counted, authors are told, and the logs' heads are brought up to date.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use danso_core::ledger::Entry;
 use danso_core::rollup::rolled;
+use danso_core::rules::{Rulebooks, Suspicion};
 use danso_proto::ids::LogId;
 
 use super::{Batch, Done};
 use crate::pipeline::tell::Telling;
-use crate::pipeline::{Error, apply, rollup, tell};
+use crate::pipeline::{Error, apply, judge, rollup, tell};
 use crate::store::LogRow;
 
 impl Batch<'_> {
@@ -17,6 +21,8 @@ impl Batch<'_> {
         let recounted = self.recount_what_was_cut().await?;
         if recounted {
             self.telling = Telling::Fresh;
+        } else {
+            self.judge_again().await?;
         }
         // What is undone is told to nobody.
         if !self.undo {
@@ -47,6 +53,32 @@ impl Batch<'_> {
         })
     }
 
+    /// The rules of consistency by the directory as it is now.
+    fn books(&self) -> Arc<Rulebooks> {
+        match self.directories() {
+            Some((_, now)) => Arc::new(Rulebooks::by(&now)),
+            None => self.base().rulebooks(),
+        }
+    }
+
+    /// Judges everybody again of whom something is said where other rules hold than before this batch.
+    async fn judge_again(&mut self) -> Result<(), Error> {
+        if self.directories().is_none() {
+            return Ok(());
+        }
+        let books = self.books();
+        let units = books.differ(&self.base().rulebooks());
+        let mut after = None;
+        while !units.is_empty() {
+            let Some((last, judged)) = judge::again(self.tx, after, &units, &books).await? else { break };
+            after = Some(last);
+            self.found.extend(judged.forgotten);
+            let findings = judged.suspicions.into_iter().map(Suspicion::into_finding).collect();
+            self.found.extend(apply::add(self.tx, HashMap::new(), findings).await?);
+        }
+        Ok(())
+    }
+
     /// The rows of all logs; one that this batch touched stands twice, as it was and as it is.
     pub(in crate::pipeline) fn log_rows(&self) -> impl Iterator<Item = &LogRow> {
         self.base.logs().chain(self.logs.values())
@@ -73,7 +105,9 @@ impl Batch<'_> {
             true => rollup::follow(self.tx, self.directory.units()).await?,
             false => rolled(self.directory.units()),
         };
-        self.found.extend(apply::apply(self.tx, &self.logs, &entries, self.rules, &lists).await?);
+        let books = self.books();
+        let by = apply::By { rules: self.rules, lists: &lists, books: &books };
+        self.found.extend(apply::apply(self.tx, &self.logs, &entries, by).await?);
         tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();

@@ -155,7 +155,7 @@ async fn tried(bed: &Bed, cluster: &Cluster, lose: impl FnOnce()) -> Vec<(Vec<&'
         let imported = bed.handle.import(batch).await.expect("the store works");
         let words = imported.rows.iter().map(|row| match row.outcome {
             Outcome::Taken { .. } => "taken",
-            Outcome::Unchanged => "unchanged",
+            Outcome::Unchanged | Outcome::Doubted(_) => "unchanged",
             Outcome::Waits { .. } => "waits",
             Outcome::Refused(_) => "refused",
         });

@@ -96,7 +96,7 @@ impl Parts {
             ));
         }
         let snapshot = self.pipeline.snapshot();
-        let mut findings = self.view.findings(true, Some(change)).await.map_err(of_view)?;
+        let mut findings = self.view.findings(true, Some(change), self.today()).await.map_err(of_view)?;
         findings.retain(|finding| finding.reason == request.code);
         self.view.find_records(snapshot.me(), &mut findings, false).await.map_err(of_view)?;
         let unknown = |detail: String| Refusal::new(Reason::FindingUnknown, detail);
@@ -222,7 +222,7 @@ pub(super) fn findings(
     let (out, answers) = mpsc::channel(AHEAD);
     let parts = parts.clone();
     tokio::spawn(async move {
-        let mut findings = match parts.view.findings(wanted.closed_too, wanted.of).await {
+        let mut findings = match parts.view.findings(wanted.closed_too, wanted.of, parts.today()).await {
             Ok(findings) => findings,
             Err(error) => {
                 // The caller may have gone.

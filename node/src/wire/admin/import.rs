@@ -7,7 +7,7 @@ use std::sync::Arc;
 use danso_core::calendar::PartialDate;
 use danso_core::forms::{self, FileProblem, Form, Header, RawRow};
 use danso_core::messages::{self, Lang, Phrase};
-use danso_core::units::UnitList;
+use danso_core::units::{UnitList, UnitLists};
 use danso_proto::ids::UnitCode;
 use danso_proto::pb::admin::v1 as pb;
 use danso_proto::pb::admin::v1::import_request::Body as Asked;
@@ -69,6 +69,7 @@ pub(super) async fn begin(
         warning: warning.unwrap_or_default(),
         lang,
         units: parts.units(snapshot.directory())?,
+        lists: snapshot.directory().units().clone(),
         own_unit: own_unit(&snapshot)?.clone(),
         today: parts.today(),
         dry_run: start.dry_run.then(DryRun::default),
@@ -132,6 +133,8 @@ struct Import {
     warning: String,
     lang: Lang,
     units: Arc<UnitList>,
+    /// All that are known.
+    lists: UnitLists,
     own_unit: UnitCode,
     today: PartialDate,
     dry_run: Option<DryRun>,
@@ -208,7 +211,7 @@ impl Import {
                 Some(Err(problem)) => break Some(problem),
                 Some(Ok(row)) => {
                     let parsed = forms::parse(&header, &row, &context);
-                    batch.push(row, parsed);
+                    batch.push(row, parsed, (&units, &self.lists));
                 }
             }
             if batch.is_full() {

@@ -206,3 +206,66 @@ kind! {
     };
     to(s) pb::PolicyPublished { min_version: s.min_version.clone() }
 }
+
+/// How a rule of consistency is applied in a unit and below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are described in change.proto")]
+pub struct RuleSetting {
+    pub unit: UnitCode,
+    pub rule: String,
+    /// On or off; `None`: what was said before is taken back.
+    pub state: Option<bool>,
+    pub values: Vec<(String, u32)>,
+}
+
+kind! {
+    /// Rules of consistency are switched or tuned.
+    RulesPublished { units_version: String, settings: Vec<RuleSetting>, reason: String, }
+    from(m) {
+        text("units version", &m.units_version, 32)?;
+        text("reason", &m.reason, limits::NOTE_MAX)?;
+        if !(1..=limits::RULE_SETTINGS_MAX).contains(&m.settings.len()) {
+            return Err(Refusal::new(Reason::TooLarge, format!("{} settings of rules", m.settings.len())));
+        }
+        let settings = m.settings.into_iter().map(read_setting).collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(Self { units_version: m.units_version, settings, reason: m.reason })
+    };
+    to(s) pb::RulesPublished {
+        units_version: s.units_version.clone(),
+        settings: s.settings.iter().map(write_setting).collect(),
+        reason: s.reason.clone(),
+    }
+}
+
+fn read_setting(s: pb::RuleSetting) -> Result<RuleSetting, Refusal> {
+    text("rule", &s.rule, limits::RULE_CODE_MAX)?;
+    if s.values.len() > limits::RULE_VALUES_MAX {
+        return Err(Refusal::new(Reason::TooLarge, format!("{} numbers of a rule", s.values.len())));
+    }
+    let state = match pb::RuleState::try_from(s.state) {
+        Ok(pb::RuleState::Unspecified) => None,
+        Ok(pb::RuleState::On) => Some(true),
+        Ok(pb::RuleState::Off) => Some(false),
+        Err(_) => return Err(newer("rule state", s.state)),
+    };
+    let read = |value: pb::RuleValue| {
+        text("number of a rule", &value.name, limits::RULE_CODE_MAX)?;
+        Ok((value.name, value.value))
+    };
+    let values = s.values.into_iter().map(read).collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(RuleSetting { unit: s.unit.parse()?, rule: s.rule, state, values })
+}
+
+fn write_setting(s: &RuleSetting) -> pb::RuleSetting {
+    let state = match s.state {
+        None => pb::RuleState::Unspecified,
+        Some(true) => pb::RuleState::On,
+        Some(false) => pb::RuleState::Off,
+    };
+    pb::RuleSetting {
+        unit: s.unit.to_string(),
+        rule: s.rule.clone(),
+        state: state as i32,
+        values: s.values.iter().map(|(name, value)| pb::RuleValue { name: name.clone(), value: *value }).collect(),
+    }
+}

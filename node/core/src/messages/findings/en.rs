@@ -53,6 +53,8 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "It counts, in a month that was chosen for it: the middle of the year, or the month in which it became known. Figures by month may be wrong.",
             "If the month is known, say it: `update`, with the number of this slip in `refers_to` and the right `event_date`.",
         ),
+        // Those of rules have their texts in `messages::rules`.
+        _ => return UNKNOWN,
     };
     FindingText { what, why, next }
 }
@@ -75,6 +77,15 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::LEFT => "left or died in",
         name::COUNTED_IN => "counted in",
         name::LIVES_IN => "lived then in unit",
+        name::AGE => "full years of age",
+        name::MONTHS_BETWEEN => "months between the two",
+        name::BOUND => "expected bound",
+        name::BIRTH_ORDER => "birth order",
+        name::BIRTH_ORDER_BEFORE => "birth order of the birth before",
+        name::YEAR_BY_NUMBER => "year of birth by the personal number",
+        name::YEAR_RECORDED => "year of birth as recorded",
+        name::LUNAR_DATE => "read as a lunar date",
+        name::SOLAR_DATE => "its solar date",
         _ => return None,
     })
 }

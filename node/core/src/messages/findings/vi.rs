@@ -53,6 +53,8 @@ pub(super) fn text(kind: FindingKind) -> FindingText {
             "Nó vẫn được tính, vào một tháng được chọn thay: giữa năm, hoặc tháng ghi nhận. Số liệu theo tháng có thể sai.",
             "Nếu biết tháng, hãy bổ sung bằng phiếu `update` với số của phiếu này trong `refers_to` và `event_date` đúng.",
         ),
+        // Those of rules have their texts in `messages::rules`.
+        _ => return UNKNOWN,
     };
     FindingText { what, why, next }
 }
@@ -75,6 +77,15 @@ pub(super) fn seen(of: &str) -> Option<&'static str> {
         name::LEFT => "đã đi hoặc mất trong tháng",
         name::COUNTED_IN => "được tính vào tháng",
         name::LIVES_IN => "lúc đó cư trú tại đơn vị",
+        name::AGE => "tuổi tròn",
+        name::MONTHS_BETWEEN => "số tháng giữa hai lần",
+        name::BOUND => "mốc thông thường",
+        name::BIRTH_ORDER => "con thứ",
+        name::BIRTH_ORDER_BEFORE => "lần sinh trước là con thứ",
+        name::YEAR_BY_NUMBER => "năm sinh theo số định danh",
+        name::YEAR_RECORDED => "năm sinh đã ghi",
+        name::LUNAR_DATE => "hiểu là ngày âm lịch",
+        name::SOLAR_DATE => "ngày dương lịch tương ứng",
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@
 //! A correction speaks only about a fact of its own unit: a unit's author cannot undo what another unit's author wrote.
 
 use danso_proto::change::{MaritalStatus, Method, Sex};
-use danso_proto::ids::{HouseholdId, UnitCode};
+use danso_proto::ids::{ChangeId, HouseholdId, UnitCode};
 
 use super::{About, Step};
 use crate::calendar::{Month, PartialDate};
@@ -58,6 +58,7 @@ pub(super) struct Amended<'a> {
     pub(super) amendment: Amendment<'a>,
     /// Retracted, or itself a correction that was applied: not part of the timeline.
     done: bool,
+    retracted: bool,
 }
 
 /// Particulars that hold for all time, with the month in which the birth month became known.
@@ -72,8 +73,24 @@ pub(super) fn correct<'a>(
     facts: impl Iterator<Item = &'a Fact>,
     out: &mut impl FnMut(Step<'a>),
 ) -> (Vec<Amended<'a>>, Particulars) {
+    let (mut amended, particulars) = settle(facts, out);
+    amended.retain(|item| !item.done);
+    (amended, particulars)
+}
+
+/// The changes that were withdrawn. `facts` are sorted.
+pub(crate) fn withdrawn<'a>(facts: impl Iterator<Item = &'a Fact>) -> impl Iterator<Item = ChangeId> {
+    let (amended, _) = settle(facts, &mut |_| {});
+    amended.into_iter().filter(|item| item.retracted).map(|item| item.fact.id)
+}
+
+/// All facts, with what corrections made of them.
+fn settle<'a>(
+    facts: impl Iterator<Item = &'a Fact>,
+    out: &mut impl FnMut(Step<'a>),
+) -> (Vec<Amended<'a>>, Particulars) {
     let mut amended: Vec<Amended<'a>> =
-        facts.map(|fact| Amended { fact, amendment: Amendment::default(), done: false }).collect();
+        facts.map(|fact| Amended { fact, amendment: Amendment::default(), done: false, retracted: false }).collect();
     let mut particulars = Particulars::default();
     let mut corrections: Vec<usize> = (0..amended.len())
         .filter(|&i| matches!(amended[i].fact.kind, Kind::Updated(_) | Kind::Retraction { .. }))
@@ -105,7 +122,10 @@ pub(super) fn correct<'a>(
             }
         };
         match (update, target) {
-            (None, Some(target)) => amended[target].done = true,
+            (None, Some(target)) => {
+                amended[target].done = true;
+                amended[target].retracted = true;
+            }
             // What is retracted needs no correction, and a retraction has nothing to correct.
             (Some(_), Some(target))
                 if amended[target].done || matches!(amended[target].fact.kind, Kind::Retraction { .. }) => {}
@@ -133,12 +153,11 @@ pub(super) fn correct<'a>(
             (None, None) => {}
         }
     }
-    amended.retain(|item| !item.done);
     (amended, particulars)
 }
 
 /// The fact that `correction` refers to: of the same unit, and no correction that came later.
-fn find(amended: &[Amended<'_>], correction: &Fact, id: danso_proto::ids::ChangeId) -> Option<usize> {
+fn find(amended: &[Amended<'_>], correction: &Fact, id: ChangeId) -> Option<usize> {
     let first = amended.partition_point(|item| item.fact.id < id);
     let same_id = amended[first..].iter().take_while(|item| item.fact.id == id);
     let fits = |item: &Amended<'_>| {

@@ -6,7 +6,7 @@ use danso_proto::change::{MaritalStatus, Method, Sex};
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
 use super::correct::{Amended, Particulars, correct};
-use super::{About, Event, Sight, State, Step};
+use super::{About, Event, More, Sight, State, Step};
 use crate::calendar::{Month, PartialDate};
 use crate::finding::{FindingKind, name};
 use crate::register::fact::{Fact, Kind, Start, Update};
@@ -17,6 +17,7 @@ struct Placed<'a> {
     /// 1 to 31 where the day is known; else a place that fits the kind: starts first, changes in the middle, ends last.
     day: u8,
     day_known: bool,
+    month_known: bool,
     rank: u8,
     item: Amended<'a>,
 }
@@ -61,6 +62,7 @@ pub(crate) fn walk<'a>(person: PersonId, facts: impl Iterator<Item = &'a Fact>, 
     let mut life = Life {
         sex: particulars.sex.unwrap_or(said.sex),
         birth_month: month_in(birth, birth_recorded),
+        birth_known: birth.known_month().is_some(),
         known_by: origin.map(|(fact, _)| fact),
         stay: None,
         end: None,
@@ -101,6 +103,8 @@ struct Stay<'a> {
 struct Life<'a, 'o, F> {
     sex: Sex,
     birth_month: Month,
+    /// Whether the month of birth is known, and not only the year.
+    birth_known: bool,
     /// The fact that made the person known, as long as the walk has not come to it.
     known_by: Option<&'a Fact>,
     stay: Option<Stay<'a>>,
@@ -155,7 +159,12 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
                 let seen = [Some(happened(month, date)), Some(born), None];
                 self.finding(fact, FindingKind::EventBeforeBirth, About { other: None, seen });
             } else {
-                placed.push(Placed { month, day: day.unwrap_or(unknown_day), day_known: day.is_some(), rank, item });
+                let month_known = match fact.kind {
+                    Kind::Birth { .. } => self.birth_known,
+                    _ => date.is_some_and(|(date, _)| date.known_month().is_some()),
+                };
+                let (day, day_known) = (day.unwrap_or(unknown_day), day.is_some());
+                placed.push(Placed { month, day, day_known, month_known, rank, item });
             }
         }
         placed
@@ -229,11 +238,13 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         self.doubt(at);
         let Amended { fact, amendment, .. } = &at.item;
         let (mut state, event) = match &fact.kind {
-            Kind::Enrolled { marital, method, .. } => (State { marital: *marital, method: *method }, None),
-            Kind::Birth { order, mother, .. } => {
+            Kind::Enrolled { marital, method, .. } => (State { marital: *marital, method: *method }, Some(Event::Said)),
+            Kind::Birth { order, mother, mother_id, .. } => {
                 let mother = amendment.mother.or(mother.map(|date| (date, fact.recorded)));
+                let exact = mother.is_some_and(|(date, _)| date.known_month().is_some());
                 let mother = mother.map(|(date, known)| month_in(date, known));
-                let event = Event::Birth { order: amendment.order.unwrap_or(*order), mother };
+                let order = amendment.order.unwrap_or(*order);
+                let event = Event::Birth { order, mother, exact, mother_id: *mother_id };
                 (State { marital: Some(MaritalStatus::Single), method: None }, Some(event))
             }
             Kind::MovedIn { other, .. } => {
@@ -244,7 +255,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         state.marital = amendment.marital.or(state.marital);
         state.method = amendment.method.or(state.method);
         if let Some(event) = event {
-            self.event(&fact.unit, at.month, event);
+            self.event(&fact.unit, at, event, (State::default(), state));
         }
         let household = amendment.household.unwrap_or(start.household);
         let stay = Stay { unit: &fact.unit, household, state, since: (fact.id, at.month) };
@@ -275,14 +286,16 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
                 state.marital = update.marital.or(state.marital);
                 state.method = update.method.or(state.method);
                 household = update.household.unwrap_or(household);
-                None
+                Some(Event::Said)
             }
             Kind::Death => Some(Event::Death),
             Kind::MovedOut { other } => Some(Event::Departure { other: amendment.other.unwrap_or(other.as_ref()) }),
             _ => None,
         };
+        state.marital = amendment.marital.or(state.marital);
+        state.method = amendment.method.or(state.method);
         if let Some(event) = event {
-            self.event(stay.unit, at.month, event);
+            self.event(stay.unit, at, event, (stay.state, state));
         }
         if matches!(kind, Kind::Death | Kind::MovedOut { .. }) {
             self.dead = matches!(kind, Kind::Death);
@@ -291,8 +304,6 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
             self.member(&stay, at.month, -1);
             return;
         }
-        state.marital = amendment.marital.or(state.marital);
-        state.method = amendment.method.or(state.method);
         household = amendment.household.unwrap_or(household);
         let now = Stay { household, state, ..stay };
         if now.state != stay.state {
@@ -323,9 +334,11 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         self.finding(at.item.fact, FindingKind::NotResident, About { other, seen: [Some(at.seen()), why, lives] });
     }
 
-    fn event(&mut self, unit: &'a UnitCode, month: Month, event: Event<'a>) {
+    fn event(&mut self, unit: &'a UnitCode, at: &Placed<'a>, event: Event<'a>, (before, after): (State, State)) {
         let (sex, birth_month) = (self.sex, self.birth_month);
-        (self.out)(Step::Event { unit, month, sex, birth_month, event });
+        let exact = at.month_known && self.birth_known;
+        let more = More { change: at.item.fact.id, before, after, exact, birth_known: self.birth_known };
+        (self.out)(Step::Event { unit, month: at.month, sex, birth_month, event, more });
     }
 
     fn resident(&mut self, stay: &Stay<'a>, month: Month, delta: i64) {

@@ -1,6 +1,7 @@
 //! Rows that go to the pipeline together, and what to tell of each. Bounded in rows and in bytes. Knows nothing of channels.
 
 use danso_core::forms::{Outcome, RawRow, Row, RowProblem, Severity};
+use danso_core::units::{UnitList, UnitLists};
 use danso_proto::pb::admin::v1::ImportSummary;
 
 use crate::pipeline::ImportedRows;
@@ -26,10 +27,15 @@ struct ReadRow {
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, raw: RawRow, parsed: Result<Row, RowProblem>) {
+    pub(super) fn push(
+        &mut self,
+        raw: RawRow,
+        parsed: Result<Row, RowProblem>,
+        (units, lists): (&UnitList, &UnitLists),
+    ) {
         self.bytes += raw.fields.iter().map(|field| field.len() + size_of::<String>()).sum::<usize>();
         let parsed = parsed.map(|row| {
-            let warning = row.warning();
+            let warning = row.warning().or_else(|| row.unit_warning(units, lists));
             self.rows.push(row);
             warning
         });
@@ -67,6 +73,10 @@ impl Batch {
                     Some(Outcome::Unchanged) => {
                         summary.unchanged += 1;
                         None
+                    }
+                    Some(Outcome::Doubted(problem)) => {
+                        summary.unchanged += 1;
+                        Some(problem)
                     }
                     Some(Outcome::Waits { missing }) => Some(missing.problem(raw.line)),
                     Some(Outcome::Refused(problem)) => Some(problem),
