@@ -87,6 +87,8 @@ pub enum Noun {
     /// Months
     #[command(subcommand)]
     Period(Period),
+    /// Which units have closed a month: expected, received, on time, late, missing, silent
+    Completeness(completeness::Args),
     /// Dates of the lunar calendar; needs no node
     #[command(subcommand)]
     Calendar(Calendar),
@@ -147,6 +149,8 @@ verbs! {
     Aggregate {
         /// Ask for figures
         Pull(aggregate_pull),
+        /// Why a figure is not what it was: which entries, from whom, recorded when
+        Explain(aggregate_explain),
     }
 }
 
@@ -252,6 +256,7 @@ impl Noun {
             Self::Receipt(Receipt::Show(args)) => receipt_show::run(args, ctx).await,
             Self::Receipt(Receipt::Wait(args)) => receipt_wait::run(args, ctx).await,
             Self::Aggregate(Aggregate::Pull(args)) => aggregate_pull::run(args, ctx).await,
+            Self::Aggregate(Aggregate::Explain(args)) => aggregate_explain::run(args, ctx).await,
             Self::Link(Link::Retry(args)) => link_retry::run(args, ctx).await,
             Self::Log(Log::List(args)) => log_list::run(args, ctx).await,
             Self::Log(Log::Show(args)) => log_show::run(args, ctx).await,
@@ -269,6 +274,7 @@ impl Noun {
             Self::Waiting(Waiting::List(args)) => waiting_list::run(args, ctx).await,
             Self::Finding(Finding::List(args)) => finding_list::run(args, ctx).await,
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
+            Self::Completeness(args) => completeness::run(args, ctx).await,
             Self::Calendar(Calendar::ToLunar(args)) => calendar::run(args, calendar::To::Lunar, ctx),
             Self::Calendar(Calendar::ToSolar(args)) => calendar::run(args, calendar::To::Solar, ctx),
         }

@@ -25,6 +25,7 @@ mod intake;
 mod ledger;
 mod moving;
 mod peers;
+mod periods;
 mod postgres;
 mod receipts;
 mod register;
@@ -45,6 +46,7 @@ pub use intake::{SourceRow, WaitingSlip};
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
+pub use periods::ClosingRow;
 pub use postgres::{Address, AddressError};
 pub use register::{CubeFilter, FindingRow};
 

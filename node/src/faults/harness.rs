@@ -88,6 +88,8 @@ const MEANING: &[(&str, &str)] = &[
     ("rollup", "list, unit, stock, span"),
     ("finding", "(SELECT name FROM log WHERE log.id = finding.log), sequence, unit, reason"),
     ("period", "unit, month"),
+    ("population", "unit, span, residents"),
+    ("arrival", "(SELECT name FROM log WHERE log.id = arrival.log), size"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),
     ("receipt", "log, giver, size, time_s, note"),

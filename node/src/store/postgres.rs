@@ -418,10 +418,11 @@ pub(super) fn newest() -> i64 {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 3] = [
+    const STEPS: [(i64, &str, &str); 4] = [
         (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
         (2, "write path", include_str!("../../migrations/postgres/0002_write_path.sql")),
         (3, "rollup", include_str!("../../migrations/postgres/0003_rollup.sql")),
+        (5, "periods", include_str!("../../migrations/postgres/0005_periods.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

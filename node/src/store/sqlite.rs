@@ -193,7 +193,7 @@ pub(super) fn newest() -> i64 {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 pub(super) fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 7] = [
+    const STEPS: [(i64, &str, &str); 8] = [
         (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../../migrations/sqlite/0002_receipts.sql")),
         (3, "findings", include_str!("../../migrations/sqlite/0003_findings.sql")),
@@ -201,6 +201,7 @@ pub(super) fn migrator() -> Migrator {
         (8, "recover", include_str!("../../migrations/sqlite/0008_recover.sql")),
         (9, "rows", include_str!("../../migrations/sqlite/0009_rows.sql")),
         (10, "rollup", include_str!("../../migrations/sqlite/0010_rollup.sql")),
+        (12, "periods", include_str!("../../migrations/sqlite/0012_periods.sql")),
     ];
     let steps = STEPS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

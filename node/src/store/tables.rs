@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// All but `meta`, of which some is about the database itself. What others point at comes first.
-pub(super) const TABLES: [Table; 17] = [
+pub(super) const TABLES: [Table; 19] = [
     Table::new(
         "log",
         1,
@@ -131,7 +131,9 @@ pub(super) const TABLES: [Table; 17] = [
         2,
         &[("change", Blob), ("reason", Text), ("person", Blob), ("log", Int), ("sequence", Int), ("unit", Text)],
     ),
-    Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob)]),
+    Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob), ("recorded_at_ms", Int)]),
+    Table::new("population", 2, &[("unit", Text), ("span", Int), ("residents", Int)]),
+    Table::new("arrival", 2, &[("log", Int), ("at_step", Int), ("size", Int)]),
     Table::new(
         "source",
         3,

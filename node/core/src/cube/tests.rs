@@ -13,6 +13,8 @@ use crate::calendar::Month;
 use crate::register::samples::*;
 use crate::register::{Finding, Household, HouseholdKey, Person, RegisterChange};
 
+mod trace;
+
 /// A store in memory: rows as bytes, as in a real one.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct World {
