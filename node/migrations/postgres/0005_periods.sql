@@ -12,7 +12,8 @@ CREATE TABLE population (
 -- When entries were here: how large a log was by the end of a minute. Not in the entries, so that `rebuild` leaves it alone.
 CREATE TABLE arrival (
     log     BIGINT NOT NULL REFERENCES log (id),
-    at_step BIGINT NOT NULL,                          -- minutes since 1970, our clock
+    at_step BIGINT NOT NULL,                          -- minutes since 1970, our clock; 0: before this was kept
     size    BIGINT NOT NULL,
     PRIMARY KEY (log, at_step)
 );
+INSERT INTO arrival (log, at_step, size) SELECT id, 0, size FROM log WHERE size > 0 AND name LIKE '%/records';

@@ -12,7 +12,8 @@ CREATE TABLE population (
 -- When entries were here: how large a log was by the end of a minute. Not in the entries, so that `rebuild` leaves it alone.
 CREATE TABLE arrival (
     log     INTEGER NOT NULL REFERENCES log (id),
-    at_step INTEGER NOT NULL,                         -- minutes since 1970, our clock
+    at_step INTEGER NOT NULL,                         -- minutes since 1970, our clock; 0: before this was kept
     size    INTEGER NOT NULL,
     PRIMARY KEY (log, at_step)
 ) STRICT, WITHOUT ROWID;
+INSERT INTO arrival (log, at_step, size) SELECT id, 0, size FROM log WHERE size > 0 AND name LIKE '%/records';

@@ -153,17 +153,17 @@ impl Answers {
             Ok::<_, Refusal>(contributions(&asked, redo, changes))
         });
         let found = found.await??;
-        let mut arrivals: HashMap<LogId, Vec<(u64, i64)>> = HashMap::new();
+        let mut arrivals: HashMap<LogId, Vec<(u64, Option<i64>)>> = HashMap::new();
         for name in found.keys() {
             if let Some(log) = logs.get(&name.log)
                 && !arrivals.contains_key(&name.log)
             {
-                arrivals.insert(name.log.clone(), tx.arrivals(log.pk, 0).await?);
+                arrivals.insert(name.log.clone(), tx.arrivals(log.pk).await?);
             }
         }
         let step = |(name, contribution): (Name, Contribution)| {
             let arrived = arrivals.get(&name.log).and_then(|all| {
-                all.get(all.partition_point(|(size, _)| *size <= name.sequence)).map(|(_, at_ms)| *at_ms)
+                all.get(all.partition_point(|(size, _)| *size <= name.sequence)).and_then(|(_, at_ms)| *at_ms)
             });
             Step {
                 arrived_at_ms: arrived,

@@ -17,9 +17,9 @@ use crate::store::Tx;
 /// The coverage of each month of a question, in the `units` counted.
 pub(super) async fn coverage_of(tx: &mut Tx, query: &Query, units: &[UnitCode]) -> Result<Vec<Coverage>, Error> {
     let (list, question) = (query.list(), query.question());
-    let closings: Closings = tx.period_list(question.from(), question.to()).await?.into_iter().collect();
-    let spoken: HashSet<UnitCode> = tx.spoken().await?.into_keys().collect();
-    let residents = tx.population(question.to()).await?;
+    let closings: Closings = tx.period_list(units, question.from(), question.to()).await?.into_iter().collect();
+    let spoken: HashSet<UnitCode> = tx.spoken(units).await?.into_keys().collect();
+    let residents = tx.population(units, question.to()).await?;
     let units = units.iter().filter_map(|unit| list.get(unit));
     let months = question.from().through(question.to());
     Ok(coverage(list, units, months, query.deadlines(), (&closings, &spoken, &residents)))
@@ -85,7 +85,10 @@ impl Answers {
         self.check_scope(directory, list, &unit)?;
         let mut tx = self.read("completeness").await?;
         let mut closings = tx.closings(month).await?;
-        let (spoken, residents) = (tx.spoken().await?, tx.population(month).await?);
+        let lives_here = |unit: &&Unit| TierPolicy::of(unit.tier).residents_live_here();
+        let homes: Vec<&Unit> = list.subtree(&unit).filter(lives_here).collect();
+        let codes: Vec<UnitCode> = homes.iter().map(|unit| unit.code.clone()).collect();
+        let (spoken, residents) = (tx.spoken(&codes).await?, tx.population(&codes, month).await?);
         drop(tx);
         let mut nodes: HashMap<&UnitCode, Vec<&Node>> = HashMap::new();
         let is_here = |node: &&Node| node.id() == &self.me || directory.is_above(&self.me, node.id());
@@ -93,8 +96,6 @@ impl Answers {
             nodes.entry(node.unit()).or_default().push(node);
         }
         let now_ms = self.clock.now_ms();
-        let lives_here = |unit: &&Unit| TierPolicy::of(unit.tier).residents_live_here();
-        let homes: Vec<&Unit> = list.subtree(&unit).filter(lives_here).collect();
         let units_all = homes.len() as u64;
         let expected =
             homes.into_iter().filter(|unit| nodes.contains_key(&unit.code) || spoken.contains_key(&unit.code));

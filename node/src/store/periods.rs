@@ -11,6 +11,7 @@ use danso_core::rollup::{FIRST_YEAR, RollupKey, Span, Sums};
 use danso_proto::ids::{ChangeId, LogId, UnitCode};
 
 use super::figures::month;
+use super::sql::Value;
 use super::{Result, Tx, change_id, parsed, unsigned};
 
 /// Milliseconds in the step in which arrivals are kept: a minute, so that a backlog is one row and not one for each commit.
@@ -57,10 +58,10 @@ impl Tx {
         self.write_many(sql, [], rows).await.map(drop)
     }
 
-    /// The months from `first` to `last` that were declared complete, of all units.
-    pub async fn period_list(&mut self, first: Month, last: Month) -> Result<Vec<Closing>> {
-        let sql = "SELECT unit, month, recorded_at_ms FROM period WHERE month BETWEEN $1 AND $2";
-        let rows = self.rows(sql, [first.index().into(), last.index().into()]).await?;
+    /// The months from `first` to `last` that were declared complete, of `units`.
+    pub async fn period_list(&mut self, units: &[UnitCode], first: Month, last: Month) -> Result<Vec<Closing>> {
+        let sql = "SELECT unit, month, recorded_at_ms FROM period WHERE month BETWEEN $1 AND $2 AND unit IN ({rows})";
+        let rows = self.rows_by(sql, [first.index().into(), last.index().into()], codes(units)).await?;
         rows.iter()
             .map(|row| {
                 Ok(Closing {
@@ -81,13 +82,13 @@ impl Tx {
         let mut closings = HashMap::new();
         for row in &self.rows(sql, [at.index().into()]).await? {
             let unit: UnitCode = parsed(row.get("unit")?, "period", "unit")?;
-            let arrived: Option<i64> = row.get("arrived")?;
+            let step: Option<i64> = row.get("arrived")?;
             let found = ClosingRow {
                 closing: Closing { unit: unit.clone(), month: at, recorded_at_ms: row.get("recorded_at_ms")? },
                 change: change_id(row.get("change")?, "period", "change")?,
                 log: parsed(row.get("name")?, "log", "name")?,
                 sequence: unsigned(row.get("sequence")?, "entry", "sequence")?,
-                arrived_at_ms: arrived.map(|step| step.saturating_mul(ARRIVAL_STEP_MS)),
+                arrived_at_ms: step.and_then(arrived),
             };
             // Two authors can give their sets one id; who reads shall always see the same of them.
             closings.entry(unit).or_insert(found);
@@ -104,21 +105,19 @@ impl Tx {
         self.write_many(sql, [], rows).await.map(drop)
     }
 
-    /// When the entries of a log from `from` on were here: sizes and since when, Unix milliseconds, ascending by size. The first that covers an entry says it.
-    pub async fn arrivals(&mut self, log: i64, from: u64) -> Result<Vec<(u64, i64)>> {
-        let sql = "SELECT size, at_step FROM arrival WHERE log = $1 AND size > $2 ORDER BY size, at_step";
-        let rows = self.rows(sql, [log.into(), from.into()]).await?;
-        let mut arrivals: Vec<(u64, i64)> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let at: i64 = row.get("at_step")?;
-            arrivals.push((unsigned(row.get("size")?, "arrival", "size")?, at.saturating_mul(ARRIVAL_STEP_MS)));
-        }
+    /// When the entries of a log were here: sizes and since when, Unix milliseconds (`None`: before this was kept), ascending by size. The first that covers an
+    /// entry says it.
+    pub async fn arrivals(&mut self, log: i64) -> Result<Vec<(u64, Option<i64>)>> {
+        let rows =
+            self.rows("SELECT size, at_step FROM arrival WHERE log = $1 ORDER BY size, at_step", [log.into()]).await?;
+        let mut arrivals: Vec<(u64, Option<i64>)> = Vec::with_capacity(rows.len());
         // A clock that was set back makes a larger size the earlier one: what covers more covers this as well.
         let mut earliest = i64::MAX;
-        for (_, at) in arrivals.iter_mut().rev() {
-            earliest = earliest.min(*at);
-            *at = earliest;
+        for row in rows.iter().rev() {
+            earliest = earliest.min(row.get("at_step")?);
+            arrivals.push((unsigned(row.get("size")?, "arrival", "size")?, arrived(earliest)));
         }
+        arrivals.reverse();
         Ok(arrivals)
     }
 
@@ -140,25 +139,35 @@ impl Tx {
         self.write_many(sql, [], rows.map(|(unit, span, _)| [unit.as_str().into(), (*span).into()])).await.map(drop)
     }
 
-    /// How many people live in each unit at the end of a month. Of months before the last one that all earlier ones are summed up in, nothing is told.
-    pub async fn population(&mut self, at: Month) -> Result<HashMap<UnitCode, i64>> {
+    /// How many people live in each of `units` at the end of a month. Of months before the last one that all earlier ones are summed up in, nothing
+    /// is told.
+    pub async fn population(&mut self, units: &[UnitCode], at: Month) -> Result<HashMap<UnitCode, i64>> {
         if at < Span::Before.last() {
             return Ok(HashMap::new());
         }
         let january = Month::december(at.year() - 1).add_months(1);
         let years = Span::Year((at.year() - 1).max(FIRST_YEAR - 1)).code();
         let sql = "SELECT unit, CAST(SUM(residents) AS BIGINT) AS residents FROM population
-                   WHERE span BETWEEN $1 AND 0 OR span BETWEEN $2 AND $3 GROUP BY unit";
+                   WHERE (span BETWEEN $1 AND 0 OR span BETWEEN $2 AND $3) AND unit IN ({rows}) GROUP BY unit";
         let ranges = [years.into(), Span::Month(january).code().into(), Span::Month(at).code().into()];
-        let rows = self.rows(sql, ranges).await?;
+        let rows = self.rows_by(sql, ranges, codes(units)).await?;
         rows.iter().map(|row| Ok((parsed(row.get("unit")?, "population", "unit")?, row.get("residents")?))).collect()
     }
 
-    /// The units that some log speaks about, with our clock when such a log last grew.
-    pub async fn spoken(&mut self) -> Result<HashMap<UnitCode, i64>> {
-        let sql =
-            "SELECT unit, MAX(committed_at_ms) AS heard FROM log_unit JOIN log ON log.id = log_unit.log GROUP BY unit";
-        let rows = self.rows(sql, []).await?;
+    /// Of `units` those that some log speaks about, with our clock when such a log last grew.
+    pub async fn spoken(&mut self, units: &[UnitCode]) -> Result<HashMap<UnitCode, i64>> {
+        let sql = "SELECT unit, MAX(committed_at_ms) AS heard FROM log_unit JOIN log ON log.id = log_unit.log
+                   WHERE unit IN ({rows}) GROUP BY unit";
+        let rows = self.rows_by(sql, [], codes(units)).await?;
         rows.iter().map(|row| Ok((parsed(row.get("unit")?, "log_unit", "unit")?, row.get("heard")?))).collect()
     }
+}
+
+fn codes(units: &[UnitCode]) -> impl Iterator<Item = [Value; 1]> {
+    units.iter().map(|unit| [unit.as_str().into()])
+}
+
+/// When something was here, from the minute that is kept; 0 stands for what was here before this was kept.
+fn arrived(step: i64) -> Option<i64> {
+    (step != 0).then(|| step.saturating_mul(ARRIVAL_STEP_MS))
 }
