@@ -9,7 +9,7 @@ use super::{Result, SourceRow, Tx, unsigned};
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node. The columns of the cube, short and many, come as one, because a
 /// value that is handed over costs more than what is in it; none of them can hold what stands between them.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
     ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
     (
@@ -25,7 +25,9 @@ const TABLES: [(&str, &str); 8] = [
         "SELECT change, person, log.name, sequence, unit, finding.reason
          FROM finding JOIN log ON log.id = finding.log ORDER BY change, finding.reason",
     ),
-    ("period", "SELECT unit, month, change, recorded_at_ms FROM period ORDER BY unit, month"),
+    ("period", "SELECT unit, month, change FROM period ORDER BY unit, month"),
+    // By itself: backups of earlier versions say what the others hold, and nothing of this.
+    ("period_recorded", "SELECT unit, month, recorded_at_ms FROM period ORDER BY unit, month"),
     ("log_unit", "SELECT log.name, unit FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2"),
 ];
 
