@@ -135,8 +135,8 @@ impl Tx {
         self.write_many(sql, [], rows).await?;
         // The same cube always has the same rows.
         let sql = "DELETE FROM population WHERE residents = 0 AND (unit, span) IN ({rows})";
-        let rows = added.iter().filter(|(.., count)| *count < 0);
-        self.write_many(sql, [], rows.map(|(unit, span, _)| [unit.as_str().into(), (*span).into()])).await.map(drop)
+        let rows = added.iter().map(|(unit, span, _)| [unit.as_str().into(), (*span).into()]);
+        self.write_many(sql, [], rows).await.map(drop)
     }
 
     /// How many people live in each of `units` at the end of a month. Of months before the last one that all earlier ones are summed up in, nothing

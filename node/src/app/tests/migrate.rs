@@ -427,7 +427,14 @@ fn a_file_that_an_earlier_version_left_is_brought_to_this_one_before_it_is_moved
         let (place, cluster) = (place(), Cluster::start());
         let data = place.path().join("VN");
         set_up(&data, &list(place.path())).await.expect("a root");
-        left_otherwise(&data, &["DROP TABLE rollup", "DELETE FROM _sqlx_migrations WHERE version = 10"]).await;
+        let before_rollups = [
+            "DROP TABLE rollup",
+            "DROP TABLE population",
+            "DROP TABLE arrival",
+            "ALTER TABLE period DROP COLUMN recorded_at_ms",
+            "DELETE FROM _sqlx_migrations WHERE version >= 10",
+        ];
+        left_otherwise(&data, &before_rollups).await;
         let address = cluster.address();
         is_moved(&data, server(&address)).await;
         assert!(runs_on_server(&address, &data).await);
@@ -445,7 +452,7 @@ fn doctor_compares_no_figures_that_an_earlier_version_made() {
         left_otherwise(&data, &[other, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'derived_version'"])
             .await;
         assert!(all_is_well().await, "the next start makes them again");
-        let current = "UPDATE meta SET value = CAST('3' AS BLOB) WHERE key = 'derived_version'";
+        let current = "UPDATE meta SET value = CAST('4' AS BLOB) WHERE key = 'derived_version'";
         left_otherwise(&data, &[current]).await;
         assert!(!all_is_well().await, "this version did not make them");
     });

@@ -45,7 +45,7 @@ async fn holds(store: &Store) {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
         for at in order {
             let statement = statements[at].clone();
-            within(store, async |tx| tx.period_put(&[statement.clone()]).await).await;
+            within(store, async |tx| tx.period_put(std::slice::from_ref(&statement)).await).await;
         }
         let mut tx = store.read("test").await.expect("a view");
         let list = tx.period_list(&[unit("A"), unit("B")], month(202_109), month(202_111)).await.expect("read");
@@ -88,7 +88,10 @@ async fn holds(store: &Store) {
     assert_eq!(living(202_112).await, [Some(103), Some(7), None]);
     assert_eq!(living(202_201).await, [Some(103), Some(7), None], "the year as a whole");
     assert_eq!(living(201_911).await, [None; 3], "earlier is not told");
+    // Whichever way it comes to nothing.
     within(store, async |tx| tx.rollup_add(residents("B", &[(before, -7)])).await).await;
+    within(store, async |tx| tx.rollup_add(residents("C", &[(before, -1)])).await).await;
+    within(store, async |tx| tx.rollup_add(residents("C", &[(before, 1)])).await).await;
     assert_eq!(living(202_112).await, [Some(103), None, None]);
     let left = within(store, async |tx| tx.number("SELECT COUNT(*) FROM population", []).await).await;
     assert_eq!(left, 4, "nothing is left of what came to nothing");
