@@ -90,6 +90,8 @@ pub enum Noun {
     /// Rules of consistency, by which records are doubted
     #[command(subcommand)]
     Rule(Rule),
+    /// Which units have closed a month: expected, received, on time, late, missing, silent
+    Completeness(completeness::Args),
     /// Dates of the lunar calendar; needs no node
     #[command(subcommand)]
     Calendar(Calendar),
@@ -150,6 +152,8 @@ verbs! {
     Aggregate {
         /// Ask for figures
         Pull(aggregate_pull),
+        /// Why a figure is not what it was: which entries, from whom, recorded when
+        Explain(aggregate_explain),
     }
 }
 
@@ -271,6 +275,7 @@ impl Noun {
             Self::Receipt(Receipt::Show(args)) => receipt_show::run(args, ctx).await,
             Self::Receipt(Receipt::Wait(args)) => receipt_wait::run(args, ctx).await,
             Self::Aggregate(Aggregate::Pull(args)) => aggregate_pull::run(args, ctx).await,
+            Self::Aggregate(Aggregate::Explain(args)) => aggregate_explain::run(args, ctx).await,
             Self::Link(Link::Retry(args)) => link_retry::run(args, ctx).await,
             Self::Log(Log::List(args)) => log_list::run(args, ctx).await,
             Self::Log(Log::Show(args)) => log_show::run(args, ctx).await,
@@ -293,6 +298,7 @@ impl Noun {
             Self::Period(Period::Close(args)) => period_close::run(args, ctx).await,
             Self::Rule(Rule::List(args)) => rule_list::run(args, ctx).await,
             Self::Rule(Rule::Set(args)) => rule_set::run(args, ctx).await,
+            Self::Completeness(args) => completeness::run(args, ctx).await,
             Self::Calendar(Calendar::ToLunar(args)) => calendar::run(args, calendar::To::Lunar, ctx),
             Self::Calendar(Calendar::ToSolar(args)) => calendar::run(args, calendar::To::Solar, ctx),
         }

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod context;
 pub mod decision;
 pub mod decode;
+pub mod earlier;
 pub mod exit;
 pub mod files;
 pub mod findings;

@@ -244,6 +244,20 @@ pub fn month_text(month: u32) -> String {
     if month == 0 { String::new() } else { format!("{:04}-{:02}", month / 100, month % 100) }
 }
 
+/// `2021-03-05` for 20210305; empty for 0.
+pub fn date_text(day: u32) -> String {
+    if day == 0 { String::new() } else { format!("{}-{:02}", month_text(day / 100), day % 100) }
+}
+
+/// `part` of `whole` in percent, with one digit behind the point; empty where there is no whole.
+pub fn share(part: i64, whole: i64) -> String {
+    if whole <= 0 {
+        return String::new();
+    }
+    let tenths = i128::from(part) * 1_000 / i128::from(whole);
+    format!("{}.{}", tenths / 10, (tenths % 10).abs())
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

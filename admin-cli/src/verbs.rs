@@ -1,10 +1,12 @@
 //! The verbs, one per file. Each has its `Args` and `run`; none may know another.
 
+pub mod aggregate_explain;
 pub mod aggregate_pull;
 pub mod calendar;
 pub mod child_invite;
 pub mod child_list;
 pub mod child_revoke;
+pub mod completeness;
 pub mod doctor;
 pub mod evidence_check;
 pub mod evidence_export;

@@ -357,7 +357,7 @@ async fn status_and_lists_are_for_people_and_for_programs() {
     let said = node.admin(&["child", "list", "--output", "json"]).await;
     assert_eq!(said.out, "[]\n");
     let said = node.admin(&["period", "close", "--unit", "17065", "--month", "2021-03", "--output", "csv"]).await;
-    assert_eq!(said.out, "unit,month,log,sequence\n17065,2021-03,log-of-202103,7\n");
+    assert_eq!(said.out, "unit,month,log,sequence,closed_at,already\n17065,2021-03,log-of-202103,7,,false\n");
 }
 
 #[tokio::test]

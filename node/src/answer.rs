@@ -6,8 +6,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use danso_core::period::Deadlines;
 use danso_core::question::Asked;
 use danso_core::units::UnitList;
 use danso_core::verify::Directory;
@@ -19,19 +21,26 @@ use prost::Message as _;
 
 use crate::clock::Clock;
 use crate::keys::Signing;
-use crate::store::{self, LogSize, Store};
+use crate::store::{self, LogSize, Store, Tx};
 
 mod cells;
 mod check;
 mod codec;
 mod combine;
+mod explain;
+mod months;
 mod query;
 
 use cells::{Part, cells};
 pub use check::check;
 pub use codec::{Answer, FrontierEntry, Note};
 pub use combine::{Split, combine};
+pub use explain::{Explained, Since, Step};
+pub use months::{Completeness, UnitMonth};
 pub use query::Query;
+
+/// Time without a word after which somebody is silent, when nothing is configured: two weeks.
+const SILENT_MS: i64 = 14 * 86_400_000;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,20 +81,35 @@ pub struct Answers {
     signing: Arc<Signing>,
     me: NodeId,
     clock: Arc<dyn Clock>,
+    deadlines: Arc<Deadlines>,
+    /// Who was not heard for so many milliseconds is silent.
+    silent_ms: i64,
 }
 
 impl Answers {
     /// Answers of the node `me` from its `store`, signed with its log key.
     pub fn new(store: Store, signing: Arc<Signing>, me: NodeId, clock: Arc<dyn Clock>) -> Self {
-        Self { store, signing, me, clock }
+        Self { store, signing, me, clock, deadlines: Arc::default(), silent_ms: SILENT_MS }
     }
 
-    /// Reads a query; without a list version it is about the list in force today.
+    /// The same, with months judged by these deadlines, and silence by this time.
+    #[must_use]
+    pub fn judging(self, deadlines: Deadlines, silent_after: Duration) -> Self {
+        let silent_ms = i64::try_from(silent_after.as_millis()).unwrap_or(i64::MAX);
+        Self { deadlines: Arc::new(deadlines), silent_ms, ..self }
+    }
+
+    /// The node that answers.
+    pub fn me(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// Reads the operator's query; without a list version it is about the list in force today, and months are judged by this node's deadlines unless it names others.
     ///
     /// # Errors
     /// As [`Query::read`].
     pub fn query(&self, directory: &Directory, query: &pb::Query) -> Result<Query, Refusal> {
-        Query::read(query, directory, self.clock.now_ms())
+        Ok(Query::read(query, directory, self.clock.now_ms())?.judged_by(&self.deadlines))
     }
 
     /// The answer from the own cube to a question about the own unit or one below it.
@@ -111,7 +135,7 @@ impl Answers {
         notes: &(dyn Fn(&Query) -> Vec<Note> + Sync),
     ) -> Result<Bytes, Refusal> {
         let query = pb::Query::decode(query).map_err(|_| Refusal::new(Reason::QueryInvalid, "not a query"))?;
-        let query = self.query(directory, &query)?;
+        let query = Query::read(&query, directory, self.clock.now_ms())?;
         let notes = notes(&query);
         self.seal(directory, query, nonce, notes).await.map_err(Error::refusal)
     }
@@ -166,16 +190,32 @@ impl Answers {
         asked: &Asked<'_>,
         part: &Part<'_>,
     ) -> Result<Answer, Error> {
-        if let Some(damage) = self.store.condition().health().damage {
-            return Err(Refusal::new(Reason::StoreDamaged, damage).into());
+        self.about_in(&mut self.read("answer").await?, directory, query, asked, part).await
+    }
+
+    /// What is in the store at one moment, unless it is damaged.
+    async fn read(&self, name: &'static str) -> Result<Tx, Error> {
+        match self.store.condition().health().damage {
+            Some(damage) => Err(Refusal::new(Reason::StoreDamaged, damage).into()),
+            None => Ok(self.store.read(name).await?),
         }
-        let mut tx = self.store.read("answer").await?;
+    }
+
+    async fn about_in(
+        &self,
+        tx: &mut Tx,
+        directory: &Directory,
+        query: &Query,
+        asked: &Asked<'_>,
+        part: &Part<'_>,
+    ) -> Result<Answer, Error> {
         let units = part.units(asked);
         let counted: HashSet<&UnitCode> = units.iter().collect();
         let findings = tx.finding_counts().await?;
         let findings = findings.iter().filter(|(unit, _)| counted.contains(unit)).map(|(_, count)| count).sum();
         let frontier = frontier(directory, query.list(), &units, tx.record_logs().await?);
-        let cells = cells(&mut tx, asked, part).await?;
+        let coverage = months::coverage_of(tx, query, &units).await?;
+        let cells = cells(tx, asked, part).await?;
         let answer = Answer {
             query: query.clone(),
             node: self.me.clone(),
@@ -184,6 +224,7 @@ impl Answers {
             findings,
             asked: Vec::new(),
             notes: Vec::new(),
+            coverage: Some(coverage),
             cells,
         };
         answer.check_size()?;

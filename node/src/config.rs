@@ -2,6 +2,7 @@
 
 mod address;
 mod layout;
+mod months;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::{files, store};
 
 pub use address::{Address, AddressError};
 pub use layout::{DirLock, Fresh, Layout, LayoutError};
+pub use months::Months;
 
 /// Life of the children's certificates when nothing is configured, and at most.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(limits::CERTIFICATE_LIFE_S);
@@ -55,6 +57,8 @@ pub struct Config {
     pub min_free_mib: u64,
     /// The server that the database is on; without one it is a file in the node's directory.
     pub server: Option<Server>,
+    /// How months are judged.
+    pub months: Months,
 }
 
 /// A server that a node's database is on.
@@ -134,6 +138,8 @@ struct Raw {
     metrics: Option<RawMetrics>,
     log: RawLog,
     store: RawStore,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    months: Option<months::Raw>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -191,6 +197,7 @@ impl Config {
             log_filter: DEFAULT_FILTER.into(),
             min_free_mib: DEFAULT_MIN_FREE_MIB,
             server: None,
+            months: Months::default(),
         }
     }
 
@@ -244,6 +251,7 @@ impl Config {
             check.problem::<()>("store.min_free_mib", format!("at most {MIN_FREE_MIB_MAX}; it is a number of MiB"));
         }
         let server = check.database(raw.store.address, raw.store.password_file);
+        let months = check.months(raw.months);
         match (unit, listen, certificate_life, log_format) {
             (Some(unit), Some(listen), Some(certificate_life), Some(log_format)) if check.0.is_empty() => Ok(Self {
                 unit,
@@ -256,6 +264,7 @@ impl Config {
                 log_filter,
                 min_free_mib,
                 server,
+                months,
             }),
             _ => Err(ConfigError::Invalid { path: path.into(), problems: check.0 }),
         }
@@ -284,6 +293,7 @@ impl Config {
                 password_file: self.server.as_ref().and_then(|server| server.password_file.clone()),
                 min_free_mib: Some(self.min_free_mib).filter(|mib| *mib != DEFAULT_MIN_FREE_MIB),
             },
+            months: months::Raw::of(&self.months),
         };
         let text = toml::to_string(&raw)
             .map_err(|error| ConfigError::Syntax { path: path.into(), detail: error.to_string() })?;

@@ -26,6 +26,7 @@ mod kin;
 mod ledger;
 mod moving;
 mod peers;
+mod periods;
 mod postgres;
 mod receipts;
 mod register;
@@ -47,6 +48,7 @@ pub use kin::UnnamedRow;
 pub use ledger::{LogRow, StoredEntry, set_id};
 pub use moving::{Held, META_NODE, Place, Proof, copy_node, copy_to_file, prove};
 pub use peers::{InviteRow, ReceiptRow};
+pub use periods::ClosingRow;
 pub use postgres::{Address, AddressError};
 
 use sql::Transaction;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use danso_core::calendar::Month;
 use danso_proto::ids::{LogId, NodeId, UnitCode};
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -177,6 +178,15 @@ impl View {
             note: row.note,
         };
         Ok(rows.into_iter().map(receipt).collect())
+    }
+
+    /// The statement that a unit's month is complete, if there is one: log and entry, and the author's clock, Unix milliseconds.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn closing(&self, unit: &UnitCode, month: Month) -> Result<Option<(LogId, u64, i64)>, Error> {
+        let mut closings = self.store.read("closing").await?.closings(month).await?;
+        Ok(closings.remove(unit).map(|row| (row.log, row.sequence, row.closing.recorded_at_ms)))
     }
 
     /// Entries of the log with this row number from `from` on: as many as fit `max_entries` and `max_bytes`, but one at least while there

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use danso_proto::pb::query::v1::{AnswerHeader, Cell, Note, PullAggregateRequest, Query, Source};
+use danso_proto::pb::query::v1::{AnswerHeader, Cell, MonthCoverage, Note, PullAggregateRequest, Query, Source};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -10,7 +10,7 @@ use crate::connect::{self, SILENCE_MAX};
 use crate::context::{Context, of_csv};
 use crate::exit::{Exit, Failure};
 use crate::lang::Lang;
-use crate::output::{Column, Field, Format, Sheet, column, harmless, local_time, month_text, rfc3339};
+use crate::output::{Column, Field, Format, Sheet, column, harmless, local_time, month_text, rfc3339, share};
 use crate::say;
 use crate::standing::Standing;
 
@@ -150,6 +150,7 @@ fn query(args: &Args) -> Query {
         measures: canonical(&args.measure),
         dimensions: canonical(&args.dimensions),
         within: String::new(),
+        deadlines: None,
     }
 }
 
@@ -192,6 +193,32 @@ fn period(args: &Args, lang: Lang) -> String {
     }
 }
 
+/// How complete the months are: one by one where they are few, else the range.
+fn coverage(months: &[MonthCoverage], lang: Lang) -> String {
+    const ONE_BY_ONE: usize = 3;
+    let line = |of: &MonthCoverage| {
+        let (month, closed, units, late) =
+            (month_text(of.month), of.closed, of.units, of.closed.saturating_sub(of.on_time));
+        let people = share(of.residents_closed, of.residents);
+        match lang {
+            Lang::Vi => {
+                let people = if people.is_empty() { people } else { format!(", {people} % nhân khẩu") };
+                format!("Tháng {month}: {closed} trên {units} xã đã chốt ({late} muộn){people}.\n")
+            }
+            Lang::En => {
+                let people = if people.is_empty() { people } else { format!(", {people} % of the residents") };
+                format!("{month}: {closed} of {units} communes have closed it ({late} late){people}.\n")
+            }
+        }
+    };
+    if months.len() <= ONE_BY_ONE {
+        return months.iter().map(line).collect();
+    }
+    let fewest = months.iter().min_by_key(|of| of.closed);
+    let most = months.iter().max_by_key(|of| of.closed);
+    fewest.into_iter().chain(most).map(line).collect()
+}
+
 /// What the figures were made from, in a few words.
 fn footer(header: &AnswerHeader, lang: Lang) -> String {
     let logs = header.frontier.len();
@@ -199,17 +226,20 @@ fn footer(header: &AnswerHeader, lang: Lang) -> String {
     let newest = newest.unwrap_or_else(|| lang.of("chưa có", "none").into());
     let answered = local_time(header.answered_at_ms).unwrap_or_default();
     let (node, findings, asked) = (&header.node, header.findings, header.asked.len());
+    let oldest = header.frontier.iter().map(|log| log.recorded_at_ms).min().and_then(local_time);
+    let oldest = oldest.unwrap_or_else(|| lang.of("chưa có", "none").into());
+    let complete = coverage(&header.coverage, lang);
     match lang {
         Lang::Vi => {
             let by = if asked > 0 { format!(", hỏi {asked} nút cấp dưới") } else { String::new() };
             format!(
-                "Lập từ {logs} sổ{by}; bản ghi mới nhất: {newest}; bản ghi bị loại ra: {findings}.\nNút {node} trả lời lúc {answered}."
+                "Lập từ {logs} sổ{by}; bản ghi mới nhất: {newest}; sổ cũ nhất dừng ở: {oldest}; bản ghi bị loại ra: {findings}.\n{complete}Nút {node} trả lời lúc {answered}."
             )
         }
         Lang::En => {
             let by = if asked > 0 { format!(", {asked} children asked") } else { String::new() };
             format!(
-                "Made from {logs} logs{by}; newest record: {newest}; findings left out: {findings}.\nAnswered by {node} at {answered}."
+                "Made from {logs} logs{by}; newest record: {newest}; the oldest log ends at: {oldest}; findings left out: {findings}.\n{complete}Answered by {node} at {answered}."
             )
         }
     }
@@ -233,6 +263,16 @@ fn header_json(header: &AnswerHeader) -> Value {
             "log": log.log,
             "size": log.size,
             "recorded_at": rfc3339(log.recorded_at_ms),
+        })).collect::<Vec<_>>(),
+        "coverage": header.coverage.iter().map(|of| json!({
+            "month": month_text(of.month),
+            "units": of.units,
+            "reporting": of.reporting,
+            "closed": of.closed,
+            "on_time": of.on_time,
+            "late": of.closed.saturating_sub(of.on_time),
+            "residents": of.residents,
+            "residents_closed": of.residents_closed,
         })).collect::<Vec<_>>(),
         "findings": header.findings,
         "asked": header.asked,

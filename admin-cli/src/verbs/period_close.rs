@@ -6,7 +6,7 @@ use crate::args;
 use crate::connect::{self, PROMPT};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::output::{Field, Sheet, column};
+use crate::output::{Field, Sheet, column, detail};
 
 /// What is complete.
 #[derive(Debug, clap::Args)]
@@ -29,13 +29,23 @@ pub async fn run(args: &Args, ctx: &mut Context) -> Result<Exit, Failure> {
         column("month", "Tháng", "Month"),
         column("log", "Sổ", "Log"),
         column("sequence", "Mục", "Entry"),
+        column("closed_at", "Chốt lúc", "Closed"),
+        detail("already"),
     ]);
     sheet.push([
         Field::from(&*args.unit),
         Field::Month(args.month),
         Field::Text(answer.log),
         Field::Number(answer.sequence),
+        Field::Time(answer.closed_at_ms),
+        Field::Flag(answer.already),
     ]);
     ctx.sheet(&sheet)?;
+    if answer.already {
+        ctx.note(ctx.lang.of(
+            "Tháng này đã chốt từ trước; không ghi gì thêm. Phiếu nhập sau khi chốt vẫn được nhận và tính là muộn.",
+            "The month was closed before; nothing was written. Slips that are imported after it are taken, and count as late.",
+        ));
+    }
     Ok(Exit::Done)
 }

@@ -30,6 +30,8 @@ pub struct Fake {
     pub anchor: String,
     pub logs: Vec<FakeLog>,
     pub cells: Vec<Cell>,
+    pub months: Vec<UnitMonth>,
+    pub steps: Vec<ExplainStep>,
     pub header: AnswerHeader,
     pub receipts: Vec<Receipt>,
     pub held: Vec<ShowReceiptsResponse>,
@@ -289,7 +291,8 @@ impl AdminService for Fake {
     ) -> Result<Response<ClosePeriodResponse>, Status> {
         self.permit()?;
         let month = request.into_inner().month;
-        Ok(Response::new(ClosePeriodResponse { log: format!("log-of-{month}"), sequence: 7 }))
+        let already = self.complete;
+        Ok(Response::new(ClosePeriodResponse { log: format!("log-of-{month}"), sequence: 7, already, closed_at_ms: 0 }))
     }
 
     async fn list_receipts(&self, _: Request<ListReceiptsRequest>) -> Result<Response<ListReceiptsResponse>, Status> {
@@ -406,5 +409,33 @@ impl QueryService for Fake {
         let first = PullAggregateResponse { header: Some(header), cells: Vec::new() };
         let rest = self.cells.chunks(2).map(|cells| PullAggregateResponse { header: None, cells: cells.to_vec() });
         Ok(answers(std::iter::once(first).chain(rest).collect()))
+    }
+
+    type ShowCompletenessStream = Answers<ShowCompletenessResponse>;
+    async fn show_completeness(
+        &self,
+        request: Request<ShowCompletenessRequest>,
+    ) -> Result<Response<Self::ShowCompletenessStream>, Status> {
+        self.permit()?;
+        let ShowCompletenessRequest { month, unit } = request.into_inner();
+        let header = CompletenessHeader { month, unit, units_all: 4, ..Default::default() };
+        let first = ShowCompletenessResponse { header: Some(header), units: Vec::new() };
+        let rest = self.months.chunks(1).map(|units| ShowCompletenessResponse { header: None, units: units.to_vec() });
+        Ok(answers(std::iter::once(first).chain(rest).collect()))
+    }
+
+    type ExplainAggregateStream = Answers<ExplainAggregateResponse>;
+    async fn explain_aggregate(
+        &self,
+        request: Request<ExplainAggregateRequest>,
+    ) -> Result<Response<Self::ExplainAggregateStream>, Status> {
+        self.permit()?;
+        let request = request.into_inner();
+        let answer = AnswerHeader { query: request.query, frontier: request.since, ..self.header.clone() };
+        let now = 5 + self.steps.iter().map(|step| step.added - step.removed).sum::<i64>();
+        let header = ExplainHeader { answer: Some(answer), then: 5, now, ..Default::default() };
+        let first = ExplainAggregateResponse { header: Some(header), steps: Vec::new() };
+        let rest = ExplainAggregateResponse { header: None, steps: self.steps.clone() };
+        Ok(answers(vec![first, rest]))
     }
 }

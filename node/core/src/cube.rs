@@ -8,11 +8,13 @@ mod batch;
 mod delta;
 mod group;
 mod measure;
+mod trace;
 
 pub use batch::{Batch, Counts, Outcome, WithPersons};
 pub use delta::{CubeDelta, CubeKey};
 pub use group::{CubeGroup, CubeRows};
 pub use measure::{BirthDetail, Measure, ResidentDetail, method_from_code};
+pub use trace::{Redo, Undone};
 
 #[cfg(test)]
 mod tests;

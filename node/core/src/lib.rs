@@ -1,7 +1,7 @@
 //! Danso's pure core: what the system knows, without any way to touch the world.
 //!
 //! Nothing in here does I/O, reads a clock or draws randomness; the manifest has no crate that could. Rooms, each importing only
-//! those before it: `calendar`, `tier`, `units`; `verify`; `ledger`; `finding`; `register`; `rules`; `cube`; `rollup`; `question`; `forms`, `messages`; `sync` (on `ledger`).
+//! those before it: `calendar`, `tier`, `units`; `period`; `verify`; `ledger`; `finding`; `register`; `rules`; `cube`; `rollup`; `question`; `forms`, `messages`; `sync` (on `ledger`).
 
 pub mod calendar;
 pub mod cube;
@@ -9,6 +9,7 @@ pub mod finding;
 pub mod forms;
 pub mod ledger;
 pub mod messages;
+pub mod period;
 pub mod question;
 pub mod register;
 pub mod rollup;

@@ -7,6 +7,7 @@ mod admit;
 mod age;
 mod asked;
 mod evaluate;
+mod explain;
 mod figure;
 
 use std::fmt::Display;
@@ -21,6 +22,7 @@ pub use admit::VALUE_MAX;
 pub use age::AgeGroup;
 pub use asked::{Asked, Read, RollupRead};
 pub use evaluate::{Cell, CubeRow, Tally, add_up};
+pub use explain::{Contribution, contributions};
 pub use figure::{Dimension, Figure};
 
 /// Months that a question may span: fifty years.

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use danso_core::question::{Asked, Cell};
+use danso_core::period::Coverage;
+use danso_core::question::{Asked, Cell, MONTHS_MAX, VALUE_MAX};
 use danso_core::verify::{Directory, Node};
 use danso_proto::envelope::{Envelope, open_answer};
 use danso_proto::ids::{LogId, Stream};
@@ -25,6 +26,8 @@ const NONCE: u64 = 3;
 const FRONTIER: u64 = 4;
 /// Field number of the notes in the header.
 const NOTES: u64 = 7;
+/// Field number of how complete the months are in the header.
+const COVERAGE: u64 = 8;
 /// Bytes of a reason code at most, also of one of a newer version.
 const CODE_MAX: usize = 64;
 
@@ -49,9 +52,17 @@ pub fn check(
     if answered != nonce {
         return Err(wrong("it answers another asking of the question".into()));
     }
-    if header.query.as_ref() != Some(&asked.to_pb()) {
+    let query = asked.to_pb();
+    // A child of an earlier version does not know of deadlines, and says nothing of how complete months are.
+    let silent = pb::Query { deadlines: None, ..query.clone() };
+    let is_silent = header.coverage.is_empty() && header.query.as_ref() == Some(&silent);
+    if header.query.as_ref() != Some(&query) && !is_silent {
         return Err(wrong("it answers another question".into()));
     }
+    let coverage = match header.coverage.is_empty() {
+        true => None,
+        false => Some(coverage(&header.coverage, asked).map_err(wrong)?),
+    };
     if header.node != child.id().as_str() {
         return Err(wrong("it names another node".into()));
     }
@@ -72,6 +83,7 @@ pub fn check(
         frontier,
         findings: header.findings,
         asked: Vec::new(),
+        coverage,
         cells,
     })
 }
@@ -122,6 +134,9 @@ fn read_header(content: &[u8]) -> Result<pb::AnswerHeader, String> {
     if wire::count(content, NOTES).is_none_or(|notes| notes > limits::ANSWER_NOTES_MAX) {
         return Err("its header has too many notes".into());
     }
+    if wire::count(content, COVERAGE).is_none_or(|months| months > MONTHS_MAX.unsigned_abs() as usize) {
+        return Err("its header has too many months".into());
+    }
     pb::AnswerHeader::decode(content).map_err(|_| "its header does not read".into())
 }
 
@@ -149,6 +164,33 @@ fn notes(notes: Vec<pb::Note>, child: &Node) -> Result<Vec<Note>, String> {
         Ok(Note { node: child.id().clone(), reason: note.reason, detail: note.detail })
     };
     notes.into_iter().map(read).collect()
+}
+
+/// Every month of the period, with numbers that can be.
+fn coverage(months: &[pb::MonthCoverage], asked: &Query) -> Result<Vec<Coverage>, String> {
+    let (question, units) = (asked.question(), asked.list().len() as u64);
+    let mut all = Vec::with_capacity(months.len());
+    for (month, of) in question.from().through(question.to()).zip(months) {
+        let counts = of.on_time <= of.closed && of.closed <= of.reporting && of.reporting <= of.units;
+        let people = (0..=of.residents).contains(&of.residents_closed) && of.residents <= VALUE_MAX;
+        if of.month != month.ymm() || !counts || of.units > units || !people {
+            return Err(format!("what it says of how complete {month} is cannot be"));
+        }
+        all.push(Coverage {
+            month,
+            units: of.units,
+            reporting: of.reporting,
+            closed: of.closed,
+            on_time: of.on_time,
+            residents: of.residents,
+            residents_closed: of.residents_closed,
+        });
+    }
+    match all.len() == months.len() && question.to() - question.from() + 1 == i32::try_from(months.len()).unwrap_or(-1)
+    {
+        true => Ok(all),
+        false => Err("it does not say of each month how complete it is".into()),
+    }
 }
 
 fn frontier(entries: &[pb::FrontierEntry], child: &Node, directory: &Directory) -> Result<Vec<FrontierEntry>, String> {

@@ -1,6 +1,7 @@
 //! An answer, and its protobuf form.
 
 use danso_core::calendar::Month;
+use danso_core::period::Coverage;
 use danso_core::question::{AgeGroup, Cell, Figure};
 use danso_proto::change::Sex;
 use danso_proto::ids::{LogId, NodeId};
@@ -31,6 +32,8 @@ pub struct Answer {
     pub asked: Vec<NodeId>,
     /// What has to be told of those who answered, by node. It is no function of the logs.
     pub notes: Vec<Note>,
+    /// How complete each month of the period is; `None` when one who was asked does not say.
+    pub coverage: Option<Vec<Coverage>>,
     /// The figures, in canonical order, without zeros.
     pub cells: Vec<Cell>,
 }
@@ -78,6 +81,7 @@ impl Answer {
             findings: self.findings,
             asked: self.asked.iter().map(NodeId::to_string).collect(),
             notes: self.notes.iter().map(note).collect(),
+            coverage: self.coverage.iter().flatten().map(coverage_to_pb).collect(),
         }
     }
 
@@ -110,6 +114,18 @@ impl Answer {
     pub(super) fn check_size(&self) -> Result<(), Refusal> {
         let bytes = self.frontier.len().saturating_mul(FRONTIER_BYTES).saturating_add(cells_len(&self.cells));
         if bytes > limits::ANSWER_BYTES_MAX { Err(too_large()) } else { Ok(()) }
+    }
+}
+
+fn coverage_to_pb(of: &Coverage) -> pb::MonthCoverage {
+    pb::MonthCoverage {
+        month: of.month.ymm(),
+        units: of.units,
+        reporting: of.reporting,
+        closed: of.closed,
+        on_time: of.on_time,
+        residents: of.residents,
+        residents_closed: of.residents_closed,
     }
 }
 

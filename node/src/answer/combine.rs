@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use danso_core::period::Coverage;
 use danso_core::question::add_up;
 use danso_core::units::UnitList;
 use danso_core::verify::Directory;
@@ -76,6 +77,12 @@ pub(super) fn check_complete(
     Ok(())
 }
 
+/// The coverage of two areas for the same months.
+fn together(mut sum: Vec<Coverage>, part: &[Coverage]) -> Vec<Coverage> {
+    sum.iter_mut().zip(part).for_each(|(sum, part)| sum.add(part));
+    sum
+}
+
 /// The answer that `own` (from [`super::Answers::rest`]) and those of the children asked make together: sums of cells, the union of the
 /// frontiers, the sum of findings, all notes. The order of `children` does not matter.
 ///
@@ -90,6 +97,7 @@ pub fn combine(own: Answer, children: Vec<Answer>) -> Result<Answer, Refusal> {
         answer.cells.extend(child.cells);
         answer.notes.extend(child.notes);
         answer.findings = answer.findings.saturating_add(child.findings);
+        answer.coverage = answer.coverage.zip(child.coverage).map(|(sum, part)| together(sum, &part));
         for entry in child.frontier {
             let kept = frontier.entry(entry.log).or_default();
             *kept = (*kept).max((entry.size, entry.recorded_at_ms));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use danso_core::calendar::{Month, VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
+use danso_core::calendar::{Month, PartialDate, VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
+use danso_core::period::{Deadline, DeadlineUnreadable, Deadlines, RULES_MAX, Scope};
 use danso_core::question::{Asked, Question};
 use danso_core::tier::Tier;
 use danso_core::units::UnitList;
@@ -16,6 +17,7 @@ use danso_proto::refusal::{Reason, Refusal};
 pub struct Query {
     list: Arc<UnitList>,
     question: Question,
+    deadlines: Option<Arc<Deadlines>>,
 }
 
 impl Query {
@@ -25,7 +27,19 @@ impl Query {
     /// As [`Question::on`].
     pub fn new(list: Arc<UnitList>, question: Question) -> Result<Self, Refusal> {
         question.on(&list)?;
-        Ok(Self { list, question })
+        Ok(Self { list, question, deadlines: None })
+    }
+
+    /// The same, with months judged by `deadlines`, unless it says already by which.
+    #[must_use]
+    pub fn judged_by(mut self, deadlines: &Arc<Deadlines>) -> Self {
+        self.deadlines.get_or_insert_with(|| deadlines.clone());
+        self
+    }
+
+    /// By when months have to be closed; `None`: nobody judges.
+    pub fn deadlines(&self) -> Option<&Deadlines> {
+        self.deadlines.as_deref()
     }
 
     /// Reads a query; without a list version it is about the list in force at `now_ms` in Viet Nam.
@@ -50,7 +64,8 @@ impl Query {
             &query.dimensions,
             if query.within.is_empty() { None } else { Some(unit(&query.within)?) },
         )?;
-        Self::new(list.clone(), question)
+        let deadlines = query.deadlines.as_ref().map(deadlines).transpose()?.map(Arc::new);
+        Ok(Self { deadlines, ..Self::new(list.clone(), question)? })
     }
 
     /// The canonical form.
@@ -65,6 +80,10 @@ impl Query {
             measures: question.figures().iter().map(ToString::to_string).collect(),
             dimensions: question.dimensions().iter().map(ToString::to_string).collect(),
             within: question.within().map(UnitCode::to_string).unwrap_or_default(),
+            deadlines: self.deadlines().map(|deadlines| pb::Deadlines {
+                rules: deadlines.rules().map(rule_to_pb).collect(),
+                days_off: deadlines.off().map(PartialDate::packed).collect(),
+            }),
         }
     }
 
@@ -81,7 +100,7 @@ impl Query {
     /// The same, about the records of `within` and the units below only.
     #[must_use]
     pub fn restricted_to(&self, within: UnitCode) -> Self {
-        Self { list: self.list.clone(), question: self.question.restricted_to(within) }
+        Self { question: self.question.restricted_to(within), ..self.clone() }
     }
 
     /// Whether a node of a unit can have written about what is asked. One of a unit that the list does not have may have.
@@ -104,7 +123,28 @@ impl Query {
     }
 }
 
-fn unit(code: &str) -> Result<UnitCode, Refusal> {
+fn rule_to_pb((scope, deadline): (&Scope, Deadline)) -> pb::DeadlineRule {
+    pb::DeadlineRule { of: scope.to_string(), deadline: deadline.to_string() }
+}
+
+fn deadlines(deadlines: &pb::Deadlines) -> Result<Deadlines, Refusal> {
+    if deadlines.rules.len() > RULES_MAX || deadlines.days_off.len() > RULES_MAX {
+        return Err(invalid(format!("deadlines have at most {RULES_MAX} rules and as many days off")));
+    }
+    let rule = |rule: &pb::DeadlineRule| {
+        let scope: Scope = rule.of.parse().map_err(|error| invalid(format!("a rule's unit: {error}")))?;
+        Ok((scope, rule.deadline.parse().map_err(|error: DeadlineUnreadable| invalid(error.to_string()))?))
+    };
+    let day = |packed: &u32| match PartialDate::from_packed(*packed) {
+        Ok(day) if day.is_full() => Ok(day),
+        _ => Err(invalid(format!("{packed} is no day"))),
+    };
+    let rules = deadlines.rules.iter().map(rule).collect::<Result<Vec<_>, Refusal>>()?;
+    let off = deadlines.days_off.iter().map(day).collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(Deadlines::new(rules, off))
+}
+
+pub(super) fn unit(code: &str) -> Result<UnitCode, Refusal> {
     code.parse().map_err(|error: danso_proto::ids::IdError| invalid(error.to_string()))
 }
 
@@ -115,10 +155,10 @@ fn tier(word: &str) -> Result<Tier, Refusal> {
     })
 }
 
-fn month(ymm: u32) -> Result<Month, Refusal> {
+pub(super) fn month(ymm: u32) -> Result<Month, Refusal> {
     Month::from_ymm(ymm).map_err(|error| invalid(format!("month {ymm}: {error}")))
 }
 
-fn invalid(detail: String) -> Refusal {
+pub(super) fn invalid(detail: String) -> Refusal {
     Refusal::new(Reason::QueryInvalid, detail)
 }

@@ -5,6 +5,7 @@ pub(crate) mod fixture;
 use std::time::Duration;
 
 use bytes::Bytes;
+use danso_core::period::{Deadline, Deadlines, Scope};
 use danso_core::question::Figure;
 use danso_proto::envelope::{ANSWER_TYPE, Envelope, Signer, open_answer};
 use danso_proto::ids::{LogId, NodeId, Stream};
@@ -282,6 +283,11 @@ async fn an_answer_that_is_not_the_child_s_own_new_and_fitting_one_is_refused() 
         ("no month", Box::new(|a| a.cells[0].month = 0)),
         ("no sex", Box::new(|a| a.cells.iter_mut().for_each(|c| c.sex = String::new()))),
         ("an age group that is none", Box::new(|a| a.cells[0].age_group = "0-99".into())),
+        ("a month too few", Box::new(|a| header(a, &|h| h.coverage.truncate(2)))),
+        ("another month", Box::new(|a| header(a, &|h| h.coverage[0].month += 1))),
+        ("more closed than there are", Box::new(|a| header(a, &|h| h.coverage[0].closed = 3))),
+        ("all the world's units", Box::new(|a| header(a, &|h| h.coverage[0].units = 1_000))),
+        ("people that are not there", Box::new(|a| header(a, &|h| h.coverage[0].residents_closed = 1_000))),
         ("zero", Box::new(|a| a.cells[0].value = 0)),
         ("a negative value", Box::new(|a| a.cells[0].value = -1)),
         ("an impossible value", Box::new(|a| a.cells[0].value = i64::MAX)),
@@ -305,4 +311,35 @@ async fn a_figure_that_was_not_asked_for_is_refused() {
     assert_eq!(checked(other), Err(Reason::AnswerInvalid));
     let by_sex = forged(&f, &f.north, &sealed, |answer| answer.cells[0].sex = "M".into());
     assert_eq!(checked(by_sex), Err(Reason::AnswerInvalid));
+}
+
+#[tokio::test]
+async fn who_asks_says_by_when_months_are_closed_and_an_earlier_version_says_nothing_of_it() {
+    let f = Federation::new().await;
+    let judge = f.province.answers().judging(Deadlines::new([(Scope::All, Deadline::Day(7))], []), Duration::ZERO);
+    let query = judge.query(&f.directory, &f.ask("40", "", &[])).expect("a query").restricted_to(unit("420"));
+    let asked = query.to_pb();
+    assert_eq!(asked.deadlines.as_ref().map(|of| &*of.rules[0].deadline), Some("day 7"));
+    assert_eq!(Query::read(&asked, &f.directory, NOW_MS).expect("a query"), query, "it reads back");
+    let sealed = f.north.answers().sealed(&f.directory, encoded(&query), NONCE, &|_| Vec::new()).await.expect("sealed");
+    let child = f.directory.node(&f.north.id).expect("enrolled");
+    let checked = |bytes| check(bytes, child, &f.directory, &query, NONCE);
+    let coverage = checked(sealed.clone()).expect("valid").coverage.expect("it is told");
+    assert_eq!(
+        coverage.iter().map(|of| (of.month.ymm(), of.units)).collect::<Vec<_>>(),
+        [(202_401, 2), (202_402, 2), (202_403, 2)]
+    );
+    let old = forged(&f, &f.north, &sealed, |answer| {
+        let header = answer.header.as_mut().expect("a header");
+        header.coverage.clear();
+        header.query.as_mut().expect("a query").deadlines = None;
+    });
+    let old = checked(old).expect("it is taken");
+    assert_eq!(old.coverage, None);
+    let own = judge.local(&f.directory, &query).await.expect("answer");
+    assert_eq!(combine(own, vec![old]).expect("together").coverage, None, "nobody can say it of the whole");
+    let judged = forged(&f, &f.north, &sealed, |answer| {
+        answer.header.as_mut().expect("a header").query.as_mut().expect("a query").deadlines = None;
+    });
+    assert_eq!(checked(judged).map_err(|refusal| refusal.reason), Err(Reason::AnswerInvalid), "by other deadlines");
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, META_ANCHOR, META_PARENT, clock, database, gauges, restore, watch as watching};
 use crate::answer::Answers;
 use crate::clock::Clock;
-use crate::config::{Address, Config, Layout};
+use crate::config::{Address, Config, Layout, Months};
 use crate::doctor::{self, Doctor};
 use crate::keys::{LinkKey, LogKey, Rotation};
 use crate::link::{self, Children, Context, Dial, LinkStatus, Retry, Timing};
@@ -121,7 +121,9 @@ impl Started<'_> {
         let me = pipeline.me().clone();
         let rotation = Rotation::new(layout.log_key(), layout.next_log_key());
         settle_key(layout, &rotation, pipeline)?;
-        let answers = Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone());
+        let Months { deadlines, silent_after } = config.months.clone();
+        let answers =
+            Answers::new(store.clone(), pipeline.signing(), me.clone(), clock.clone()).judging(deadlines, silent_after);
         let (link_sender, link_seen) = parent.as_ref().map(|_| watch::channel(LinkStatus::default())).unzip();
         let context = Context {
             pipeline: pipeline.clone(),

@@ -45,6 +45,34 @@ fn a_certificate_lives_from_seconds_to_ninety_days() {
 }
 
 #[test]
+fn months_are_judged_as_configured() {
+    let months = |text: &str| parse(&format!("[node]\nunit = \"VN\"\nlisten = \"0.0.0.0:1\"\n[months]\n{text}\n"));
+    let config = months(
+        "deadline = \"days 1-3\"\nsilent_after = \"20days\"\ndays_off = [\"2027-02-11\"]\n[months.deadlines]\n\
+         commune = \"5 working days\"\n17065 = \"days 5, 25\"",
+    )
+    .expect("fine");
+    let said: Vec<String> = config.months.deadlines.rules().map(|(scope, rule)| format!("{scope}: {rule}")).collect();
+    assert_eq!(said, [": day 3", "commune: 5 working days", "17065: day 5"]);
+    assert_eq!(config.months.silent_after, Duration::from_secs(20 * 24 * 3600));
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("danso.toml");
+    config.write(&path).expect("written");
+    assert_eq!(Config::load(&path).expect("read"), config);
+    for (text, key) in [
+        ("deadline = \"soon\"", "months.deadline"),
+        ("days_off = [\"2027-02\"]", "months.days_off"),
+        ("silent_after = \"long\"", "months.silent_after"),
+        ("[months.deadlines]\n\"no unit\" = \"day 5\"", "months.deadlines"),
+        ("[months.deadlines]\ncommune = \"day 30\"", "months.deadlines"),
+    ] {
+        let error = months(text).expect_err(text);
+        let ConfigError::Invalid { problems, .. } = &error else { panic!("{error}") };
+        assert_eq!((problems.len(), problems[0].key), (1, key), "{error}");
+    }
+}
+
+#[test]
 fn all_wrong_values_are_reported_together() {
     let error = parse(
         "[node]\nunit = \"quá dài\"\nadvertise = \"0.0.0.0:7443\"\n[parent]\n[metrics]\nlisten = \"9464\"\n\

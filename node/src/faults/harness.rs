@@ -91,6 +91,8 @@ const MEANING: &[(&str, &str)] = &[
     ("kin", "(SELECT reference FROM person WHERE person.id = kin.child)"),
     ("unnamed", "unit, due"),
     ("period", "unit, month"),
+    ("population", "unit, span, residents"),
+    ("arrival", "(SELECT name FROM log WHERE log.id = arrival.log), size"),
     ("source", "unit, form, key, digest, birth"),
     ("waiting", "unit, slip_no, missing_unit, missing, kind, slip, reason"),
     ("receipt", "log, giver, size, time_s, note"),

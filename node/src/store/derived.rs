@@ -7,11 +7,12 @@ use super::{Result, SourceRow, Tx, unsigned};
 
 /// The tables that a rebuild makes again, each with its rows in an order that depends on nothing but their content. Row numbers are left out,
 /// logs stand by their names: the same entries give the same bytes at every node.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 12] = [
     ("person", "SELECT id, unit, reference, data FROM person ORDER BY id"),
     ("household", "SELECT id, unit, number, data FROM household ORDER BY id, unit"),
     ("cube", "SELECT unit, measure, month, data FROM cube ORDER BY unit, measure, month"),
     ("rollup", "SELECT list, unit, stock, span, data FROM rollup ORDER BY list, unit, stock, span"),
+    ("population", "SELECT unit, span, residents FROM population ORDER BY unit, span"),
     (
         "finding",
         "SELECT change, person, log.name, sequence, unit, finding.reason, severity, other, seen
@@ -25,6 +26,8 @@ const TABLES: [(&str, &str); 10] = [
     ("kin", "SELECT mother, child FROM kin ORDER BY mother, child"),
     ("unnamed", "SELECT person, change, unit, due FROM unnamed ORDER BY person"),
     ("period", "SELECT unit, month, change FROM period ORDER BY unit, month"),
+    // By itself: backups of earlier versions say what the others hold, and nothing of this.
+    ("period_recorded", "SELECT unit, month, recorded_at_ms FROM period ORDER BY unit, month"),
     ("log_unit", "SELECT log.name, unit FROM log_unit JOIN log ON log.id = log_unit.log ORDER BY 1, 2"),
 ];
 
@@ -101,6 +104,7 @@ impl Tx {
             "DELETE FROM household",
             "DELETE FROM cube",
             "DELETE FROM rollup",
+            "DELETE FROM population",
             "DELETE FROM finding",
             "DELETE FROM finding_answer",
             "DELETE FROM kin",

@@ -11,6 +11,8 @@ use danso_proto::ids::{LogId, UnitCode};
 /// How far a log has grown, without its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSize {
+    /// Row number.
+    pub pk: i64,
     /// The log.
     pub log: LogId,
     /// Entries.
@@ -43,11 +45,13 @@ impl Tx {
 
     /// All logs with entries on the stream `records`, by name.
     pub async fn record_logs(&mut self) -> Result<Vec<LogSize>> {
-        let sql = "SELECT name, size, recorded_at_ms FROM log WHERE name LIKE '%/records' AND size > 0 ORDER BY name";
+        let sql =
+            "SELECT id, name, size, recorded_at_ms FROM log WHERE name LIKE '%/records' AND size > 0 ORDER BY name";
         let rows = self.rows(sql, []).await?;
         rows.iter()
             .map(|row| {
                 Ok(LogSize {
+                    pk: row.get("id")?,
                     log: parsed(row.get("name")?, "log", "name")?,
                     size: unsigned(row.get("size")?, "log", "size")?,
                     recorded_at_ms: row.get("recorded_at_ms")?,

@@ -388,7 +388,8 @@ impl Tx {
         let mut tables = vec![entry];
         let derived = self.derived().await?.tables;
         for table in TABLES.iter().filter(|table| table.name != "entry") {
-            match derived.iter().find(|of| of.table == table.name) {
+            // What is derived has a column of `period` in a digest of its own.
+            match derived.iter().find(|of| of.table == table.name && of.table != "period") {
                 Some(digest) => tables.push(digest.clone()),
                 None => {
                     let sql = format!("SELECT {} FROM {} ORDER BY {}", table.names(), table.name, table.key_names());

@@ -412,11 +412,12 @@ pub(super) fn newest() -> i64 {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 6] = [
+    const STEPS: [(i64, &str, &str); 7] = [
         (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
         (2, "write path", include_str!("../../migrations/postgres/0002_write_path.sql")),
         (3, "rollup", include_str!("../../migrations/postgres/0003_rollup.sql")),
         (4, "answers", include_str!("../../migrations/postgres/0004_answers.sql")),
+        (5, "periods", include_str!("../../migrations/postgres/0005_periods.sql")),
         (6, "kin", include_str!("../../migrations/postgres/0006_kin.sql")),
         (7, "cube", include_str!("../../migrations/postgres/0007_cube.sql")),
     ];

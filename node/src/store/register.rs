@@ -1,14 +1,14 @@
 //! Register and cube: all derived from the ledger.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use danso_core::forms::household_key;
-use danso_core::register::{Household, HouseholdKey, PeriodEnd, Person};
+use danso_core::register::{Household, HouseholdKey, Person};
 use danso_proto::ids::{PersonId, UnitCode};
 use danso_proto::limits;
 
 use super::sql::{Row, Value};
-use super::{Error, Result, Tx, parsed, unsigned};
+use super::{Error, Result, Tx, unsigned};
 
 /// So many ids of one change set are worth asking for as one.
 const SET_MIN: usize = 8;
@@ -109,24 +109,6 @@ impl Tx {
     pub async fn household_remove(&mut self, keys: &[HouseholdKey]) -> Result<()> {
         let sql = "DELETE FROM household WHERE (id, unit) IN ({rows})";
         self.write_many(sql, [], keys.iter().map(household_values)).await.map(drop)
-    }
-
-    /// Notes which months were declared complete. Of several who say so the lowest id stays, so that it does not matter which came first.
-    pub async fn period_put(&mut self, periods: &[PeriodEnd]) -> Result<()> {
-        let sql = "INSERT INTO period (unit, month, change) {rows}
-                   ON CONFLICT (unit, month) DO UPDATE SET change = excluded.change WHERE excluded.change < period.change";
-        // One row a statement for each key: PostgreSQL refuses to change a row twice in one.
-        let mut lowest: BTreeMap<_, &PeriodEnd> = BTreeMap::new();
-        for period in periods {
-            let kept = lowest.entry((&period.unit, period.month.index())).or_insert(period);
-            if period.change.as_bytes() < kept.change.as_bytes() {
-                *kept = period;
-            }
-        }
-        let rows = lowest
-            .into_values()
-            .map(|period| [period.unit.as_str().into(), period.month.index().into(), period.change.as_bytes().into()]);
-        self.write_many(sql, [], rows).await.map(drop)
     }
 
     /// How much is here: persons, waiting slips, findings.

@@ -38,6 +38,7 @@ impl Tx {
 
     /// Adds to sums; those of which nothing is left are dropped, so that the same cube always has the same rows.
     pub async fn rollup_add(&mut self, mut sums: BTreeMap<RollupKey, Sums>) -> Result<()> {
+        self.population_add(&sums).await?;
         let sql = "SELECT list, unit, stock, span, data FROM rollup WHERE (list, unit, stock, span) IN ({rows})";
         for row in &self.rows_by(sql, [], sums.keys().map(values)).await? {
             let (key, before) = (key(row)?, data(row)?);

@@ -193,7 +193,7 @@ pub(super) fn newest() -> i64 {
 
 /// The steps that bring a database to this version. A step that was released is never changed: its checksum is in the databases.
 pub(super) fn migrator() -> Migrator {
-    const STEPS: [(i64, &str, &str); 10] = [
+    const STEPS: [(i64, &str, &str); 11] = [
         (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
         (2, "receipts", include_str!("../../migrations/sqlite/0002_receipts.sql")),
         (3, "findings", include_str!("../../migrations/sqlite/0003_findings.sql")),
@@ -202,6 +202,7 @@ pub(super) fn migrator() -> Migrator {
         (9, "rows", include_str!("../../migrations/sqlite/0009_rows.sql")),
         (10, "rollup", include_str!("../../migrations/sqlite/0010_rollup.sql")),
         (11, "answers", include_str!("../../migrations/sqlite/0011_answers.sql")),
+        (12, "periods", include_str!("../../migrations/sqlite/0012_periods.sql")),
         (13, "kin", include_str!("../../migrations/sqlite/0013_kin.sql")),
         (14, "cube", include_str!("../../migrations/sqlite/0014_cube.sql")),
     ];

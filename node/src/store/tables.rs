@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// All but `meta`, of which some is about the database itself. What others point at comes first.
-pub(super) const TABLES: [Table; 20] = [
+pub(super) const TABLES: [Table; 22] = [
     Table::new(
         "log",
         1,
@@ -143,7 +143,9 @@ pub(super) const TABLES: [Table; 20] = [
     ),
     Table::new("kin", 2, &[("mother", Blob), ("child", Blob)]),
     Table::new("unnamed", 1, &[("person", Blob), ("change", Blob), ("unit", Text), ("due", Int)]),
-    Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob)]),
+    Table::new("period", 2, &[("unit", Text), ("month", Int), ("change", Blob), ("recorded_at_ms", Int)]),
+    Table::new("population", 2, &[("unit", Text), ("span", Int), ("residents", Int)]),
+    Table::new("arrival", 2, &[("log", Int), ("at_step", Int), ("size", Int)]),
     Table::new(
         "source",
         3,

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod failover;
 mod kept;
 mod moving;
+mod periods;
 pub(crate) mod proxy;
 mod served;
 

@@ -3,6 +3,7 @@
 //! Served where only the node's operator can ask (the admin socket), so that nothing in here asks who it is. Knows how answers are made and
 //! put together from `answer`, and how a child is reached from [`AskChild`] only.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use danso_proto::refusal::{Reason, Refusal};
 use futures_util::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
+
+mod months;
 
 use super::status;
 use crate::answer::{self, Answer, Answers, Note, Query};
@@ -49,11 +52,15 @@ type CurrentDirectory = Box<dyn Fn() -> Arc<Directory> + Send + Sync>;
 /// What has to be told of this node when a question is asked.
 type NotesAbout = Box<dyn Fn(&Query) -> Vec<Note> + Send + Sync>;
 
+/// When each child was last heard over its link since this node started, Unix milliseconds.
+type LastHeard = Box<dyn Fn() -> HashMap<NodeId, i64> + Send + Sync>;
+
 /// The service.
 pub struct Queries<A = Children> {
     answers: Answers,
     directory: CurrentDirectory,
     notes: NotesAbout,
+    heard: LastHeard,
     children: A,
     /// 16 fresh random bytes.
     nonce: fn() -> [u8; 16],
@@ -65,7 +72,10 @@ impl Queries {
         let (answers, pipeline) = (context.answers.clone(), context.pipeline.clone());
         let directory: CurrentDirectory = Box::new(move || pipeline.snapshot().directory_arc());
         let notes: NotesAbout = Box::new(move |query| context.notes(query));
-        Self { answers, directory, notes, children, nonce: random_bytes }
+        let links = children.clone();
+        let heard: LastHeard =
+            Box::new(move || links.list().into_iter().map(|child| (child.node, child.heard_ms)).collect());
+        Self { answers, directory, notes, heard, children, nonce: random_bytes }
     }
 }
 
@@ -177,6 +187,27 @@ fn messages(answer: Answer) -> Result<impl Iterator<Item = pb::PullAggregateResp
 #[tonic::async_trait]
 impl<A: AskChild> QueryService for Queries<A> {
     type PullAggregateStream = Pin<Box<dyn Stream<Item = Result<pb::PullAggregateResponse, Status>> + Send>>;
+
+    type ShowCompletenessStream = Pin<Box<dyn Stream<Item = Result<pb::ShowCompletenessResponse, Status>> + Send>>;
+    type ExplainAggregateStream = Pin<Box<dyn Stream<Item = Result<pb::ExplainAggregateResponse, Status>> + Send>>;
+
+    async fn show_completeness(
+        &self,
+        request: Request<pb::ShowCompletenessRequest>,
+    ) -> Result<Response<Self::ShowCompletenessStream>, Status> {
+        let messages = self.completeness(request.into_inner()).await;
+        let messages = messages.map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(Response::new(Box::pin(stream::iter(messages.map(Ok)))))
+    }
+
+    async fn explain_aggregate(
+        &self,
+        request: Request<pb::ExplainAggregateRequest>,
+    ) -> Result<Response<Self::ExplainAggregateStream>, Status> {
+        let messages = self.explain(request.into_inner()).await;
+        let messages = messages.map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(Response::new(Box::pin(stream::iter(messages.map(Ok)))))
+    }
 
     async fn pull_aggregate(
         &self,

@@ -11,6 +11,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("calendar", &[]),
     ("tier", &[]),
     ("units", &["calendar", "tier"]),
+    ("period", &["calendar", "tier", "units"]),
     ("verify", &["calendar", "tier", "units"]),
     ("ledger", &["calendar", "tier", "units", "verify"]),
     ("finding", &[]),

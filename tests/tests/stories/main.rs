@@ -12,6 +12,7 @@ mod findings;
 mod forks;
 mod full_year;
 mod keys;
+mod months;
 mod proofs;
 mod proto_lint;
 mod receipts;

@@ -1,6 +1,8 @@
 //! What a batch of changes does to register and cube, in three stages, so that the shell reads the rows it needs in a few statements:
 //! [`Batch`] names the persons, [`WithPersons`] the households, [`Outcome`] is what to write.
 
+use std::collections::BTreeMap;
+
 use danso_proto::change::Sex;
 use danso_proto::ids::{HouseholdId, PersonId};
 
@@ -136,6 +138,25 @@ impl WithPersons {
     /// The households to load, sorted; some or all may be new.
     pub fn household_keys(&self) -> &[HouseholdKey] {
         &self.keys
+    }
+
+    /// Households as they were before this batch, told by how those of `keys` are with it; of one that is not held nothing was left.
+    pub(super) fn households_before(
+        &self,
+        keys: &[HouseholdKey],
+        after: impl IntoIterator<Item = Household>,
+    ) -> BTreeMap<HouseholdKey, Household> {
+        let mut held: BTreeMap<HouseholdKey, Household> =
+            after.into_iter().map(|household| (household.key().clone(), household)).collect();
+        let steps: BTreeMap<HouseholdKey, &[Membership]> =
+            self.members.chunk_by(Membership::same_household).map(|same| (self.tally.key(&same[0]), same)).collect();
+        let before = |key: &HouseholdKey| {
+            let mut household = held.remove(key).unwrap_or_else(|| Household::new(key.clone()));
+            let steps = steps.get(key).copied().unwrap_or_default();
+            household.add(steps.iter().map(|m| Presence { delta: -m.step.delta, ..m.step }));
+            (key.clone(), household)
+        };
+        keys.iter().map(before).collect()
     }
 
     /// Ends with the households of [`Self::household_keys`] that the register holds; others are passed over.

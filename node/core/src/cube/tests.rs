@@ -13,6 +13,8 @@ use crate::finding::{Finding, FindingKind};
 use crate::register::samples::*;
 use crate::register::{Household, HouseholdKey, Person, RegisterChange};
 
+mod trace;
+
 /// A store in memory: rows as bytes, as in a real one.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct World {

@@ -9,7 +9,7 @@ use super::age::full_years;
 use super::figure::{Class, Traits};
 use super::{AgeGroup, Asked, Dimension, Figure};
 use crate::calendar::Month;
-use crate::cube::Measure;
+use crate::cube::{CubeKey, Measure};
 use crate::rollup::{Run, Span, Sums};
 
 /// A row of the cube, summed over when it became known. See [`super::Read`] for what may be left out.
@@ -31,6 +31,21 @@ pub struct CubeRow {
     pub other: Option<UnitCode>,
     /// How many.
     pub count: i64,
+}
+
+impl From<(&CubeKey, i64)> for CubeRow {
+    fn from((key, count): (&CubeKey, i64)) -> Self {
+        Self {
+            unit: key.unit.clone(),
+            month: key.month,
+            measure: key.measure,
+            sex: key.sex,
+            birth_month: key.birth_month,
+            detail: key.detail,
+            other: key.other.clone(),
+            count,
+        }
+    }
 }
 
 /// One figure. A dimension that was not asked for, or that the figure does not have, is `None`. `Ord` is the canonical order.

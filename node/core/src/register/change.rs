@@ -1,6 +1,6 @@
 //! The door of the register: what entries say about persons, and what they say that no person is touched by.
 
-use danso_proto::change::{Body, Change};
+use danso_proto::change::{Body, Change, ChangeSet};
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
@@ -79,6 +79,8 @@ pub struct PeriodEnd {
     pub unit: UnitCode,
     /// The month.
     pub month: Month,
+    /// The author's clock at the change set that says so, Unix milliseconds.
+    pub recorded_at_ms: i64,
 }
 
 /// A change of a kind that this version does not know: to be listed.
@@ -117,15 +119,19 @@ impl Intake {
         }
     }
 
+    /// Takes again what a change set says that was taken in before: to explain figures, not to count. Without identity parts.
+    pub fn recall(&mut self, set: &ChangeSet) {
+        set.ids().for_each(|(id, change)| self.take_change(id, change, set.recorded_at_ms, None));
+    }
+
     fn take_change(&mut self, id: ChangeId, change: &Change, recorded_at_ms: i64, part: Option<IdentityPart>) {
         match &change.body {
             body if !self.rules.know(body) => {
                 self.unknown.push(UnknownKind { change: id, unit: change.unit.clone() });
             }
             Body::PeriodClosed(m) => {
-                let end =
-                    Month::from_ymm(m.month).map(|month| PeriodEnd { change: id, unit: change.unit.clone(), month });
-                self.closed.extend(end);
+                let end = |month| PeriodEnd { change: id, unit: change.unit.clone(), month, recorded_at_ms };
+                self.closed.extend(Month::from_ymm(m.month).map(end));
             }
             Body::FindingAnswered(m) => self.answers.push(FindingAnswer {
                 id,

@@ -125,6 +125,13 @@ impl Person {
         }
     }
 
+    /// The person without some facts, which are sorted.
+    #[must_use]
+    pub(crate) fn without(mut self, facts: &[&Fact]) -> Self {
+        self.facts.retain(|fact| facts.binary_search(&fact).is_err());
+        self
+    }
+
     /// The stored form: a version byte, then postcard.
     pub fn to_bytes(&self) -> Vec<u8> {
         stored::to_bytes(self)

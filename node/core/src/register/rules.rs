@@ -16,7 +16,8 @@ impl Rules {
     /// stored form. A node whose rows were made by another number makes them anew from its logs.
     ///
     /// 1: version 0.1.0. 2: a month that was closed twice is closed by the change with the lowest id, whichever came first. 3: roll-ups of the cube. 4: the rows of
-    /// the cube in groups; findings say what they saw, and are answered; persons keep what doubts rest on, and mothers.
+    /// the cube in groups; findings say what they saw, and are answered; persons keep what doubts rest on, and mothers; of several statements that a month is
+    /// complete the one with the earliest clock counts; how many live where is kept.
     pub const CURRENT: Self = Self { version: 4, skips: |_| false };
 
     /// Those of a version that did not know some kinds: they are carried and listed. For tests of upgrades.

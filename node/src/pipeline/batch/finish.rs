@@ -1,12 +1,12 @@
 //! The end of a batch: what is pending is written and counted, authors are told, and the logs' heads are brought up to date.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use danso_core::ledger::Entry;
 use danso_core::rollup::rolled;
 use danso_core::rules::{Rulebooks, Suspicion};
-use danso_proto::ids::LogId;
+use danso_proto::ids::{LogId, Stream};
 
 use super::{Batch, Done};
 use crate::pipeline::tell::Telling;
@@ -111,7 +111,14 @@ impl Batch<'_> {
         tell::keep_mail(self.tx, &self.me, &entries).await?;
         let keyed: Vec<(i64, Entry)> =
             entries.into_iter().map(|entry| (self.logs.get(entry.log()).map_or(0, |row| row.pk), entry)).collect();
+        let mut sizes = BTreeMap::new();
+        for (log, entry) in keyed.iter().filter(|(_, entry)| *entry.log().stream() == Stream::Records) {
+            let size = sizes.entry(*log).or_insert(0);
+            *size = (*size).max(entry.sequence() + 1);
+        }
         self.tx.entry_append(&keyed).await?;
+        // When records were here is told with what came late.
+        self.tx.arrival_put(&sizes, self.outfit.clock.now_ms()).await?;
         Ok(())
     }
 }

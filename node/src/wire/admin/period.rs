@@ -2,6 +2,7 @@
 
 use danso_core::calendar::Month;
 use danso_core::ledger::Draft;
+use danso_core::period::is_over;
 use danso_proto::change::{Body, Change, PeriodClosed};
 use danso_proto::ids::{ChangeId, Stream};
 use danso_proto::pb::admin::v1 as pb;
@@ -30,9 +31,19 @@ impl Parts {
         }
         let month = Month::from_ymm(request.month)
             .map_err(|error| Refusal::new(Reason::DateInvalid, format!("month {}: {error}", request.month)))?;
-        if month > self.today().month() {
-            let detail = format!("{} has not begun yet; close it when everything was reported", request.month);
+        let now_ms = self.clock.now_ms();
+        if !is_over(month, now_ms) {
+            let detail = format!(
+                "{month} is not over: nobody can say yet that it is complete; close it from {}-01 on, when everything was reported",
+                month.add_months(1)
+            );
             return Err(Refusal::new(Reason::DateInFuture, detail));
+        }
+        // Said once is enough: whoever says it again is told who said it, and when.
+        if let Some((log, sequence, closed_at_ms)) =
+            self.view.closing(&unit, month).await.map_err(|error| error.refusal())?
+        {
+            return Ok(pb::ClosePeriodResponse { log: log.to_string(), sequence, already: true, closed_at_ms });
         }
         let change = Change {
             unit,
@@ -42,10 +53,14 @@ impl Parts {
             identity_commitment: None,
             body: Body::PeriodClosed(PeriodClosed { month: month.ymm() }),
         };
-        let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or_default();
-        let first_id = ChangeId::first(now_ms, keys::random_bytes());
+        let first_id = ChangeId::first(u64::try_from(now_ms).unwrap_or_default(), keys::random_bytes());
         let draft = Draft { first_id, changes: vec![change], parts: vec![None] };
         let written = self.pipeline.write(Stream::Records, vec![draft]).await.map_err(of_pipeline)?;
-        Ok(pb::ClosePeriodResponse { log: written.log.to_string(), sequence: written.size.saturating_sub(1) })
+        Ok(pb::ClosePeriodResponse {
+            log: written.log.to_string(),
+            sequence: written.size.saturating_sub(1),
+            already: false,
+            closed_at_ms: now_ms,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The operator's service, called over a connection, on a pipeline and a store of its own.
 
 mod bed;
+mod months;
 
 use std::time::Duration;
 
@@ -351,14 +352,15 @@ fn an_invite_is_for_a_unit_below_and_for_a_time() {
 }
 
 #[test]
-fn a_month_is_closed_by_its_unit_or_one_above_and_not_before_it_began() {
+fn a_month_is_closed_once_by_its_unit_or_one_above_and_not_before_it_is_over() {
     run(async || {
         let root = Bed::root().await;
         let mut commune = root.child("17065", 1).await;
         let close = |unit: &str, month| pb::ClosePeriodRequest { unit: unit.into(), month };
         let closed = commune.admin.close_period(close("17065", 202_112)).await.expect("closes").into_inner();
-        assert_eq!((closed.log, closed.sequence), (commune.log(Stream::Records).to_string(), 0));
+        assert_eq!((closed.log.clone(), closed.sequence), (commune.log(Stream::Records).to_string(), 0));
         for (request, why) in [
+            (close("17065", 202_201), "date_in_future"),
             (close("17065", 202_202), "date_in_future"),
             (close("17065", 202_113), "date_invalid"),
             (close("17035", 202_112), "unit_not_ours"),
@@ -368,8 +370,12 @@ fn a_month_is_closed_by_its_unit_or_one_above_and_not_before_it_began() {
         }
         commune.clock.advance(Duration::from_secs(32 * 86_400));
         assert!(commune.clock.now_ms() > NOW_MS);
-        let later = commune.admin.close_period(close("17065", 202_202)).await.expect("it has begun").into_inner();
-        assert_eq!(later.sequence, 1);
+        let later = commune.admin.close_period(close("17065", 202_201)).await.expect("it is over").into_inner();
+        assert_eq!((later.sequence, later.already), (1, false));
+        let again = commune.admin.close_period(close("17065", 202_112)).await.expect("harmless").into_inner();
+        assert_eq!((again.sequence, again.already, &again.log), (0, true, &closed.log), "nothing is written twice");
+        assert_eq!(again.closed_at_ms, closed.closed_at_ms);
+        assert_eq!(reason(commune.admin.close_period(close("17065", 202_202)).await), "date_in_future");
     });
 }
 

@@ -52,7 +52,8 @@ fn service(federation: &Arc<Federation>, change: impl FnOnce(&mut Asked)) -> Que
     let directory = federation.directory.clone();
     let answers = federation.province.answers();
     let notes = Box::new(|_: &Query| Vec::new());
-    Queries { answers, directory: Box::new(move || directory.clone()), notes, children, nonce: || [5; 16] }
+    let heard = Box::new(HashMap::new);
+    Queries { answers, directory: Box::new(move || directory.clone()), notes, heard, children, nonce: || [5; 16] }
 }
 
 fn request(query: pb::Query, source: pb::Source) -> pb::PullAggregateRequest {
