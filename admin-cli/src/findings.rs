@@ -29,6 +29,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// As the node is asked for them.
     pub fn request(&self, ctx: &Context) -> ListFindingsRequest {
         ListFindingsRequest {
             lang: ctx.lang.code().into(),

@@ -156,7 +156,4 @@ fn a_doubtful_record_is_answered_closed_everywhere_withdrawn_and_corrected() {
     wait_until_open(&federation, 0);
     answer(COMMUNE, DOUBT, &["--right", "--because", "x"]).must(3);
     federation.logs_verify();
-    for node in federation.nodes() {
-        node.admin(["doctor"]).must(DONE);
-    }
 }
