@@ -73,7 +73,7 @@ fn child(n: u32, mother: u32, day: u32, sex: Sex, order: u32) -> RegisterChange 
         birth_weight_g: 0,
         birth_place: None,
     });
-    let part = (day % 100 != 0).then(|| IdentityPart { event_date: day, ..Default::default() });
+    let part = (!day.is_multiple_of(100)).then(|| IdentityPart { event_date: day, ..Default::default() });
     labelled(n, "A", month * 100, 20_251_228, body, part)
 }
 

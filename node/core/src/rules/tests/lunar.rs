@@ -39,7 +39,7 @@ fn a_slip_and_its_correction() {
         labelled(1, "A", 20_200_201, 20_200_201, Body::PersonUpdated(update), part(date))
     };
     let expected = (id(0), Some(id(1)), "15/12/1990".to_owned(), 19_910_130, true);
-    assert_eq!(lunar_of(vec![written(), said(19_910_130)]), [expected.clone()]);
+    assert_eq!(lunar_of(vec![written(), said(19_910_130)]), [expected]);
     let [suspicion] = &judged(vec![written(), said(19_910_130)], &Rulebooks::default())[..] else {
         panic!("one suspicion")
     };
