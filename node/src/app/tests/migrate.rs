@@ -445,8 +445,9 @@ fn doctor_compares_no_figures_that_an_earlier_version_made() {
         left_otherwise(&data, &[other, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'derived_version'"])
             .await;
         assert!(all_is_well().await, "the next start makes them again");
-        let current = "UPDATE meta SET value = CAST('3' AS BLOB) WHERE key = 'derived_version'";
-        left_otherwise(&data, &[current]).await;
+        let version = danso_core::register::Rules::CURRENT.version();
+        let current = format!("UPDATE meta SET value = CAST('{version}' AS BLOB) WHERE key = 'derived_version'");
+        left_otherwise(&data, &[&current]).await;
         assert!(!all_is_well().await, "this version did not make them");
     });
 }
