@@ -4,7 +4,7 @@ use danso_core::calendar::PartialDate;
 use danso_core::register::Rules;
 use danso_proto::change::{
     Body, ChangeSet, FindingAnswered, FindingOpened, ForwardingPolicy, MovedIn, MovedOut, NodeEnrolled, PersonUpdated,
-    Severity, Sex, Verdict,
+    Retraction, Severity, Sex, Verdict,
 };
 use danso_proto::envelope::{Envelope, Signer as _};
 use danso_proto::identity::IdentityPart;
@@ -15,6 +15,7 @@ use danso_proto::refusal::Reason;
 use super::bed::{self, Author, Bed, Said, enrolled, happened};
 use super::run;
 use crate::pipeline::rebuild;
+use crate::store::{Said as SaidAbove, What};
 use crate::view::{Finding, FindingState, View};
 
 const DOUBT: &str = "month_unknown";
@@ -309,5 +310,48 @@ fn what_only_a_node_above_both_can_see_it_tells_itself() {
         assert_eq!(kinds(&told(&bed, commune.log.node()).await), ["finding_opened", "finding_closed"]);
         assert_eq!(told(&bed, other.log.node()).await, [], "the other commune did nothing wrong");
         same_after_rebuild(&bed).await;
+    });
+}
+
+#[test]
+fn what_a_node_above_says_is_answered_until_it_says_otherwise() {
+    run(async |bed| {
+        let Case { mut author, person, left, entries } = case(&bed).await;
+        send(&bed, &author, 0, entries).await;
+        // As if this node had written that itself, and somebody above had told what it found, and what only it can find.
+        let above = NodeId::new(&bed::code("VN"), &[9; 32]);
+        let strange = "of_tomorrow";
+        let said = async |closed_at_ms: Option<i64>| {
+            let what = What { severity: Some(Severity::Warning), ..What::default() };
+            let said = SaidAbove { opened_at_ms: Some(5), closed_at_ms, what };
+            let all = [DOUBT, strange].map(|code| ((left, code.to_owned()), said.clone()));
+            let put = bed.store.run_tx("test", async |tx| tx.finding_said_put(&above, &all.clone().into()).await);
+            put.await.expect("kept");
+        };
+        said(None).await;
+        let by = async |code: &str| {
+            let seen = shown(&bed, left).await;
+            let found = seen.iter().find(|finding| finding.giver.as_ref() == Some(&above) && finding.reason == code);
+            found.expect("it is listed").state
+        };
+        let tally = async || View::new(bed.store.clone()).finding_tally(bed.handle.me()).await.expect("counted");
+        assert_eq!((by(DOUBT).await, by(strange).await), (FindingState::Open, FindingState::Open));
+        let open = (Severity::Warning, FindingState::Open);
+        assert_eq!(tally().await, [(open, 2)].into());
+        say(&bed, &mut author, says("17065", left, DOUBT, Verdict::Right)).await;
+        assert_eq!((by(DOUBT).await, by(strange).await), (FindingState::Answered, FindingState::Open));
+        let answered = (Severity::Warning, FindingState::Answered);
+        assert_eq!(tally().await, [(open, 1), (answered, 1)].into());
+        let answer = say(&bed, &mut author, says("17065", left, strange, Verdict::Right)).await;
+        assert_eq!((by(strange).await, tally().await), (FindingState::Answered, [(answered, 2)].into()));
+        say(&bed, &mut author, says("17065", left, strange, Verdict::Withdrawn(answer))).await;
+        assert_eq!(by(strange).await, FindingState::Open);
+        // A correction is an answer, too.
+        let body = Body::Retraction(Retraction { person, refers_to: left, reason: String::new() });
+        say(&bed, &mut author, happened("17065", body, 20_211_201)).await;
+        assert_eq!((by(DOUBT).await, by(strange).await), (FindingState::Answered, FindingState::Answered));
+        said(Some(7)).await;
+        assert_eq!((by(DOUBT).await, by(strange).await), (FindingState::Closed, FindingState::Closed));
+        assert_eq!(tally().await, [].into());
     });
 }
