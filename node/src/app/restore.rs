@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use danso_core::register::Rules;
 use danso_proto::ids::Fingerprint;
 use danso_proto::refusal::{Reason, Refusal};
 
@@ -233,8 +234,12 @@ async fn checks(store: &Store, manifest: &Manifest, layout: &Layout) -> Result<V
         let said = said.map(|said| format!("{} {}", said.size, said.root)).unwrap_or_default();
         checks.push(Check::new(log.to_string(), said, format!("{} {}", head.size(), hex(&head.root()))));
     }
+    // Other rules made other rows, and what opened the copy has dropped those that it keeps in another form: the first start makes them anew from the
+    // entries, which were checked. That the file is the one that was written, its digest says.
+    if manifest.rules != Rules::CURRENT.version() {
+        return Ok(checks);
+    }
     let found = tables(&mut tx).await?;
-    // By name: a backup of an earlier version says nothing of tables that came later.
     for said in &manifest.derived {
         let one = |table: &archive::Table| format!("{} rows {}", table.rows, table.sha256);
         let found = found.iter().find(|found| found.table == said.table).map(one).unwrap_or_default();
