@@ -21,7 +21,7 @@ pub use crate::store::{Disk, Health, Level};
 pub use authors::Shared;
 use authors::Twice;
 pub use evidence::Evidence;
-pub use findings::{Finding, FindingAnswered, FindingState, Record};
+pub use findings::{ANSWERS_SHOWN, Finding, FindingAnswered, FindingState, Record};
 pub use held::{Held, HeldSince};
 pub use prove::Receipts;
 

@@ -194,23 +194,29 @@ fn footer(args: &Args, header: &ExplainHeader, steps: &[ExplainStep], lang: Lang
     let difference = now - then;
     let late: i64 = steps.iter().filter(|step| step.late).map(|step| step.added - step.removed).sum();
     let (entries, changes) = (header.entries, header.changes);
+    // A unit above communes closes nothing itself; what is late is so by the closing of the unit that it is about.
     let closed = local_time(header.closed_at_ms);
+    let is_late = steps.iter().any(|step| step.late);
     match lang {
         Lang::Vi => {
-            let closed = closed.map_or("Tháng này chưa chốt.".into(), |at| {
-                format!("Tháng chốt lúc {at}; ghi sau khi chốt: {late:+}.")
-            });
+            let closed = match closed {
+                Some(at) => format!(" Tháng chốt lúc {at}; ghi sau khi chốt: {late:+}."),
+                None if is_late => format!(" Ghi sau khi các đơn vị đã chốt tháng: {late:+}."),
+                None => String::new(),
+            };
             format!(
-                "\n{} của {}, {month}: trước {then}, nay {now}, chênh {difference:+}, đúng bằng tổng cột chênh lệch. {closed}\nĐã xét {changes} biến động trong {entries} mục.\n",
+                "\n{} của {}, {month}: trước {then}, nay {now}, chênh {difference:+}, đúng bằng tổng cột chênh lệch.{closed}\nĐã xét {changes} biến động trong {entries} mục.\n",
                 args.measure, args.unit
             )
         }
         Lang::En => {
-            let closed = closed.map_or("The month is not closed.".into(), |at| {
-                format!("The month was closed at {at}; recorded after that: {late:+}.")
-            });
+            let closed = match closed {
+                Some(at) => format!(" The month was closed at {at}; recorded after that: {late:+}."),
+                None if is_late => format!(" Recorded after the units had closed the month: {late:+}."),
+                None => String::new(),
+            };
             format!(
-                "\n{} of {}, {month}: {then} then, {now} now, {difference:+}, which is the sum of the column Net. {closed}\n{changes} changes in {entries} entries were gone through.\n",
+                "\n{} of {}, {month}: {then} then, {now} now, {difference:+}, which is the sum of the column Net.{closed}\n{changes} changes in {entries} entries were gone through.\n",
                 args.measure, args.unit
             )
         }

@@ -15,7 +15,7 @@ pub struct Args {
     /// The rule: see `rule list`
     #[arg(value_name = "RULE")]
     rule: String,
-    /// Code of the unit: the node's own or one below it. A setting for a nearer unit goes before this one
+    /// Code of a unit below the node's own; the root may name its own, too. A setting for a nearer unit goes before this one
     #[arg(long, value_name = "CODE")]
     unit: String,
     /// The rule holds

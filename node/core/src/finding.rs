@@ -96,8 +96,8 @@ kinds! {
     MotherMonth = "mother_birth_month_differs", Notice;
     /// Two deliveries of one mother within less than `months`; births of one delivery are at most `days` apart.
     BirthsClose = "births_close", Warning;
-    /// One delivery is told twice: same mother, sex, order, and no other day.
-    BirthTwice = "birth_twice", Warning;
+    /// One delivery is told twice: same mother, sex, order, and no other day. Twins of one sex look the same.
+    BirthTwice = "birth_twice", Notice;
     /// A later child has no higher birth order, or one that the time between does not allow.
     OrderWrong = "birth_order_wrong", Warning;
     /// A method that is not begun in pregnancy began within the `months` before a birth.

@@ -67,6 +67,7 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
     }
     check_position(set, position)?;
     check_children(set, author, directory)?;
+    check_rules(set, author, directory)?;
     check_words(set, author, directory)?;
     verify_again(opened, directory, position)
 }
@@ -75,7 +76,8 @@ pub fn verify(opened: Opened, directory: &Directory, position: &Position) -> Res
 /// or parents that came since undoes it. Else these could keep those who took the entry in from ever starting again.
 ///
 /// # Errors
-/// As [`verify`], without `key_revoked` and `too_large`, and without the `out_of_scope` of a child that has another parent.
+/// As [`verify`], without `key_revoked` and `too_large`, and without the `out_of_scope` of a child that has another parent and of rules that
+/// somebody sets for itself, which an earlier version took in.
 pub fn verify_again(opened: Opened, directory: &Directory, position: &Position) -> Result<Verified, Refusal> {
     let set = opened.change_set();
     let author = directory.author(set.log.node())?;
@@ -236,6 +238,22 @@ fn check_children(set: &ChangeSet, author: &Node, directory: &Directory) -> Resu
         };
         if !known.parent().is_some_and(is_in_line) {
             return Err(Refusal::new(Reason::OutOfScope, format!("{} has a parent already", child.node)));
+        }
+    }
+    Ok(())
+}
+
+/// Rules come from above: nobody switches off what its own records are doubted by. Above the root is nobody.
+fn check_rules(set: &ChangeSet, author: &Node, directory: &Directory) -> Result<(), Refusal> {
+    if author.id() == directory.root() {
+        return Ok(());
+    }
+    for change in &set.changes {
+        let Body::RulesPublished(rules) = &change.body else { continue };
+        if let Some(own) = rules.settings.iter().find(|setting| setting.unit == *author.unit()) {
+            let (by, unit, rule) = (author.id(), author.unit(), &own.rule);
+            let detail = format!("{by} sets rule {rule} for its own unit {unit}: only a node above may, or the root");
+            return Err(Refusal::new(Reason::OutOfScope, detail));
         }
     }
     Ok(())

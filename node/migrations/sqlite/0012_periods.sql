@@ -17,3 +17,6 @@ CREATE TABLE arrival (
     PRIMARY KEY (log, at_step)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO arrival (log, at_step, size) SELECT id, 0, size FROM log WHERE size > 0 AND name LIKE '%/records';
+
+-- Which logs speak about a unit.
+CREATE INDEX log_unit_unit ON log_unit (unit, log);

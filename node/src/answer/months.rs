@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use danso_core::calendar::{Month, PartialDate, days_in_month};
-use danso_core::period::{Closings, Coverage, Reported, State, coverage};
+use danso_core::period::{Coverage, Deadline, Reported, State, coverage};
 use danso_core::tier::TierPolicy;
 use danso_core::units::Unit;
 use danso_core::verify::{Directory, Node};
@@ -17,7 +17,7 @@ use crate::store::Tx;
 /// The coverage of each month of a question, in the `units` counted.
 pub(super) async fn coverage_of(tx: &mut Tx, query: &Query, units: &[UnitCode]) -> Result<Vec<Coverage>, Error> {
     let (list, question) = (query.list(), query.question());
-    let closings: Closings = tx.period_list(units, question.from(), question.to()).await?.into_iter().collect();
+    let closings = tx.period_list(units, question.from(), question.to()).await?;
     let spoken: HashSet<UnitCode> = tx.spoken(units).await?.into_keys().collect();
     let residents = tx.population(units, question.to()).await?;
     let units = units.iter().filter_map(|unit| list.get(unit));
@@ -99,8 +99,11 @@ impl Answers {
         let units_all = homes.len() as u64;
         let expected =
             homes.into_iter().filter(|unit| nodes.contains_key(&unit.code) || spoken.contains_key(&unit.code));
+        let mut last_days: HashMap<Deadline, PartialDate> = HashMap::new();
         let of_unit = |unit: &Unit| {
             let code = &unit.code;
+            let rule = self.deadlines.rule(list, code);
+            let last_day = last_days.entry(rule).or_insert_with(|| self.deadlines.last_day_by(rule, month));
             let reporters = nodes.get(code).map(Vec::as_slice).unwrap_or_default();
             let over_a_link = reporters.iter().filter_map(|node| match node.id() == &self.me {
                 true => Some(now_ms),
@@ -109,7 +112,7 @@ impl Answers {
             let row = closings.remove(code);
             let reported = Reported {
                 closed_at_ms: row.as_ref().map(|row| row.closing.recorded_at_ms),
-                deadline: self.deadlines.last_day(list, code, month),
+                deadline: *last_day,
                 heard_at_ms: over_a_link.chain(spoken.get(code).copied()).max(),
             };
             UnitMonth {

@@ -7,14 +7,23 @@ use danso_proto::ids::UnitCode;
 use super::sql::{Row, Value};
 use super::{Error, Result, Tx, parsed};
 
+/// Groups whose rows are in memory together, as stored and as read: a year of births in a large ward is some hundred rows.
+const GROUPS_AT_ONCE: usize = 1_000;
 /// The columns that name a group.
 const KEY: &str = "unit, measure, month";
 
 impl Tx {
     /// Adds to the cube; groups of which nothing is left are dropped, so that the same register always makes the same rows.
     pub async fn cube_add(&mut self, delta: &CubeDelta) -> Result<()> {
-        let mut groups: Vec<(CubeGroup, CubeRows, bool)> =
-            delta.groups().into_iter().map(|(group, rows)| (group, rows, false)).collect();
+        let mut groups = delta.groups().into_iter().peekable();
+        while groups.peek().is_some() {
+            self.add_groups(groups.by_ref().take(GROUPS_AT_ONCE).map(|(group, rows)| (group, rows, false)).collect())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn add_groups(&mut self, mut groups: Vec<(CubeGroup, CubeRows, bool)>) -> Result<()> {
         let sql = format!("SELECT {KEY}, data FROM cube WHERE ({KEY}) IN ({{rows}})");
         for row in &self.rows_by(&sql, [], groups.iter().map(|(group, ..)| name(group))).await? {
             let group = group(row)?;

@@ -222,7 +222,9 @@ impl Tx {
         for sql in follow(among) {
             self.write_many(&sql, [now_ms.into()], rows()).await?;
         }
-        Ok(())
+        // What else it is about can be another record now, and who tells it another node.
+        let sql = format!("UPDATE finding_state SET due = 1 WHERE told = 0 AND closed_at_ms IS NULL AND {among}");
+        self.write_many(&sql, [], rows()).await.map(drop)
     }
 
     /// Brings the times of all findings in line with the findings that there are: after a start, because the register may have been made

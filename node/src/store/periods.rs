@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use danso_core::calendar::Month;
 use danso_core::cube::Measure;
-use danso_core::period::Closing;
+use danso_core::period::{Closing, Closings};
 use danso_core::register::PeriodEnd;
 use danso_core::rollup::{FIRST_YEAR, RollupKey, Span, Sums};
 use danso_proto::ids::{ChangeId, LogId, UnitCode};
@@ -16,6 +16,8 @@ use super::{Result, Tx, change_id, parsed, unsigned};
 
 /// Milliseconds in the step in which arrivals are kept: a minute, so that a backlog is one row and not one for each commit.
 const ARRIVAL_STEP_MS: i64 = 60_000;
+/// Units whose months are read together: five years of them are 24,000 rows.
+const UNITS_AT_ONCE: usize = 400;
 
 /// Where a statement that a month is complete stands, and when it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,18 +61,19 @@ impl Tx {
     }
 
     /// The months from `first` to `last` that were declared complete, of `units`.
-    pub async fn period_list(&mut self, units: &[UnitCode], first: Month, last: Month) -> Result<Vec<Closing>> {
+    pub async fn period_list(&mut self, units: &[UnitCode], first: Month, last: Month) -> Result<Closings> {
         let sql = "SELECT unit, month, recorded_at_ms FROM period WHERE month BETWEEN $1 AND $2 AND unit IN ({rows})";
-        let rows = self.rows_by(sql, [first.index().into(), last.index().into()], codes(units)).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Closing {
+        let mut closings = Closings::default();
+        for units in units.chunks(UNITS_AT_ONCE) {
+            for row in &self.rows_by(sql, [first.index().into(), last.index().into()], codes(units)).await? {
+                closings.add(Closing {
                     unit: parsed(row.get("unit")?, "period", "unit")?,
                     month: month(row.get("month")?)?,
                     recorded_at_ms: row.get("recorded_at_ms")?,
-                })
-            })
-            .collect()
+                });
+            }
+        }
+        Ok(closings)
     }
 
     /// The statements about one month, by unit.

@@ -2,7 +2,7 @@
 //! slip's number and the person's reference are shown for this node's own records only, as waiting slips are; what was written in an answer is
 //! shown with one finding, where the part is; nothing else of an identity part comes out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use danso_core::calendar::{PartialDate, VIET_NAM_OFFSET_MINUTES};
 use danso_core::finding::FindingKind;
@@ -198,7 +198,7 @@ impl View {
             let rows = answers.get(&finding.key()).map(Vec::as_slice).unwrap_or_default();
             finding.answers = answered(rows, finding.record.as_ref(), &names);
             if notes {
-                for answer in &mut finding.answers {
+                for answer in finding.answers.iter_mut().rev().take(ANSWERS_SHOWN) {
                     read_note(&mut tx, &names, answer).await?;
                 }
             }
@@ -257,13 +257,18 @@ impl View {
     }
 }
 
+/// So many answers to a finding are shown, the last ones: there is no bound to how many somebody signs.
+pub const ANSWERS_SHOWN: usize = 20;
+
 /// The answers in `rows`, in the order of their logs, and which of them stand.
 fn answered(rows: &[AnswerRow], record: Option<&Record>, names: &HashMap<i64, LogId>) -> Vec<FindingAnswered> {
-    let withdrawn = |answer: &AnswerRow| {
-        rows.iter().any(|row| {
-            row.answer.verdict == Verdict::Withdrawn(answer.answer.id) && row.answer.unit == answer.answer.unit
+    let withdrawn: HashSet<(ChangeId, &UnitCode)> = rows
+        .iter()
+        .filter_map(|row| match row.answer.verdict {
+            Verdict::Withdrawn(id) => Some((id, &row.answer.unit)),
+            Verdict::Right => None,
         })
-    };
+        .collect();
     let mut answers: Vec<FindingAnswered> = rows
         .iter()
         .filter_map(|row| {
@@ -275,7 +280,9 @@ fn answered(rows: &[AnswerRow], record: Option<&Record>, names: &HashMap<i64, Lo
                 sequence: *sequence,
                 unit: answer.unit.clone(),
                 verdict: answer.verdict,
-                stands: answer.verdict == Verdict::Right && is_of_record && !withdrawn(row),
+                stands: answer.verdict == Verdict::Right
+                    && is_of_record
+                    && !withdrawn.contains(&(answer.id, &answer.unit)),
                 answered_at_ms: None,
                 note: String::new(),
             })

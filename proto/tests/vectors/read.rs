@@ -188,7 +188,7 @@ fn every_kind_has_a_vector() {
     }
     // One more than the kinds: `unknown`.
     let kinds: std::collections::BTreeSet<_> = file.change_sets.iter().flat_map(|case| &case.kinds).collect();
-    assert_eq!(kinds.len(), 24 + 1);
+    assert_eq!(kinds.len(), 25 + 1);
 }
 
 #[test]

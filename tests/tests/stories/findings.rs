@@ -94,6 +94,7 @@ fn case(federation: &Federation) -> Case {
 #[test]
 fn bad_slips_among_a_thousand_good_records_reach_their_author_and_are_released_by_corrections() {
     let federation = Federation::over(&[COMMUNE]);
+    without_doubts(&federation);
     let case = case(&federation);
     let commune = federation.node(COMMUNE);
     let taken = commune.import_all("households", &case.truth.households(COMMUNE));
@@ -154,6 +155,7 @@ fn bad_slips_among_a_thousand_good_records_reach_their_author_and_are_released_b
 #[test]
 fn findings_are_told_once_though_the_parent_dies_and_the_author_is_away() {
     let mut federation = Federation::over(&[COMMUNE]);
+    without_doubts(&federation);
     let case = case(&federation);
     federation.node(COMMUNE).import_all("households", &case.truth.households(COMMUNE));
     // The district dies while the slips come in.
@@ -189,6 +191,7 @@ fn findings_are_told_once_though_the_parent_dies_and_the_author_is_away() {
 #[test]
 fn what_an_officer_gets_wrong_most_often_is_refused_at_entry_or_can_be_withdrawn() {
     let federation = Federation::over(&[COMMUNE]);
+    without_doubts(&federation);
     let commune = federation.node(COMMUNE);
     let truth = Truth::simulate(&federation.path("sim"), &Plan { communes: &[COMMUNE], ..Plan::default() });
     commune.import_all("households", &truth.households(COMMUNE));
@@ -224,6 +227,32 @@ fn what_an_officer_gets_wrong_most_often_is_refused_at_entry_or_can_be_withdrawn
     for node in federation.nodes() {
         assert_eq!(node.status()["findings"], 0, "{}", node.unit);
     }
+}
+
+/// The ministry switches off what the simulated lives trip over (they space no births, and so on): these stories are about what does not count. Waits
+/// until the commune has heard of it.
+fn without_doubts(federation: &Federation) {
+    const DOUBTS: [&str; 5] = [
+        "births_close",
+        "contraception_after_sterilisation",
+        "contraception_pregnant",
+        "marriage_young",
+        "newborn_unnamed",
+    ];
+    for rule in DOUBTS {
+        let reason = ["--reason", "the simulated people live so"];
+        federation
+            .node("VN")
+            .admin([["rule", "set", rule, "--unit", "VN", "--off"].as_slice(), &reason].concat())
+            .must(DONE);
+    }
+    let on = || -> Vec<String> {
+        let list = federation.node(COMMUNE).admin(["rule", "list", "--output", "json"]).printed();
+        let list: Vec<Value> = serde_json::from_str(&list).expect("a list");
+        let on = list.iter().filter(|rule| rule["on"] == true).map(|rule| text(rule, "rule"));
+        on.filter(|rule| DOUBTS.contains(&rule.as_str())).collect()
+    };
+    wait_for(|| format!("{:?} hold at the commune", on()), || on().is_empty().then_some(()));
 }
 
 fn findings(federation: &Federation, unit: &str, more: &[&str]) -> Vec<Value> {

@@ -70,10 +70,10 @@ texts! {
     ContraceptionOfMan {
         "Contraception stands on a man's record.",
         "Users are counted on the wife's record: here it is not counted.",
-        "Withdraw it here (`retract`, or `update` with the method `none`) and import it for the wife; if the sex is wrong, correct the sex.";
+        "Withdraw it here (`retract`, or `update` with the number of this slip in `refers_to` and the method `none`) and import it for the wife; if the sex is wrong, correct the sex (`update` without `refers_to`).";
         "Biện pháp tránh thai được ghi cho nam giới.",
         "Người sử dụng được tính theo bản ghi của vợ: ghi ở đây thì không được tính.",
-        "Hủy ở đây (`retract`, hoặc `update` với biện pháp `none`) rồi nhập cho người vợ; nếu giới tính sai, hãy sửa giới tính."
+        "Hủy ở đây (`retract`, hoặc `update` với số của phiếu này trong `refers_to` và biện pháp `none`) rồi nhập cho người vợ; nếu giới tính sai, hãy sửa giới tính (`update`, không có `refers_to`)."
     }
     ContraceptionAge {
         "Contraception begins at an age at which it is not needed.",
@@ -181,11 +181,11 @@ texts! {
     }
     BirthTwice {
         "One birth seems to be told twice: same mother, sex, birth order and date.",
-        "The child would be counted twice.",
-        "If it is one child, withdraw one slip (`retract`). If they are twins, correct the birth order of the second (`update`), or answer that it is right.";
+        "If it is one child, it is counted twice.",
+        "If they are twins, answer that it is right. If it is one child told twice, withdraw one slip (`retract`).";
         "Có vẻ một lần sinh được báo hai lần: cùng mẹ, giới tính, thứ tự con và ngày.",
-        "Một trẻ sẽ bị tính hai lần.",
-        "Nếu là một trẻ, hãy hủy một phiếu (`retract`). Nếu là sinh đôi, hãy sửa thứ tự của trẻ thứ hai (`update`), hoặc trả lời là đúng."
+        "Nếu là một trẻ thì trẻ đó bị tính hai lần.",
+        "Nếu là sinh đôi, hãy trả lời là đúng. Nếu là một trẻ được báo hai lần, hãy hủy một phiếu (`retract`)."
     }
     OrderWrong {
         "The birth order does not follow that of the birth before.",
@@ -236,6 +236,17 @@ mod tests {
                 assert!(!what.contains(rule.code()), "{rule}: for people, not for programs");
             }
             assert_ne!(doubt(*rule, Lang::Vi).what, doubt(*rule, Lang::En).what);
+        }
+    }
+
+    #[test]
+    fn what_to_do_leads_nowhere_wrong() {
+        for lang in [Lang::Vi, Lang::En] {
+            // Twins keep their orders.
+            let twice = doubt(Rule::BirthTwice, lang).next;
+            assert!(twice.contains("`retract`") && !twice.contains("`update`"), "{twice}");
+            // Without it the update would say that he uses none since then, and the slip would stand.
+            assert!(doubt(Rule::ContraceptionOfMan, lang).next.contains("`refers_to`"));
         }
     }
 }

@@ -1,33 +1,36 @@
 //! How much of an area has declared a month complete. A function of the list, the deadlines and what is in the logs: no clock of anybody who
 //! asks is in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use danso_proto::ids::UnitCode;
 
-use super::{Closing, Deadlines, is_by};
-use crate::calendar::Month;
+use super::{Closing, Deadline, Deadlines, is_by};
+use crate::calendar::{Month, PartialDate};
 use crate::tier::TierPolicy;
 use crate::units::{Unit, UnitList};
 
 /// The statements about some months, one a unit and month.
 #[derive(Debug, Clone, Default)]
-pub struct Closings(HashMap<Month, HashMap<UnitCode, i64>>);
+pub struct Closings(HashMap<UnitCode, BTreeMap<Month, i64>>);
 
 impl FromIterator<Closing> for Closings {
     fn from_iter<T: IntoIterator<Item = Closing>>(closings: T) -> Self {
         let mut all = Self::default();
-        for Closing { unit, month, recorded_at_ms } in closings {
-            all.0.entry(month).or_default().insert(unit, recorded_at_ms);
-        }
+        closings.into_iter().for_each(|closing| all.add(closing));
         all
     }
 }
 
 impl Closings {
+    /// Adds a statement.
+    pub fn add(&mut self, Closing { unit, month, recorded_at_ms }: Closing) {
+        self.0.entry(unit).or_default().insert(month, recorded_at_ms);
+    }
+
     /// When a unit's month was closed, by its author's clock.
     pub fn closed_at(&self, unit: &UnitCode, month: Month) -> Option<i64> {
-        self.0.get(&month)?.get(unit).copied()
+        self.0.get(unit)?.get(&month).copied()
     }
 }
 
@@ -72,11 +75,16 @@ pub fn coverage<'a>(
     deadlines: Option<&Deadlines>,
     (closings, spoken, residents): (&Closings, &HashSet<UnitCode>, &HashMap<UnitCode, i64>),
 ) -> Vec<Coverage> {
-    let homes: Vec<&UnitCode> =
-        units.filter(|unit| TierPolicy::of(unit.tier).residents_live_here()).map(|unit| &unit.code).collect();
+    let judged = |unit: &UnitCode| deadlines.map(|deadlines| (deadlines, deadlines.rule(list, unit)));
+    let homes: Vec<(&UnitCode, Option<(&Deadlines, Deadline)>)> = units
+        .filter(|unit| TierPolicy::of(unit.tier).residents_live_here())
+        .map(|unit| (&unit.code, judged(&unit.code)))
+        .collect();
     let living = |unit: &UnitCode| residents.get(unit).copied().unwrap_or(0);
-    let all: i64 = homes.iter().map(|unit| living(unit)).sum();
-    let reporting = homes.iter().filter(|unit| spoken.contains(**unit)).count() as u64;
+    let all: i64 = homes.iter().map(|(unit, _)| living(unit)).sum();
+    let reporting = homes.iter().filter(|(unit, _)| spoken.contains(*unit)).count() as u64;
+    // Ten thousand units have a few rules.
+    let mut last_days: HashMap<(Deadline, Month), PartialDate> = HashMap::new();
     let of_month = |month| {
         let mut found = Coverage {
             month,
@@ -87,11 +95,13 @@ pub fn coverage<'a>(
             residents: all,
             residents_closed: 0,
         };
-        for unit in &homes {
+        for (unit, judged) in &homes {
             let Some(closed_at_ms) = closings.closed_at(unit, month) else { continue };
             found.closed += 1;
-            let last_day = deadlines.map(|deadlines| deadlines.last_day(list, unit, month));
-            found.on_time += u64::from(last_day.is_some_and(|day| is_by(closed_at_ms, day)));
+            if let Some((deadlines, rule)) = judged {
+                let last_day = *last_days.entry((*rule, month)).or_insert_with(|| deadlines.last_day_by(*rule, month));
+                found.on_time += u64::from(is_by(closed_at_ms, last_day));
+            }
             found.residents_closed += living(unit);
         }
         found

@@ -153,6 +153,11 @@ impl Deadlines {
 
     /// The last day on which a unit closes `month` on time.
     pub fn last_day(&self, list: &UnitList, unit: &UnitCode, month: Month) -> PartialDate {
-        self.rule(list, unit).last_day(month, &self.off)
+        self.last_day_by(self.rule(list, unit), month)
+    }
+
+    /// The last day on which `month` is closed on time by a rule. Holidays follow the moon, so that this is worth keeping for all units that a rule is for.
+    pub fn last_day_by(&self, rule: Deadline, month: Month) -> PartialDate {
+        rule.last_day(month, &self.off)
     }
 }

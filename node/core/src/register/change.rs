@@ -6,7 +6,7 @@ use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
 use super::stored::Label;
 use super::{Fact, Rules, Said};
-use crate::calendar::Month;
+use crate::calendar::{Month, VIET_NAM_OFFSET_MINUTES, civil_from_unix_ms};
 use crate::finding::FindingAnswer;
 use crate::ledger::Entry;
 
@@ -97,7 +97,7 @@ pub struct UnknownKind {
 pub struct Intake {
     /// Facts about persons.
     pub changes: Vec<RegisterChange>,
-    /// Months declared complete. One whose month does not exist is left out.
+    /// Months declared complete. One whose month does not exist, or was not over yet by its author's clock, is left out.
     pub closed: Vec<PeriodEnd>,
     /// Changes of unknown kinds.
     pub unknown: Vec<UnknownKind>,
@@ -130,8 +130,11 @@ impl Intake {
                 self.unknown.push(UnknownKind { change: id, unit: change.unit.clone() });
             }
             Body::PeriodClosed(m) => {
+                // Nobody can say that a month is complete before it is over.
+                let today = civil_from_unix_ms(recorded_at_ms, VIET_NAM_OFFSET_MINUTES);
+                let ended = Month::from_ymm(m.month).ok().filter(|month| *month < today.month());
                 let end = |month| PeriodEnd { change: id, unit: change.unit.clone(), month, recorded_at_ms };
-                self.closed.extend(Month::from_ymm(m.month).map(end));
+                self.closed.extend(ended.map(end));
             }
             Body::FindingAnswered(m) => self.answers.push(FindingAnswer {
                 id,
@@ -150,4 +153,34 @@ pub(crate) fn taken(id: ChangeId, change: &Change, part: Option<IdentityPart>) -
     let mut intake = Intake::default();
     intake.take_change(id, change, super::samples::RECORDED_AT_MS, part);
     intake
+}
+
+#[cfg(test)]
+mod tests {
+    use danso_proto::change::PeriodClosed;
+
+    use super::*;
+    use crate::register::samples::{RECORDED_AT_MS, id, month, unit};
+
+    #[test]
+    fn a_month_is_closed_by_who_says_so_when_it_is_over() {
+        let change = Change {
+            unit: unit("17065"),
+            hamlet: String::new(),
+            event_date: None,
+            reported_on: None,
+            identity_commitment: None,
+            body: Body::PeriodClosed(PeriodClosed { month: 202_110 }),
+        };
+        // 1 November 2021, 00:00 in Viet Nam.
+        let over = RECORDED_AT_MS + (304 * 24 - 7) * 3_600_000;
+        let mut intake = Intake::default();
+        // On the 20th, and in the last moment.
+        intake.take_change(id(1), &change, over - 12 * 86_400_000, None);
+        intake.take_change(id(2), &change, over - 1, None);
+        assert!(intake.closed.is_empty() && intake.unknown.is_empty(), "{intake:?}");
+        intake.take_change(id(3), &change, over, None);
+        let end = PeriodEnd { change: id(3), unit: unit("17065"), month: month(202_110), recorded_at_ms: over };
+        assert_eq!(intake.closed, [end], "said again, it counts");
+    }
 }

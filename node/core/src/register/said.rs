@@ -33,6 +33,10 @@ const NUMBER_ODD: u8 = 4;
 const INSURANCE_ODD: u8 = 8;
 /// The insurance number is a personal number, and another one.
 const NUMBERS_DIFFER: u8 = 16;
+/// There is a personal number, right or not.
+const NUMBER: u8 = 32;
+/// There is an insurance number, right or not.
+const INSURANCE: u8 = 64;
 
 /// What is written for a newborn that has no name yet (import-format.md, and what else is in use).
 const PLACEHOLDERS: [&str; 8] =
@@ -52,16 +56,18 @@ impl Said {
         };
         let (number, insurance) = (part.national_id.as_str(), part.health_insurance_no.as_str());
         let is_nine = number.len() == 9 && number.bytes().all(|b| b.is_ascii_digit());
-        if !number.is_empty() && digits.is_none() && !is_nine {
-            marks |= NUMBER_ODD;
+        if !number.is_empty() {
+            marks |= NUMBER;
+            marks |= if digits.is_none() && !is_nine { NUMBER_ODD } else { 0 };
         }
-        if !insurance.is_empty() && !is_insurance_number(insurance) {
-            marks |= INSURANCE_ODD;
+        if !insurance.is_empty() {
+            marks |= INSURANCE;
+            marks |= if is_insurance_number(insurance) { 0 } else { INSURANCE_ODD };
         }
         if digits.is_some() && insurance.len() == 12 && insurance != number {
             marks |= NUMBERS_DIFFER;
         }
-        let says = born.is_some() || digits.is_some() || marks != 0;
+        let says = born.is_some() || marks != 0;
         says.then(|| Self { from: (id != person).then_some(id), born, event, digits, marks })
     }
 
@@ -88,6 +94,16 @@ impl Said {
             0 => None,
             marks => Some(marks & NAMED != 0),
         }
+    }
+
+    /// Whether it speaks of the personal number: a right one ends the doubt about an earlier one.
+    pub(crate) fn has_number(&self) -> bool {
+        self.marks & NUMBER != 0
+    }
+
+    /// Whether it speaks of the insurance number.
+    pub(crate) fn has_insurance(&self) -> bool {
+        self.marks & INSURANCE != 0
     }
 
     /// Whether the personal number has no form of one.
@@ -176,7 +192,10 @@ mod tests {
         assert_eq!(number("040309152372").and_then(|said| said.number()), Some((false, 2009)));
         assert_eq!(number("040086152372").and_then(|said| said.number()), Some((true, 1986)));
         assert!(number("04008615237").is_some_and(|said| said.is_number_odd()));
-        assert_eq!(number("186152372"), None);
+        let nine = number("186152372").expect("a right number speaks, too");
+        assert!(nine.has_number() && !nine.is_number_odd() && !nine.has_insurance() && nine.number().is_none());
+        let card = said(IdentityPart { health_insurance_no: "4012345678".into(), ..Default::default() });
+        assert!(card.is_some_and(|card| card.has_insurance() && !card.is_insurance_odd() && !card.has_number()));
         let two = |insurance: &str| {
             let part = IdentityPart {
                 national_id: "040086152372".into(),

@@ -21,6 +21,13 @@ pub(crate) struct State {
     pub(crate) method: Option<Method>,
 }
 
+/// What a household book says that was written in the month of an event or later: it may be what the event made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Later {
+    pub(crate) marital: bool,
+    pub(crate) method: bool,
+}
+
 /// Something that a timeline adds to what is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
@@ -41,6 +48,8 @@ pub(crate) struct More {
     pub(crate) change: ChangeId,
     /// What the record said before.
     pub(crate) before: State,
+    /// What of that is only known from later.
+    pub(crate) later: Later,
     /// What it says now.
     pub(crate) after: State,
     /// Whether the month of the event and the month of birth are known, and not only a year.

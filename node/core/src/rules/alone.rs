@@ -8,8 +8,8 @@ use super::{Rule, Rulebooks, Seen, Suspicion, read_as_lunar, read_by_year};
 use crate::calendar::{Month, PartialDate};
 use crate::register::{Event, Fact, More, Person, Said, Step, walk};
 
-/// Statements of parts that are looked at, and different dates among them, of each person the first by id: nobody has so many, and each is compared with
-/// each other.
+/// Statements of parts that are looked at, and different dates among them, of each person the latest: nobody has so many, and each is compared with each
+/// other.
 const STATEMENTS_MAX: usize = 64;
 const DATES_MAX: usize = 16;
 
@@ -39,10 +39,10 @@ pub struct Unnamed {
 /// The newborn of whom no part says a name, if the person is one and lives here still: when it will be time to ask. The caller knows the day.
 pub fn unnamed(person: &Person, books: &Rulebooks) -> Option<Unnamed> {
     let mut placeholder = None;
-    for said in person.standing() {
-        match said.is_named() {
+    for spoken in spoken(person) {
+        match spoken.said.is_named() {
             Some(true) => return None,
-            Some(false) => placeholder = placeholder.or(Some(said.from(person.id()))),
+            Some(false) => placeholder = placeholder.or(Some(spoken.change)),
             None => {}
         }
     }
@@ -67,9 +67,44 @@ pub fn unnamed(person: &Person, books: &Rulebooks) -> Option<Unnamed> {
     Some(Unnamed { suspicion, due })
 }
 
-/// The day of birth by a part, if one says a day of the month that counts.
+/// The day of birth by the latest part that says a day of the month that counts.
 pub(super) fn day_in(person: &Person, month: Month) -> Option<PartialDate> {
-    person.standing().flat_map(Said::dates).filter(|date| date.month() == month).min()
+    day_of(&spoken(person), month)
+}
+
+fn day_of(spoken: &[Spoken<'_>], month: Month) -> Option<PartialDate> {
+    spoken.iter().rev().find_map(|spoken| spoken.said.dates().find(|date| date.month() == month))
+}
+
+/// What a part says of a person, of whom its unit may speak.
+struct Spoken<'a> {
+    /// With the change, the order in which corrections count.
+    recorded: Month,
+    change: ChangeId,
+    unit: &'a UnitCode,
+    said: &'a Said,
+}
+
+/// What was said of the person by units in which it became a resident, and not withdrawn, the latest last: who else says something of the person says nothing
+/// against it.
+fn spoken(person: &Person) -> Vec<Spoken<'_>> {
+    if person.said().is_empty() {
+        return Vec::new();
+    }
+    let facts = person.facts();
+    let mut units: Vec<&UnitCode> = facts.iter().filter(|fact| fact.begins_stay()).map(Fact::unit).collect();
+    units.sort_unstable();
+    units.dedup();
+    let standing = person.standing().filter_map(|said| {
+        let change = said.from(person.id());
+        let first = facts.partition_point(|fact| fact.id() < change);
+        let mut of_id = facts[first..].iter().take_while(|fact| fact.id() == change);
+        let fact = of_id.find(|fact| units.binary_search(&fact.unit()).is_ok())?;
+        Some(Spoken { recorded: fact.recorded(), change, unit: fact.unit(), said })
+    });
+    let mut all: Vec<Spoken<'_>> = standing.collect();
+    all.sort_unstable_by_key(|spoken| (spoken.recorded, spoken.change, spoken.said));
+    all
 }
 
 /// Months by which an age may be off where a month is not known.
@@ -145,7 +180,7 @@ impl Life<'_, '_> {
             }
             Event::Marriage => {
                 let is_married = matches!(more.before.marital, Some(MaritalStatus::Married | MaritalStatus::Separated));
-                if is_married && book.tuned(Rule::MarriedAlready).is_some() {
+                if is_married && !more.later.marital && book.tuned(Rule::MarriedAlready).is_some() {
                     found(Rule::MarriedAlready, self.married_by, Seen::Plain);
                 }
                 if let Some(tuned) = book.tuned(Rule::MarriageYoung) {
@@ -158,12 +193,15 @@ impl Life<'_, '_> {
             }
             Event::Divorce => {
                 let single = [MaritalStatus::Single, MaritalStatus::Widowed, MaritalStatus::Divorced].map(Some);
-                if single.contains(&more.before.marital) && book.tuned(Rule::DivorceUnmarried).is_some() {
+                if single.contains(&more.before.marital)
+                    && !more.later.marital
+                    && book.tuned(Rule::DivorceUnmarried).is_some()
+                {
                     found(Rule::DivorceUnmarried, None, Seen::Plain);
                 }
             }
             Event::ContraceptionStart { method } => {
-                let was_sterilised = more.before.method == Some(Method::SterilisationFemale);
+                let was_sterilised = more.before.method == Some(Method::SterilisationFemale) && !more.later.method;
                 if was_sterilised
                     && method != Method::SterilisationFemale
                     && at.sex == Sex::Female
@@ -203,59 +241,59 @@ impl Life<'_, '_> {
     fn statements(&mut self) {
         // Nothing counts of a person who is not known.
         let Some((sex, birth_month, exact)) = self.born else { return };
-        let person = self.person;
-        let id = person.id();
-        let mut first: Option<(ChangeId, PartialDate)> = None;
-        let mut more: Vec<(ChangeId, PartialDate)> = Vec::new();
-        for said in person.standing().take(STATEMENTS_MAX) {
-            let change = said.from(id);
-            let Some(unit) = speaker(person, change) else { continue };
-            for (is_odd, rule) in [
-                (said.is_number_odd(), Rule::NumberForm),
-                (said.is_insurance_odd(), Rule::InsuranceForm),
-                (said.do_numbers_differ(), Rule::InsuranceOther),
-            ] {
-                if is_odd {
-                    self.found(rule, change, unit, None, Seen::Plain);
-                }
-            }
-            if let Some((is_male, year)) = said.number() {
-                if is_male != (sex == Sex::Male) {
-                    self.found(Rule::NumberSex, change, unit, None, Seen::Plain);
-                }
-                if year != birth_month.year() {
-                    let own = said.dates().next();
-                    let date = own.or_else(|| day_in(person, birth_month)).filter(|_| exact);
-                    match date.and_then(|date| read_by_year(date, year)) {
-                        Some(reading) => self.lunar(change, unit, None, reading, birth_month),
-                        None => {
-                            let seen = Seen::Years { number: year, recorded: birth_month.year() };
-                            self.found(Rule::NumberYear, change, unit, None, seen);
-                        }
-                    }
-                }
-            }
-            for date in said.dates() {
-                match first {
-                    None => first = Some((change, date)),
-                    Some((_, known)) if known == date => {}
-                    Some(_) if more.iter().any(|(_, known)| *known == date) => {}
-                    Some(_) if more.len() < DATES_MAX => more.push((change, date)),
-                    Some(_) => {}
+        let spoken = spoken(self.person);
+        self.numbers(&spoken, sex, (birth_month, exact));
+        let mut dates: Vec<(&Spoken<'_>, PartialDate)> = Vec::new();
+        // The earliest of each date, of the latest dates.
+        for spoken in &spoken[spoken.len().saturating_sub(STATEMENTS_MAX)..] {
+            for date in spoken.said.dates() {
+                if dates.iter().all(|(_, known)| *known != date) {
+                    dates.push((spoken, date));
                 }
             }
         }
-        if more.is_empty() {
+        let dates = &dates[dates.len().saturating_sub(DATES_MAX)..];
+        for (written, date) in dates {
+            for (other, against) in dates {
+                let Some(reading) = read_as_lunar(*date, *against) else { continue };
+                let other = (other.change != written.change).then_some(other.change);
+                self.lunar(written.change, written.unit, other, reading, birth_month);
+            }
+        }
+    }
+
+    /// The latest word on each number.
+    fn numbers(&mut self, spoken: &[Spoken<'_>], sex: Sex, (birth_month, exact): (Month, bool)) {
+        let number = spoken.iter().rev().find(|spoken| spoken.said.has_number());
+        let insurance = spoken.iter().rev().find(|spoken| spoken.said.has_insurance());
+        if let Some(Spoken { said, change, unit, .. }) = insurance {
+            if said.is_insurance_odd() {
+                self.found(Rule::InsuranceForm, *change, unit, None, Seen::Plain);
+            }
+            // Neither is kept: two that were not said together cannot be compared.
+            let are_together = number.is_some_and(|number| number.change == *change && number.said == *said);
+            if are_together && said.do_numbers_differ() {
+                self.found(Rule::InsuranceOther, *change, unit, None, Seen::Plain);
+            }
+        }
+        let Some(Spoken { said, change, unit, .. }) = number else { return };
+        if said.is_number_odd() {
+            self.found(Rule::NumberForm, *change, unit, None, Seen::Plain);
+        }
+        let Some((is_male, year)) = said.number() else { return };
+        if is_male != (sex == Sex::Male) {
+            self.found(Rule::NumberSex, *change, unit, None, Seen::Plain);
+        }
+        if year == birth_month.year() {
             return;
         }
-        more.extend(first);
-        for (written, date) in &more {
-            for (other, against) in &more {
-                let Some(reading) = read_as_lunar(*date, *against) else { continue };
-                if let Some(unit) = speaker(person, *written) {
-                    let other = (other != written).then_some(*other);
-                    self.lunar(*written, unit, other, reading, birth_month);
-                }
+        let own = said.dates().next();
+        let date = own.or_else(|| day_of(spoken, birth_month)).filter(|_| exact);
+        match date.and_then(|date| read_by_year(date, year)) {
+            Some(reading) => self.lunar(*change, unit, None, reading, birth_month),
+            None => {
+                let seen = Seen::Years { number: year, recorded: birth_month.year() };
+                self.found(Rule::NumberYear, *change, unit, None, seen);
             }
         }
     }
@@ -281,10 +319,4 @@ impl Life<'_, '_> {
             }
         }
     }
-}
-
-/// The unit of change `id`, if the person became a resident there: who else says something of the person says nothing against it.
-fn speaker(person: &Person, id: ChangeId) -> Option<&UnitCode> {
-    let mut of_id = person.facts().iter().filter(|fact| fact.id() == id).map(Fact::unit);
-    of_id.find(|unit| person.facts().iter().any(|fact| fact.begins_stay() && fact.unit() == *unit))
 }

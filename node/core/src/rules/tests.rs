@@ -145,6 +145,50 @@ fn the_married_do_not_marry() {
     assert_eq!(codes(vec![came, fact(1, "A", 20_210_510, 20_210_601, divorced(id(0)))]), NONE);
 }
 
+/// A row of a household book that was written on a day, and lived since 2020.
+fn written(reported: u32, sex: Sex, marital: MaritalStatus, method: Option<Method>) -> RegisterChange {
+    let Body::PersonEnrolled(row) = enrolled(None, sex, 199_001) else { unreachable!("a row of the book") };
+    let row = danso_proto::change::PersonEnrolled {
+        marital_status: Some(marital),
+        method,
+        resident_since: Some(20_200_101),
+        ..row
+    };
+    fact(0, "A", 0, reported, Body::PersonEnrolled(row))
+}
+
+#[test]
+fn a_book_says_nothing_of_what_was_before_it_was_written() {
+    use MaritalStatus::{Divorced, Married};
+    let wedding = |n, month: u32| fact(n, "A", month * 100 + 10, 20_251_201, married(id(0)));
+    let wed = |reported| vec![written(reported, Sex::Female, Married, None), wedding(1, 202_303)];
+    assert_eq!(codes(wed(20_230_115)), [("married_already", id(1))]);
+    assert_eq!(codes(wed(20_230_228)), [("married_already", id(1))]);
+    assert_eq!(codes(wed(20_230_331)), NONE, "in the same month");
+    assert_eq!(codes(wed(20_230_415)), NONE);
+    // What a slip says counts from then on.
+    let mut twice = wed(20_230_415);
+    twice.push(wedding(2, 202_305));
+    assert_eq!(codes(twice), [("married_already", id(2))]);
+    // So does an update, which a later book knows nothing of.
+    let mut told = wed(20_230_415);
+    told.push(corrected(2, 20_230_201, PersonUpdated { marital_status: Some(Married), ..update(id(0), None) }));
+    assert_eq!(codes(told), [("married_already", id(1))]);
+    let parted = |reported| {
+        vec![written(reported, Sex::Female, Divorced, None), fact(1, "A", 20_230_310, 20_251_201, divorced(id(0)))]
+    };
+    assert_eq!(codes(parted(20_230_115)), [("divorce_unmarried", id(1))]);
+    assert_eq!(codes(parted(20_230_415)), NONE);
+    let begins = |reported| {
+        vec![
+            written(reported, Sex::Female, Married, Some(Method::SterilisationFemale)),
+            fact(1, "A", 20_230_310, 20_251_201, uses(id(0), Method::Iud)),
+        ]
+    };
+    assert_eq!(codes(begins(20_230_115)), [("contraception_after_sterilisation", id(1))]);
+    assert_eq!(codes(begins(20_230_415)), NONE);
+}
+
 #[test]
 fn marrying_has_an_age_by_sex() {
     let wedding = |person: RegisterChange| vec![person, fact(1, "A", 20_210_510, 20_210_601, married(id(0)))];
@@ -217,6 +261,58 @@ fn insurance_numbers_have_three_forms() {
     assert_eq!(at("040190123457"), [("insurance_other_number", id(0))]);
 }
 
+/// An update without `refers_to` that says numbers.
+fn renumbered(n: u32, unit: &str, reported: u32, national_id: &str, insurance: &str) -> RegisterChange {
+    let part =
+        IdentityPart { national_id: national_id.into(), health_insurance_no: insurance.into(), ..Default::default() };
+    labelled(n, unit, reported, reported, Body::PersonUpdated(update(id(0), None)), Some(part))
+}
+
+/// Codes and changes, the same in whatever order the changes come.
+fn codes_in_any_order(changes: &[RegisterChange]) -> Vec<(&'static str, ChangeId)> {
+    let found = codes(changes.to_vec());
+    for at in 0..changes.len() {
+        let mut mixed = changes.to_vec();
+        mixed.rotate_left(at);
+        assert_eq!(codes(mixed.clone()), found);
+        mixed.reverse();
+        assert_eq!(codes(mixed), found);
+    }
+    found
+}
+
+#[test]
+fn a_number_that_was_corrected_is_doubted_no_more() {
+    let person = |number, insurance| numbered(number, insurance, Sex::Female, 199_001);
+    let right = "040190123456";
+    for (wrong, code) in
+        [("04019012345", "number_form"), ("040090123456", "number_sex"), ("040189123456", "number_birth_year")]
+    {
+        assert_eq!(codes_in_any_order(&[person(wrong, "")]), [(code, id(0))]);
+        assert_eq!(codes_in_any_order(&[person(wrong, ""), renumbered(1, "A", 20_210_601, right, "")]), NONE);
+        // An old card says nothing against the record; the insurance number says nothing of this one.
+        assert_eq!(codes_in_any_order(&[person(wrong, ""), renumbered(1, "A", 20_210_601, "186190123", "")]), NONE);
+        let other = renumbered(1, "A", 20_210_601, "", "4012345678");
+        assert_eq!(codes_in_any_order(&[person(wrong, ""), other]), [(code, id(0))]);
+        // Who did not live there says nothing of the person.
+        let elsewhere = renumbered(1, "B", 20_210_601, right, "");
+        assert_eq!(codes_in_any_order(&[person(wrong, ""), elsewhere]), [(code, id(0))]);
+        // The latest counts: by the month of record, then by the id.
+        let (first, second) = (renumbered(2, "A", 20_210_601, right, ""), renumbered(1, "A", 20_210_701, wrong, ""));
+        assert_eq!(codes_in_any_order(&[person(right, ""), first.clone(), second.clone()]), [(code, id(1))]);
+        let withdrawn = fact(3, "A", 20_210_801, 20_210_801, retracted(id(0), id(1)));
+        assert_eq!(codes_in_any_order(&[person(right, ""), first, second, withdrawn]), NONE);
+    }
+    for (wrong, code) in [("HN9404012345678", "insurance_form"), ("040190123457", "insurance_other_number")] {
+        assert_eq!(codes_in_any_order(&[person(right, wrong)]), [(code, id(0))]);
+        let told = renumbered(1, "A", 20_210_601, "", "4012345678");
+        assert_eq!(codes_in_any_order(&[person(right, wrong), told]), NONE);
+    }
+    // The personal number was the wrong one of both.
+    let told = renumbered(1, "A", 20_210_601, "040190123457", "");
+    assert_eq!(codes_in_any_order(&[person(right, "040190123457"), told]), NONE);
+}
+
 #[test]
 fn mothers_are_women_who_live() {
     let birth = || child(1, 0, 20_210_500, Sex::Male, 1);
@@ -260,6 +356,25 @@ fn children_of_one_mother_take_months() {
 }
 
 #[test]
+fn the_latest_day_of_a_birth_counts() {
+    let two = [woman(0, 199_001), child(1, 0, 20_210_510, Sex::Male, 1), child(2, 0, 20_210_501, Sex::Female, 2)];
+    // Nine days apart they are no twins; the day of the second was wrong.
+    assert_eq!(codes_in_any_order(&two).iter().filter(|(code, _)| *code == "births_close").count(), 1);
+    let says = |n, unit: &str, refers_to, day| {
+        let part = IdentityPart { event_date: day, ..Default::default() };
+        let body = Body::PersonUpdated(PersonUpdated { birth_month: Some(202_105), ..update(id(2), refers_to) });
+        labelled(n, unit, 20_210_500, 20_251_228, body, Some(part))
+    };
+    let with = |more: Vec<RegisterChange>| codes_in_any_order(&[two.to_vec(), more].concat());
+    assert_eq!(with(vec![says(3, "A", Some(id(2)), 20_210_510)]), NONE);
+    assert_eq!(with(vec![says(3, "A", None, 20_210_510)]), NONE);
+    let wrong_again = vec![says(3, "A", Some(id(2)), 20_210_510), says(4, "A", Some(id(2)), 20_210_501)];
+    assert!(with(wrong_again).iter().any(|(code, _)| *code == "births_close"));
+    // Another unit's word is none.
+    assert!(with(vec![says(3, "B", None, 20_210_510)]).iter().any(|(code, _)| *code == "births_close"));
+}
+
+#[test]
 fn orders_rise() {
     let two = |first: (u32, u32), second: (u32, u32)| {
         vec![woman(0, 199_001), child(1, 0, first.0, Sex::Male, first.1), child(2, 0, second.0, Sex::Female, second.1)]
@@ -294,6 +409,9 @@ fn a_birth_is_told_once() {
     let (m, f) = (Sex::Male, Sex::Female);
     assert_eq!(codes(two((20_210_110, 20_210_110), (m, m), (1, 1))), [("birth_twice", id(2))]);
     assert_eq!(codes(two((20_210_110, 20_210_100), (m, m), (1, 1))), [("birth_twice", id(2))]);
+    // They may be twins: nothing has to be mended.
+    let found = judged(two((20_210_110, 20_210_110), (m, m), (1, 1)), &Rulebooks::default());
+    assert!(found.into_iter().all(|suspicion| suspicion.into_finding().severity == Severity::Notice));
     assert_eq!(codes(two((20_210_110, 20_210_110), (m, m), (1, 2))), NONE);
     assert_eq!(codes(two((20_210_110, 20_210_110), (m, f), (1, 1))), NONE);
     let mut changes = two((20_210_110, 20_210_110), (m, m), (1, 1));
@@ -335,6 +453,10 @@ fn a_newborn_gets_a_name() {
         labelled(1, "A", 20_210_601, 20_210_601, body, Some(part.clone()))
     };
     assert_eq!(due(vec![newborn(0, "Trai"), named()]), None);
+    // A unit that the child never lived in names nobody.
+    let body = Body::PersonUpdated(update(id(0), None));
+    let elsewhere = labelled(1, "B", 20_210_601, 20_210_601, body, Some(part.clone()));
+    assert_eq!(due(vec![newborn(0, "Trai"), elsewhere]), Some((20_210_709, id(0))));
     let withdrawn = fact(2, "A", 20_210_601, 20_210_701, retracted(id(0), id(1)));
     assert_eq!(due(vec![newborn(0, "Trai"), named(), withdrawn]), Some((20_210_709, id(0))));
     assert_eq!(due(vec![newborn(0, "Trai"), fact(1, "A", 20_210_601, 20_210_701, died(id(0)))]), None);

@@ -15,6 +15,7 @@ use crate::ledger::{Draft, LogHead, Sealing, Trial, seal, seal_by_both};
 use crate::units::UnitList;
 
 mod ahead;
+mod rules;
 
 const VERSION: &str = "vn-2024";
 const ALL: Range<usize> = 0..usize::MAX;

@@ -451,5 +451,13 @@ fn doctor_compares_no_figures_that_an_earlier_version_made() {
         let current = format!("UPDATE meta SET value = CAST('{version}' AS BLOB) WHERE key = 'derived_version'");
         left_otherwise(&data, &[&*current.leak()]).await;
         assert!(!all_is_well().await, "this version did not make them");
+        // What findings are counted by came later than this database.
+        let earlier = [
+            "DROP TABLE finding_answer",
+            "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)",
+            "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'derived_version'",
+        ];
+        left_otherwise(&data, &earlier).await;
+        assert!(all_is_well().await, "the next start counts them");
     });
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::{Parts, of_pipeline, of_view, own_unit, unit_code};
 use crate::keys;
 use crate::pipeline::Snapshot;
-use crate::view::{Finding, FindingState, Record};
+use crate::view::{ANSWERS_SHOWN, Finding, FindingState, Record};
 
 /// Rows that wait for the caller.
 const AHEAD: usize = 64;
@@ -159,7 +159,13 @@ impl Parts {
         })
     }
 
-    fn shown(&self, snapshot: &Snapshot, finding: &Finding, lang: Lang) -> pb::ListFindingsResponse {
+    fn shown(
+        &self,
+        snapshot: &Snapshot,
+        finding: &Finding,
+        is_asked_for: bool,
+        lang: Lang,
+    ) -> pb::ListFindingsResponse {
         let directory = snapshot.directory();
         let giver = finding.giver.as_ref().unwrap_or(snapshot.me());
         let unit = directory.node(giver).map_or_else(|| giver.unit(), |node| node.unit().clone());
@@ -167,11 +173,19 @@ impl Parts {
         let other = |of: fn(&Record) -> String| finding.other.as_ref().map(of).unwrap_or_default();
         let severity = finding.severity();
         let text = messages::finding_text(&finding.reason, lang);
-        let seen = finding.what.seen.iter().map(|seen| {
+        // What was read from identity parts, dates of birth, is for who asks about this one record, or wrote it.
+        let of_parts =
+            if is_asked_for || finding.record.as_ref().is_some_and(|record| record.log.node() == snapshot.me()) {
+                finding.what.seen.of_parts.as_slice()
+            } else {
+                &[]
+            };
+        let seen = finding.what.seen.signed.iter().chain(of_parts).map(|seen| {
             let (words, value) = messages::seen(seen, lang);
             pb::SeenWords { name: seen.name.clone(), words, value }
         });
-        let answers = finding.answers.iter().map(|answer| pb::FindingAnswerShown {
+        let last = finding.answers.len().saturating_sub(ANSWERS_SHOWN);
+        let answers = finding.answers.iter().skip(last).map(|answer| pb::FindingAnswerShown {
             answer_id: answer.id.to_string(),
             log: answer.log.to_string(),
             sequence: answer.sequence,
@@ -237,7 +251,7 @@ pub(super) fn findings(
                 return;
             }
             for finding in page.iter().filter(|finding| wanted.takes(finding)) {
-                if out.send(Ok(parts.shown(&snapshot, finding, wanted.lang))).await.is_err() {
+                if out.send(Ok(parts.shown(&snapshot, finding, wanted.of.is_some(), wanted.lang))).await.is_err() {
                     return;
                 }
             }

@@ -6,7 +6,7 @@ use danso_proto::change::{MaritalStatus, Method, Sex};
 use danso_proto::ids::{ChangeId, HouseholdId, PersonId, UnitCode};
 
 use super::correct::{Amended, Particulars, correct};
-use super::{About, Event, More, Sight, State, Step};
+use super::{About, Event, Later, More, Sight, State, Step};
 use crate::calendar::{Month, PartialDate};
 use crate::finding::{FindingKind, name};
 use crate::register::fact::{Fact, Kind, Start, Update};
@@ -91,11 +91,27 @@ fn happened(month: Month, date: Option<(PartialDate, Month)>) -> (&'static str, 
     (name::EVENT_DATE, date.map_or(Sight::Month(month), |(date, _)| Sight::Date(date)))
 }
 
+#[derive(Clone, Copy, Default)]
+struct Book {
+    marital: Option<Month>,
+    method: Option<Month>,
+}
+
+impl Book {
+    /// What is only known from `month` or later.
+    fn later(self, month: Month) -> Later {
+        let is_later = |written: Option<Month>| written.is_some_and(|written| written >= month);
+        Later { marital: is_later(self.marital), method: is_later(self.method) }
+    }
+}
+
 /// Where a resident lives.
 struct Stay<'a> {
     unit: &'a UnitCode,
     household: HouseholdId,
     state: State,
+    /// When the household book was written that says the marital status and the method; `None` where something else says it.
+    book: Book,
     /// The change that began it, and when.
     since: (ChangeId, Month),
 }
@@ -255,10 +271,14 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         state.marital = amendment.marital.or(state.marital);
         state.method = amendment.method.or(state.method);
         if let Some(event) = event {
-            self.event(&fact.unit, at, event, (State::default(), state));
+            self.event(&fact.unit, at, event, (State::default(), state), Later::default());
         }
         let household = amendment.household.unwrap_or(start.household);
-        let stay = Stay { unit: &fact.unit, household, state, since: (fact.id, at.month) };
+        let book = match &fact.kind {
+            Kind::Enrolled { .. } => Book { marital: Some(fact.recorded), method: Some(fact.recorded) },
+            _ => Book::default(),
+        };
+        let stay = Stay { unit: &fact.unit, household, state, book, since: (fact.id, at.month) };
         self.resident(&stay, at.month, 1);
         self.member(&stay, at.month, 1);
         self.stay = Some(stay);
@@ -267,7 +287,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
     fn change(&mut self, at: &Placed<'a>, kind: &'a Kind, stay: Stay<'a>) {
         self.doubt(at);
         let amendment = &at.item.amendment;
-        let (mut state, mut household) = (stay.state, stay.household);
+        let (mut state, mut household, mut book) = (stay.state, stay.household, stay.book);
         let event = match kind {
             Kind::Marriage => {
                 state.marital = Some(MaritalStatus::Married);
@@ -294,8 +314,16 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         };
         state.marital = amendment.marital.or(state.marital);
         state.method = amendment.method.or(state.method);
+        let (says_marital, says_method) = match kind {
+            Kind::Marriage | Kind::Divorce => (true, false),
+            Kind::Contraception { .. } => (false, true),
+            Kind::Updated(update) => (update.marital.is_some(), update.method.is_some()),
+            _ => (false, false),
+        };
+        book.marital = book.marital.filter(|_| !says_marital && amendment.marital.is_none());
+        book.method = book.method.filter(|_| !says_method && amendment.method.is_none());
         if let Some(event) = event {
-            self.event(stay.unit, at, event, (stay.state, state));
+            self.event(stay.unit, at, event, (stay.state, state), stay.book.later(at.month));
         }
         if matches!(kind, Kind::Death | Kind::MovedOut { .. }) {
             self.dead = matches!(kind, Kind::Death);
@@ -305,7 +333,7 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
             return;
         }
         household = amendment.household.unwrap_or(household);
-        let now = Stay { household, state, ..stay };
+        let now = Stay { household, state, book, ..stay };
         if now.state != stay.state {
             self.resident(&stay, at.month, -1);
             self.resident(&now, at.month, 1);
@@ -334,10 +362,17 @@ impl<'a, F: FnMut(Step<'a>)> Life<'a, '_, F> {
         self.finding(at.item.fact, FindingKind::NotResident, About { other, seen: [Some(at.seen()), why, lives] });
     }
 
-    fn event(&mut self, unit: &'a UnitCode, at: &Placed<'a>, event: Event<'a>, (before, after): (State, State)) {
+    fn event(
+        &mut self,
+        unit: &'a UnitCode,
+        at: &Placed<'a>,
+        event: Event<'a>,
+        (before, after): (State, State),
+        later: Later,
+    ) {
         let (sex, birth_month) = (self.sex, self.birth_month);
         let exact = at.month_known && self.birth_known;
-        let more = More { change: at.item.fact.id, before, after, exact, birth_known: self.birth_known };
+        let more = More { change: at.item.fact.id, before, later, after, exact, birth_known: self.birth_known };
         (self.out)(Step::Event { unit, month: at.month, sex, birth_month, event, more });
     }
 
