@@ -8,6 +8,7 @@ use danso_core::cube::Batch;
 use danso_core::ledger::{Entry, LogHead, append};
 use danso_core::register::Intake;
 use danso_core::rollup::{rolled, spread};
+use danso_core::rules::{Rulebooks, alone};
 use danso_core::verify::{Directory, verify};
 use danso_node::store::{LogRow, Store};
 use danso_proto::ids::LogId;
@@ -38,8 +39,9 @@ const PERSON_PUT: (u8, &str) = (9, "write persons");
 const HOUSEHOLD_PUT: (u8, &str) = (10, "write households");
 const CUBE_PUT: (u8, &str) = (11, "write cube rows");
 const ROLLUP: (u8, &str) = (12, "roll-ups: sum up, read, write");
-const FINDINGS: (u8, &str) = (13, "findings, heads, units of logs");
-const COMMIT: (u8, &str) = (14, "commit, checkpoint of the write-ahead log");
+const RULES: (u8, &str) = (13, "rules of each record by itself (families left out)");
+const FINDINGS: (u8, &str) = (14, "findings, heads, units of logs");
+const COMMIT: (u8, &str) = (15, "commit, checkpoint of the write-ahead log");
 
 /// Measures the stages, in microseconds a change: of the books, then of the slips, whose persons are there by then.
 pub async fn measure(world: &World, rounds: usize, place: &Place<'_>) -> anyhow::Result<Vec<Figure>> {
@@ -140,7 +142,7 @@ impl Replay<'_> {
             self.verify(package, &mut entries)?;
         }
         let (clock, logs) = (&mut self.clock, &mut self.logs);
-        let lists = rolled(self.directory.units());
+        let (lists, books) = (rolled(self.directory.units()), Rulebooks::by(self.directory));
         let mut inside = Instant::now();
         self.store
             .run_tx("bench", async |tx| {
@@ -190,6 +192,10 @@ impl Replay<'_> {
                 let start = Instant::now();
                 tx.rollup_add(spread(&outcome.delta, &lists)).await?;
                 clock.add(ROLLUP, start);
+                let start = Instant::now();
+                let mut suspicions = Vec::new();
+                outcome.persons.iter().for_each(|person| alone(person, &books, &mut suspicions));
+                clock.add(RULES, start);
                 let start = Instant::now();
                 tx.finding_remove(&known.into_iter().collect::<Vec<_>>()).await?;
                 clock.add(FINDINGS, start);

@@ -12,7 +12,8 @@ mod trace;
 
 pub use batch::{Batch, Counts, Outcome, WithPersons};
 pub use delta::{CubeDelta, CubeKey};
-pub use group::{CubeGroup, CubeRows};
+pub(crate) use group::merged;
+pub use group::{CubeGroup, GroupRows};
 pub use measure::{BirthDetail, Measure, ResidentDetail, method_from_code};
 pub use trace::{Redo, Undone};
 

@@ -23,7 +23,7 @@ pub use said::Said;
 pub use stored::StoredError;
 
 pub(crate) use household::Presence;
-pub(crate) use stored::{Label, from_bytes, to_bytes};
+pub(crate) use stored::{Label, from_bytes, sex_code, sex_from, to_bytes};
 pub(crate) use timeline::{Event, More, Step, walk};
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The cube: groups of rows, added to and read.
 
 use danso_core::calendar::Month;
-use danso_core::cube::{CubeDelta, CubeGroup, CubeKey, CubeRows, Measure};
+use danso_core::cube::{CubeDelta, CubeGroup, CubeKey, GroupRows, Measure};
 use danso_proto::ids::UnitCode;
 
 use super::sql::{Row, Value};
 use super::{Error, Result, Tx, parsed};
 
-/// Groups whose rows are in memory together, as stored and as read: a year of births in a large ward is some hundred rows.
+/// Groups whose rows are in memory together, as stored and as read.
 const GROUPS_AT_ONCE: usize = 1_000;
 /// The columns that name a group.
 const KEY: &str = "unit, measure, month";
@@ -23,7 +23,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn add_groups(&mut self, mut groups: Vec<(CubeGroup, CubeRows, bool)>) -> Result<()> {
+    async fn add_groups(&mut self, mut groups: Vec<(CubeGroup, GroupRows, bool)>) -> Result<()> {
         let sql = format!("SELECT {KEY}, data FROM cube WHERE ({KEY}) IN ({{rows}})");
         for row in &self.rows_by(&sql, [], groups.iter().map(|(group, ..)| name(group))).await? {
             let group = group(row)?;
@@ -33,7 +33,7 @@ impl Tx {
                 groups[at].2 = true;
             }
         }
-        let values = |(group, rows, _): &(CubeGroup, CubeRows, bool)| {
+        let values = |(group, rows, _): &(CubeGroup, GroupRows, bool)| {
             let [unit, measure, month] = name(group);
             [unit, measure, month, rows.to_bytes(group.first).into()]
         };
@@ -99,6 +99,6 @@ fn group(row: &Row) -> Result<CubeGroup> {
     })
 }
 
-fn rows(group: &CubeGroup, row: &Row) -> Result<CubeRows> {
-    CubeRows::from_bytes(group.first, row.get("data")?).map_err(|error| Error::inconsistent("cube", "data", error))
+fn rows(group: &CubeGroup, row: &Row) -> Result<GroupRows> {
+    GroupRows::from_bytes(group.first, row.get("data")?).map_err(|error| Error::inconsistent("cube", "data", error))
 }

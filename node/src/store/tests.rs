@@ -1,6 +1,7 @@
 //! The store's own promises: what is undone leaves nothing, what does not read is named, a newer database is not touched.
 
 pub(crate) mod cluster;
+mod counted;
 mod failover;
 mod kept;
 mod moving;

@@ -1,6 +1,6 @@
 //! Findings: records that do not count or are doubtful; who says so, since when, what was answered, and what is needed to find the paper. The
-//! slip's number and the person's reference are shown for this node's own records only, as waiting slips are; what was written in an answer is
-//! shown with one finding, where the part is; nothing else of an identity part comes out.
+//! slip's number and the person's reference are shown for this node's own records only, as waiting slips are; what was written in an answer, and
+//! what was read from identity parts to find it, is shown with one finding, where the part is; nothing else of an identity part comes out.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,16 +1,14 @@
-//! Rows of the cube as they are kept: those of a unit, a measure and a time together, some bytes each. A row of its own for each would cost a database
-//! ten times that, and most of what it does for a change.
+//! Rows of the cube as they are kept: those of a unit, a measure and a time together, some bytes each. As rows of a table they were what a database did
+//! most of for a change.
 //!
 //! What is kept is a function of the rows, so that any order of arrival makes the same bytes.
-
-use std::iter::Peekable;
 
 use danso_proto::change::Sex;
 use danso_proto::ids::UnitCode;
 
 use super::{CubeDelta, CubeKey, Measure};
 use crate::calendar::Month;
-use crate::register::{StoredError, from_bytes, to_bytes};
+use crate::register::{StoredError, from_bytes, sex_code, sex_from, to_bytes};
 
 /// From this year on the rows of each month are kept together, before that those of each year: a household book spreads its people over all years of their
 /// births, and what comes after it changes some months.
@@ -55,7 +53,7 @@ struct Cell {
 
 /// The rows of one group, each once, in order, no zeros.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CubeRows {
+pub struct GroupRows {
     rows: Vec<(Cell, i64)>,
 }
 
@@ -63,12 +61,10 @@ pub struct CubeRows {
 /// count.
 type Stored<Code> = (u8, i32, u8, Option<i32>, i64, Option<Code>, i64);
 
-impl CubeRows {
+impl GroupRows {
     /// Adds all of another list.
     pub fn add(&mut self, other: Self) {
-        let mine = std::mem::take(&mut self.rows).into_iter().peekable();
-        self.rows =
-            Merged { mine, other: other.rows.into_iter().peekable() }.filter(|(_, count)| *count != 0).collect();
+        self.rows = merged(std::mem::take(&mut self.rows), other.rows);
     }
 
     /// Whether nothing is left: then it is not kept.
@@ -118,12 +114,7 @@ impl CubeRows {
             let cell = Cell {
                 month: month(at.into())?,
                 recorded: month(recorded)?,
-                sex: match sex {
-                    0 => None,
-                    1 => Some(Sex::Male),
-                    2 => Some(Sex::Female),
-                    _ => return Err(broken),
-                },
+                sex: sex_from(sex)?,
                 birth_month: birth.map(month).transpose()?,
                 detail,
                 other: other.map(|code| code.parse()).transpose().map_err(|_| broken)?,
@@ -138,7 +129,7 @@ impl CubeRows {
 
 impl CubeDelta {
     /// The rows by the groups that they are kept in, in the order of the groups.
-    pub fn groups(&self) -> Vec<(CubeGroup, CubeRows)> {
+    pub fn groups(&self) -> Vec<(CubeGroup, GroupRows)> {
         let mut rows: Vec<(&CubeKey, i64)> = self.iter().collect();
         let group = |key: &CubeKey| (key.measure, CubeGroup::first(key.month));
         // Within a group the canonical order is the order of its rows, and sorting leaves it.
@@ -146,7 +137,10 @@ impl CubeDelta {
         let same = |(a, _): &(&CubeKey, i64), (b, _): &(&CubeKey, i64)| a.unit == b.unit && group(a) == group(b);
         let groups = rows.chunk_by(same).filter_map(|rows| {
             let (key, _) = rows.first()?;
-            Some((CubeGroup::of(key), CubeRows { rows: rows.iter().map(|(key, count)| (cell(key), *count)).collect() }))
+            Some((
+                CubeGroup::of(key),
+                GroupRows { rows: rows.iter().map(|(key, count)| (cell(key), *count)).collect() },
+            ))
         });
         groups.collect()
     }
@@ -155,13 +149,16 @@ impl CubeDelta {
 fn stored(first: Month, cell: &Cell, count: i64) -> Stored<&str> {
     // A group is a year at most.
     let month = (cell.month - first) as u8;
-    let sex = match cell.sex {
-        None => 0,
-        Some(Sex::Male) => 1,
-        Some(Sex::Female) => 2,
-    };
     let birth = cell.birth_month.map(|birth| birth - first);
-    (month, cell.recorded - first, sex, birth, cell.detail, cell.other.as_ref().map(UnitCode::as_str), count)
+    (
+        month,
+        cell.recorded - first,
+        sex_code(cell.sex),
+        birth,
+        cell.detail,
+        cell.other.as_ref().map(UnitCode::as_str),
+        count,
+    )
 }
 
 fn cell(key: &CubeKey) -> Cell {
@@ -175,28 +172,21 @@ fn cell(key: &CubeKey) -> Cell {
     }
 }
 
-/// Two sorted lists as one; counts of the same row are summed up.
-struct Merged<I: Iterator<Item = (Cell, i64)>> {
-    mine: Peekable<I>,
-    other: Peekable<I>,
-}
-
-impl<I: Iterator<Item = (Cell, i64)>> Iterator for Merged<I> {
-    type Item = (Cell, i64);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let order = match (self.mine.peek(), self.other.peek()) {
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, _) => std::cmp::Ordering::Greater,
-        };
-        match order {
-            std::cmp::Ordering::Less => self.mine.next(),
-            std::cmp::Ordering::Greater => self.other.next(),
-            std::cmp::Ordering::Equal => {
-                let ((cell, a), (_, b)) = (self.mine.next()?, self.other.next()?);
-                Some((cell, a + b))
-            }
+/// Two sorted lists as one, without what comes to nothing.
+pub(crate) fn merged<K: Ord>(a: Vec<(K, i64)>, b: Vec<(K, i64)>) -> Vec<(K, i64)> {
+    let mut sum = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    while let Some(next) = match (a.peek(), b.peek()) {
+        (Some((left, _)), Some((right, _))) if left == right => {
+            a.next().zip(b.next()).map(|((key, x), (_, y))| (key, x + y))
+        }
+        (Some((left, _)), Some((right, _))) if left > right => b.next(),
+        (Some(_), _) => a.next(),
+        (None, _) => b.next(),
+    } {
+        if next.1 != 0 {
+            sum.push(next);
         }
     }
+    sum
 }

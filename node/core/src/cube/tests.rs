@@ -58,7 +58,7 @@ impl World {
         self.cube.retain(|_, count| *count != 0);
         for (group, mut rows) in outcome.delta.groups() {
             if let Some(bytes) = self.groups.remove(&group) {
-                rows.add(CubeRows::from_bytes(group.first, &bytes).expect("as written"));
+                rows.add(GroupRows::from_bytes(group.first, &bytes).expect("as written"));
             }
             if !rows.is_empty() {
                 self.groups.insert(group.clone(), rows.to_bytes(group.first));
@@ -68,7 +68,7 @@ impl World {
             .groups
             .iter()
             .flat_map(|(group, bytes)| {
-                let rows = CubeRows::from_bytes(group.first, bytes).expect("as written");
+                let rows = GroupRows::from_bytes(group.first, bytes).expect("as written");
                 rows.of(group).collect::<Vec<_>>()
             })
             .collect();
@@ -490,9 +490,9 @@ fn stored_bytes_of_another_form_are_refused() {
     assert!(Person::from_bytes(&bytes).is_err_and(|e| e.to_string().contains("form 9")));
     let (group, bytes_of) = world.groups.first_key_value().expect("counted");
     for cut in 0..bytes_of.len() {
-        assert!(CubeRows::from_bytes(group.first, &bytes_of[..cut]).is_err());
+        assert!(GroupRows::from_bytes(group.first, &bytes_of[..cut]).is_err());
     }
-    assert!(CubeRows::from_bytes(group.first.add_months(1), bytes_of).is_err(), "rows of another time");
+    assert!(GroupRows::from_bytes(group.first.add_months(1), bytes_of).is_err(), "rows of another time");
     for cut in 0..bytes.len() {
         assert!(Person::from_bytes(&world.persons[&id(0)][..cut]).is_err());
     }

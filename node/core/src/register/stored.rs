@@ -1,10 +1,12 @@
-//! What persons, households and roll-ups have in common on their way to and from the store: a version byte; and labels.
+//! What persons, households, groups of the cube and roll-ups have in common on their way to and from the store: a version byte, and how a sex is
+//! written; and labels.
 
+use danso_proto::change::Sex;
 use danso_proto::ids::ChangeId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the stored forms. Another form gets another number; `rebuild` makes the rows anew.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Stored bytes of the register that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +20,24 @@ pub enum StoredError {
     /// Not what was written.
     #[error("register row cannot be read: rebuild the register")]
     Broken,
+}
+
+/// A sex as stored, and that of nobody.
+pub(crate) fn sex_code(sex: Option<Sex>) -> u8 {
+    match sex {
+        None => 0,
+        Some(Sex::Male) => 1,
+        Some(Sex::Female) => 2,
+    }
+}
+
+pub(crate) fn sex_from(code: u8) -> Result<Option<Sex>, StoredError> {
+    match code {
+        0 => Ok(None),
+        1 => Ok(Some(Sex::Male)),
+        2 => Ok(Some(Sex::Female)),
+        _ => Err(StoredError::Broken),
+    }
 }
 
 pub(crate) fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {

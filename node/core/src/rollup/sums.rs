@@ -6,8 +6,8 @@ use danso_proto::change::Sex;
 use danso_proto::ids::UnitCode;
 
 use crate::calendar::Month;
-use crate::cube::Measure;
-use crate::register::{StoredError, from_bytes, to_bytes};
+use crate::cube::{Measure, merged};
+use crate::register::{StoredError, from_bytes, sex_code, sex_from, to_bytes};
 
 /// Counts that differ in the month of birth only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ impl Sums {
                 }
             }
             std::collections::btree_map::Entry::Occupied(mut at) => {
-                let sum = merged(at.get(), &births);
+                let sum = merged(std::mem::take(at.get_mut()), births);
                 if sum.is_empty() {
                     at.remove();
                 } else {
@@ -81,12 +81,13 @@ impl Sums {
                 let birth = birth.map_or(0, |month| month.index().unsigned_abs() + 1);
                 (birth - std::mem::replace(&mut before, birth), *count)
             });
-            let sex = match run.sex {
-                None => 0,
-                Some(Sex::Male) => 1,
-                Some(Sex::Female) => 2,
-            };
-            (run.measure.code(), sex, run.detail, run.other.as_ref().map(UnitCode::as_str), steps.collect())
+            (
+                run.measure.code(),
+                sex_code(run.sex),
+                run.detail,
+                run.other.as_ref().map(UnitCode::as_str),
+                steps.collect(),
+            )
         });
         to_bytes::<Vec<Stored<&str>>>(&runs.collect())
     }
@@ -99,12 +100,7 @@ impl Sums {
         let stored: Vec<Stored<String>> = from_bytes(bytes)?;
         let mut runs = BTreeMap::new();
         for (measure, sex, detail, other, steps) in stored {
-            let sex = match sex {
-                0 => None,
-                1 => Some(Sex::Male),
-                2 => Some(Sex::Female),
-                _ => return Err(StoredError::Broken),
-            };
+            let sex = sex_from(sex)?;
             let measure = Measure::from_code(measure.into()).ok_or(StoredError::Broken)?;
             let other = other.map(|code| code.parse()).transpose().map_err(|_| StoredError::Broken)?;
             let mut birth = 0u32;
@@ -123,23 +119,4 @@ impl Sums {
         }
         Ok(Self { runs })
     }
-}
-
-/// Two sorted lists as one.
-fn merged(a: &[(Option<Month>, i64)], b: &[(Option<Month>, i64)]) -> Counts {
-    let mut sum = Vec::with_capacity(a.len() + b.len());
-    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    while let Some(next) = match (a.peek(), b.peek()) {
-        (Some((left, _)), Some((right, _))) if left == right => {
-            a.next().zip(b.next()).map(|((birth, x), (_, y))| (birth, x + y))
-        }
-        (Some((left, _)), Some((right, _))) if left > right => b.next(),
-        (Some(_), _) => a.next(),
-        (None, _) => b.next(),
-    } {
-        if next.1 != 0 {
-            sum.push(next);
-        }
-    }
-    sum
 }

@@ -449,7 +449,7 @@ fn doctor_compares_no_figures_that_an_earlier_version_made() {
         assert!(all_is_well().await, "the next start makes them again");
         let version = danso_core::register::Rules::CURRENT.version();
         let current = format!("UPDATE meta SET value = CAST('{version}' AS BLOB) WHERE key = 'derived_version'");
-        left_otherwise(&data, &[&*current.leak()]).await;
+        left_otherwise(&data, &[&current]).await;
         assert!(!all_is_well().await, "this version did not make them");
         // What findings are counted by came later than this database.
         let earlier = [

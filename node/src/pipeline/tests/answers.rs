@@ -3,8 +3,8 @@
 use danso_core::calendar::PartialDate;
 use danso_core::register::Rules;
 use danso_proto::change::{
-    Body, ChangeSet, FindingAnswered, FindingOpened, ForwardingPolicy, MovedIn, MovedOut, NodeEnrolled, PersonUpdated,
-    Retraction, Severity, Sex, Verdict,
+    Body, ChangeSet, FindingAnswered, FindingOpened, ForwardingPolicy, MovedIn, MovedOut, NodeEnrolled, Retraction,
+    Severity, Sex, Verdict,
 };
 use danso_proto::envelope::{Envelope, Signer as _};
 use danso_proto::identity::IdentityPart;
@@ -12,7 +12,7 @@ use danso_proto::ids::{ChangeId, LogId, NodeId, Stream};
 use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
 
-use super::bed::{self, Author, Bed, Said, enrolled, happened};
+use super::bed::{self, Author, Bed, Said, enrolled, happened, update};
 use super::run;
 use crate::pipeline::rebuild;
 use crate::store::{Said as SaidAbove, What};
@@ -147,19 +147,7 @@ fn a_correction_closes_what_it_corrects() {
     run(async |bed| {
         let Case { mut author, left, person, entries } = case(&bed).await;
         send(&bed, &author, 0, entries).await;
-        let update = PersonUpdated {
-            person,
-            refers_to: Some(left),
-            sex: None,
-            birth_month: None,
-            marital_status: None,
-            method: None,
-            household: None,
-            birth_order: None,
-            mother_birth_month: None,
-            other_unit: None,
-            reason: String::new(),
-        };
+        let update = update(person, Some(left));
         say(&bed, &mut author, happened("17065", Body::PersonUpdated(update), 20_210_310)).await;
         assert_eq!(open(&bed).await, []);
         assert_eq!(kinds(&told(&bed, author.log.node()).await), ["finding_opened", "finding_closed"]);

@@ -9,11 +9,13 @@ use danso_core::ledger::{Draft, LogHead, Sealing, seal, seal_by_both};
 use danso_core::register::Rules;
 use danso_core::units::UnitList;
 use danso_core::verify::Position;
-use danso_proto::change::{Body, Change, EventDate, ForwardingPolicy, Genesis, NodeEnrolled, PersonEnrolled, Sex};
+use danso_proto::change::{
+    Body, Change, EventDate, ForwardingPolicy, Genesis, NodeEnrolled, PersonEnrolled, PersonUpdated, Sex,
+};
 use danso_proto::checkpoint::{self, Checkpoint};
 use danso_proto::envelope::{Envelope, PublicKey, Signer as _, SoftwareSigner};
 use danso_proto::identity::IdentityPart;
-use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, Stream, UnitCode};
+use danso_proto::ids::{ChangeId, Fingerprint, LogId, NodeId, PersonId, Stream, UnitCode};
 use danso_proto::merkle::CompactTree;
 use danso_proto::package::{Package, SealedEntry};
 
@@ -32,6 +34,23 @@ pub(super) fn signer(secret: u8) -> SoftwareSigner {
 
 pub(super) fn code(unit: &str) -> UnitCode {
     unit.parse().expect("unit code")
+}
+
+/// A correction that sets nothing.
+pub(super) fn update(person: PersonId, refers_to: Option<ChangeId>) -> PersonUpdated {
+    PersonUpdated {
+        person,
+        refers_to,
+        sex: None,
+        birth_month: None,
+        marital_status: None,
+        method: None,
+        household: None,
+        birth_order: None,
+        mother_birth_month: None,
+        other_unit: None,
+        reason: String::new(),
+    }
 }
 
 /// A change with its identity part.

@@ -11,7 +11,7 @@ use danso_proto::ids::{ChangeId, Stream};
 use danso_proto::package::{Package, SealedEntry};
 use danso_proto::refusal::Reason;
 
-use super::bed::{Author, Bed, Said, about, enrolled, happened};
+use super::bed::{Author, Bed, Said, about, enrolled, happened, update};
 use super::run;
 use super::waiting::{import, slip};
 use crate::pipeline::rebuild;
@@ -72,19 +72,7 @@ fn story(author: &mut Author, unit: &str) -> Vec<SealedEntry> {
         ),
         happened(
             unit,
-            Body::PersonUpdated(PersonUpdated {
-                person: second,
-                refers_to: None,
-                sex: None,
-                birth_month: Some(199_006),
-                marital_status: None,
-                method: None,
-                household: None,
-                birth_order: None,
-                mother_birth_month: None,
-                other_unit: None,
-                reason: String::new(),
-            }),
+            Body::PersonUpdated(PersonUpdated { birth_month: Some(199_006), ..update(second, None) }),
             20_210_601,
         ),
     ]));

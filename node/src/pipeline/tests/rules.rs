@@ -7,7 +7,7 @@ use danso_proto::change::{Birth, Body, PersonUpdated, RuleSetting, RulesPublishe
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, PersonId, Stream};
 
-use super::bed::{Author, Bed, Said, about, code, enrolled, happened};
+use super::bed::{Author, Bed, Said, about, code, enrolled, happened, update};
 use super::run;
 
 fn born(mother: PersonId, month: u32, order: u32) -> Said {
@@ -25,19 +25,7 @@ fn born(mother: PersonId, month: u32, order: u32) -> Said {
 }
 
 fn corrects(person: PersonId, refers_to: ChangeId, birth_month: u32) -> Said {
-    let update = PersonUpdated {
-        person,
-        refers_to: Some(refers_to),
-        sex: None,
-        birth_month: Some(birth_month),
-        marital_status: None,
-        method: None,
-        household: None,
-        birth_order: None,
-        mother_birth_month: None,
-        other_unit: None,
-        reason: String::new(),
-    };
+    let update = PersonUpdated { birth_month: Some(birth_month), ..update(person, Some(refers_to)) };
     let (mut change, part) = happened("17065", Body::PersonUpdated(update), birth_month * 100);
     change.reported_on = Some(20_211_215);
     (change, part)

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use danso_core::finding::written;
+use danso_core::finding::{Sights, written};
 use danso_core::ledger::Draft;
 use danso_core::messages::{self, Lang};
 use danso_core::units::UnitList;
-use danso_proto::change::{Body, Change, FindingAnswered, Severity, Verdict};
+use danso_proto::change::{Body, Change, FindingAnswered, Seen, Severity, Verdict};
 use danso_proto::identity::IdentityPart;
 use danso_proto::ids::{ChangeId, Stream, UnitCode};
 use danso_proto::limits;
@@ -173,14 +173,8 @@ impl Parts {
         let other = |of: fn(&Record) -> String| finding.other.as_ref().map(of).unwrap_or_default();
         let severity = finding.severity();
         let text = messages::finding_text(&finding.reason, lang);
-        // What was read from identity parts, dates of birth, is for who asks about this one record, or wrote it.
-        let of_parts =
-            if is_asked_for || finding.record.as_ref().is_some_and(|record| record.log.node() == snapshot.me()) {
-                finding.what.seen.of_parts.as_slice()
-            } else {
-                &[]
-            };
-        let seen = finding.what.seen.signed.iter().chain(of_parts).map(|seen| {
+        let is_own = finding.record.as_ref().is_some_and(|record| record.log.node() == snapshot.me());
+        let seen = told_of(&finding.what.seen, is_asked_for || is_own).map(|seen| {
             let (words, value) = messages::seen(seen, lang);
             pb::SeenWords { name: seen.name.clone(), words, value }
         });
@@ -226,6 +220,12 @@ impl Parts {
             answers: answers.collect(),
         }
     }
+}
+
+/// What is told of what was seen. What was read from identity parts, dates of birth, is for who asks about this one record, or wrote it; no list of
+/// others' records has it.
+fn told_of(seen: &Sights, with_parts: bool) -> impl Iterator<Item = &Seen> {
+    seen.signed.iter().chain(seen.of_parts.iter().filter(move |_| with_parts))
 }
 
 /// Findings as they are wanted: what this node finds, and what those above told of its own records.
@@ -281,4 +281,21 @@ fn words<T: Copy>(
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use danso_core::finding::name;
+    use danso_proto::change::SeenValue;
+
+    use super::*;
+
+    #[test]
+    fn dates_of_birth_stand_in_no_list_of_others_records() {
+        let mut sights = Sights::signed([(name::BIRTH_MONTH, SeenValue::Date(19_910_100))]);
+        sights.of_parts.push(Seen { name: "solar".into(), value: SeenValue::Date(19_910_130) });
+        let told = |with_parts| told_of(&sights, with_parts).map(|seen| seen.value.clone()).collect::<Vec<_>>();
+        assert_eq!(told(false), [SeenValue::Date(19_910_100)]);
+        assert_eq!(told(true), [SeenValue::Date(19_910_100), SeenValue::Date(19_910_130)]);
+    }
 }
